@@ -1,0 +1,107 @@
+"""The application binary interface: the one table of what a SIP can ask of the kernel.
+
+Everything that needs to know the ABI reads this table: the compiler (how to call a function), the
+kernel's gate (what to dispatch), the documentation and the notebook table. Arguments and results are
+values only, 64-bit words in registers a0 to a5, never references into the caller's memory, except the
+text address of ``print_text``, which the kernel checks lies inside the caller's own image. The number
+travels in a7 when the call is a trap.
+
+The version is part of every image: the kernel refuses an image built for another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ABI_VERSION = 1
+
+
+@dataclass(frozen=True)
+class AbiFunction:
+    """One entry of the ABI.
+
+    Attributes
+    ----------
+    number : int
+        Index into the kernel's entry vector, and the value of a7 in a trap.
+    group : str
+        Functional group, as in the Singularity papers (OSR 2007, table 2).
+    name : str
+    arguments : tuple of str
+        Names of the arguments, in a0, a1, ...
+    results : tuple of str
+        Names of the results, in a0, a1, ...
+    blocks : bool
+        Whether the calling thread may be suspended in it.
+    doc : str
+    """
+
+    number: int
+    group: str
+    name: str
+    arguments: tuple[str, ...]
+    results: tuple[str, ...]
+    blocks: bool
+    doc: str
+
+
+def _table(*rows) -> tuple[AbiFunction, ...]:
+    return tuple(AbiFunction(number, *row) for number, row in enumerate(rows))
+
+
+ABI = _table(
+    ("Child Processes", "exit", ("value",), (), True, "End this process; the value is what its parent reads."),
+    ("Threads & Synchronization", "yield", (), (), True, "Let the next ready thread run."),
+    ("Channels", "send", ("endpoint", "message", "word0", "word1", "word2", "word3"), ("status",), False,
+     "Put a message into the peer's slots; exchange-heap arguments change owner. Never blocks, never allocates."),
+    ("Channels", "receive", ("endpoint",), ("message", "word0", "word1", "word2", "word3"), True,
+     "Take the next message; blocks while there is none. CHANNEL_CLOSED once the peer is gone and the slots are empty."),
+    ("Channels", "close", ("endpoint",), ("status",), False, "Close this end of the channel."),
+    ("Exchange Heap", "allocate", ("bytes",), ("block",), False,
+     "A zeroed block owned by this process; 0 when the heap is exhausted."),
+    ("Exchange Heap", "free", ("block",), ("status",), False, "Give a block back; only its owner can."),
+    ("Debugging & Diagnostics", "print_text", ("address", "bytes"), ("status",), False,
+     "Write text of this process's image to its console."),
+    ("Debugging & Diagnostics", "print_int", ("value", "signed"), ("status",), False,
+     "Write a number to this process's console; signed = 1 reads it as two's complement."),
+    ("Debugging & Diagnostics", "mark", ("value",), (), False, "Put a mark with this value into the trace."),
+    ("Debugging & Diagnostics", "fault", ("code", "line"), (), True,
+     "A run-time check failed: end this process with a fault at this source line."),
+    ("Child Processes", "get_process_id", (), ("process",), False, "The number of the calling process."),
+    ("Configuration", "get_cycles_per_second", (), ("hertz",), False, "Clock rate of the machine's profile."),
+)
+
+#: By name.
+ABI_NUMBER = {function.name: function.number for function in ABI}
+
+#: What ``receive`` returns as message once the peer has closed and its messages are drained.
+CHANNEL_CLOSED = 0xFFFF
+
+#: Status values.
+OK = 0
+E_BAD_HANDLE = 1
+E_NOT_OWNER = 2
+E_CONTRACT = 3
+E_FULL = 4
+E_BAD_ARGUMENT = 5
+STATUS_NAMES = {
+    OK: "ok",
+    E_BAD_HANDLE: "bad handle",
+    E_NOT_OWNER: "not the owner",
+    E_CONTRACT: "the contract forbids this message in the current state",
+    E_FULL: "the peer's message slots are full",
+    E_BAD_ARGUMENT: "bad argument",
+}
+
+# ---- layout of a block (exchange-heap allocation record), read directly by compiled SIP code -------
+# A block handle is the address of its record. Data and size are read by SIPs, written by the kernel.
+BLOCK_DATA = 0  #: address of the data
+BLOCK_SIZE = 8  #: bytes
+
+# ---- layout of a contract table (an array of 64-bit words) -------------------------------------------
+# word 0: states | messages << 16 | slots of the Imp's inbox << 32 | slots of the Exp's inbox << 48
+# then one word a message: argument count | mask of exchange-heap arguments << 8 | direction << 16
+#      (direction 0 = '?', Imp to Exp; 1 = '!', Exp to Imp)
+# then states x messages words: the next state, or NO_STATE. State 0 is the start.
+NO_STATE = 0xFFFF
+MAX_MESSAGE_WORDS = 4

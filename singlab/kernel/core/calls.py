@@ -1,0 +1,206 @@
+"""The kernel's side of the ABI: one function for each entry of the table in :mod:`singlab.kernel.abi`.
+
+Each takes its arguments as words and trusts none of them; each returns the word that goes into a0.
+A call that may suspend its thread leaves the thread to run next in G_CURRENT.
+"""
+
+from singlab.kernel.core.channels import (
+    block_check,
+    closed_deliver,
+    endpoint_check,
+    endpoint_close,
+    message_deliver,
+    message_send,
+)
+from singlab.kernel.core.heap import block_alloc, block_free
+from singlab.kernel.core.processes import process_exit, process_fault
+from singlab.kernel.core.scheduler import queue_put, schedule
+from singlab.kernel.core.words import emit, ld64, st64
+from singlab.kernel.layout import (
+    BLOCKED,
+    E_CLOSED,
+    E_COUNT,
+    E_PEER,
+    E_WAITER,
+    G_CURRENT,
+    G_HERTZ,
+    G_PREEMPTED_HEAD,
+    G_PRINT_ADDRESS,
+    G_PRINT_BYTES,
+    P_CODE,
+    P_CODE_BYTES,
+    P_FAULT_PC,
+    P_ID,
+    READY,
+    T_A0,
+    T_ID,
+    T_PROCESS,
+    T_STATE,
+    T_WAITS,
+)
+
+THREAD_BLOCK = 9
+THREAD_YIELD = 12
+PRINT = 25
+MARK = 26
+REFUSED = 28
+
+OK = 0
+E_BAD_ARGUMENT = 5
+NO_MESSAGE = 0xFFFE
+LARGEST_BLOCK = 16 * 1024 * 1024
+ILLEGAL_INSTRUCTION = 7
+ACCESS_OUTSIDE = 8
+BAD_ABI_CALL = 10
+CAUSE_ILLEGAL = 2
+CAUSE_ECALL = 8
+ABI_SEND = 2
+ABI_RECEIVE = 3
+ABI_CLOSE = 4
+ABI_FREE = 6
+ABI_PRINT_TEXT = 7
+
+
+def abi_exit(m, value):
+    """End the calling process."""
+    thread = ld64(m, G_CURRENT)
+    number = ld64(m, thread + T_ID)
+    process_exit(m, ld64(m, thread + T_PROCESS), value)
+    schedule(m, number)
+    return 0
+
+
+def abi_yield(m):
+    """Let the next ready thread run; the caller goes to the end of the preempted queue."""
+    thread = ld64(m, G_CURRENT)
+    number = ld64(m, thread + T_ID)
+    emit(m, THREAD_YIELD, number, 0)
+    st64(m, thread + T_STATE, READY)
+    queue_put(m, G_PREEMPTED_HEAD, thread)
+    schedule(m, number)
+    return 0
+
+
+def abi_send(m, endpoint, message, word0, word1, word2, word3):
+    """Send a message on an endpoint of the calling process."""
+    process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
+    status = message_send(m, process, endpoint, message, word0, word1, word2, word3)
+    if status != OK:
+        emit(m, REFUSED, ABI_SEND, status)
+    return status
+
+
+def abi_receive(m, endpoint):
+    """Take the next message into the caller's result registers, or block until there is one."""
+    thread = ld64(m, G_CURRENT)
+    process = ld64(m, thread + T_PROCESS)
+    status = endpoint_check(m, endpoint, process)
+    if status != OK:
+        emit(m, REFUSED, ABI_RECEIVE, status)
+        st64(m, thread + T_A0, NO_MESSAGE)
+        return 0
+    if ld64(m, endpoint + E_COUNT) != 0:
+        message_deliver(m, endpoint, thread)
+        return 0
+    if ld64(m, ld64(m, endpoint + E_PEER) + E_CLOSED) != 0:
+        closed_deliver(m, endpoint, thread)
+        return 0
+    number = ld64(m, thread + T_ID)
+    st64(m, endpoint + E_WAITER, thread)
+    st64(m, thread + T_WAITS, endpoint)
+    st64(m, thread + T_STATE, BLOCKED)
+    emit(m, THREAD_BLOCK, number, endpoint)
+    schedule(m, number)
+    return 0
+
+
+def abi_close(m, endpoint):
+    """Close an endpoint of the calling process."""
+    process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
+    status = endpoint_check(m, endpoint, process)
+    if status != OK:
+        emit(m, REFUSED, ABI_CLOSE, status)
+        return status
+    endpoint_close(m, endpoint, process)
+    return OK
+
+
+def abi_allocate(m, size):
+    """Return a new exchange-heap block of the calling process, or 0."""
+    if size > LARGEST_BLOCK:
+        return 0
+    return block_alloc(m, ld64(m, ld64(m, G_CURRENT) + T_PROCESS), size)
+
+
+def abi_free(m, block):
+    """Free a block of the calling process."""
+    process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
+    status = block_check(m, block, process)
+    if status != OK:
+        emit(m, REFUSED, ABI_FREE, status)
+        return status
+    block_free(m, block, process)
+    return OK
+
+
+def abi_print_text(m, address, size):
+    """Print text that lies inside the caller's own image."""
+    process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
+    start = ld64(m, process + P_CODE)
+    whole = ld64(m, process + P_CODE_BYTES)
+    if (address < start) or (size > whole) or (address - start > whole - size):
+        emit(m, REFUSED, ABI_PRINT_TEXT, E_BAD_ARGUMENT)
+        return E_BAD_ARGUMENT
+    st64(m, G_PRINT_ADDRESS, address)
+    st64(m, G_PRINT_BYTES, size)
+    emit(m, PRINT, address, size)
+    return OK
+
+
+def abi_print_int(m, value, signed):
+    """Print a number."""
+    st64(m, G_PRINT_ADDRESS, value)
+    st64(m, G_PRINT_BYTES, 1 << 63 | signed & 1)
+    emit(m, PRINT, value, 1 << 63 | signed & 1)
+    return OK
+
+
+def abi_mark(m, value):
+    """Put a mark into the trace."""
+    emit(m, MARK, value, 0)
+    return OK
+
+
+def abi_fault(m, code, line):
+    """End the calling process because a run-time check failed."""
+    thread = ld64(m, G_CURRENT)
+    number = ld64(m, thread + T_ID)
+    process_fault(m, ld64(m, thread + T_PROCESS), code & 0xFFFF, line & 0xFFFFFFFF)
+    schedule(m, number)
+    return 0
+
+
+def abi_get_process_id(m):
+    """Return the number of the calling process."""
+    return ld64(m, ld64(m, ld64(m, G_CURRENT) + T_PROCESS) + P_ID)
+
+
+def abi_get_cycles_per_second(m):
+    """Return the clock rate of the machine."""
+    return ld64(m, G_HERTZ)
+
+
+def trap_fault(m, cause, address):
+    """A trap that no ABI call explains: end the process that caused it, remembering where."""
+    thread = ld64(m, G_CURRENT)
+    number = ld64(m, thread + T_ID)
+    process = ld64(m, thread + T_PROCESS)
+    code = ACCESS_OUTSIDE
+    if cause == CAUSE_ILLEGAL:
+        code = ILLEGAL_INSTRUCTION
+    elif cause == CAUSE_ECALL:
+        code = BAD_ABI_CALL
+    st64(m, process + P_FAULT_PC, address)
+    process_fault(m, process, code, 0)
+    schedule(m, number)
+    return 0

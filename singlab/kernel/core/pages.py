@@ -1,0 +1,84 @@
+"""Page manager: a 32-bit tag for each page of physical memory says who owns it and what it holds.
+
+Leaves out extension in place and physical ranges of devices.
+"""
+
+from singlab.kernel.core.words import emit, ld32, ld64, st32, st64
+from singlab.kernel.layout import (
+    G_KERNEL_FIRST,
+    G_KERNEL_HINT,
+    G_PAGES,
+    G_RECORD_FIRST,
+    G_USER_FIRST,
+    PAGE,
+    PAGE_TAGS,
+    RAM_BASE,
+)
+
+PAGES_ALLOC = 23
+PAGES_FREE = 24
+
+
+def find_run(m, first, last, count):
+    """Return the first of ``count`` free pages in a row within [first, last), or 0."""
+    page = first
+    run = 0
+    while page < last:
+        if ld32(m, PAGE_TAGS + page * 4) == 0:
+            run += 1
+            if run == count:
+                return page + 1 - count
+        else:
+            run = 0
+        page += 1
+    return 0
+
+
+def pages_alloc(m, zone, count, tag):
+    """Return the address of ``count`` free pages of a zone in a row, tagged, or 0."""
+    first = ld64(m, G_KERNEL_FIRST + zone * 8)
+    last = ld64(m, G_KERNEL_FIRST + zone * 8 + 8)
+    hint = ld64(m, G_KERNEL_HINT + zone * 8)
+    page = find_run(m, hint, last, count)
+    if page == 0:
+        page = find_run(m, first, last, count)
+        if page == 0:
+            return 0
+    at = page
+    while at < page + count:
+        st32(m, PAGE_TAGS + at * 4, tag)
+        at += 1
+    st64(m, G_KERNEL_HINT + zone * 8, page + count)
+    emit(m, PAGES_ALLOC, page, count | tag << 32)
+    return RAM_BASE + page * PAGE
+
+
+def pages_free(m, address, count):
+    """Give ``count`` pages from an address on back; the next search of their zone starts there."""
+    page = (address - RAM_BASE) // PAGE
+    emit(m, PAGES_FREE, page, count | ld32(m, PAGE_TAGS + page * 4) << 32)
+    at = page
+    while at < page + count:
+        st32(m, PAGE_TAGS + at * 4, 0)
+        at += 1
+    zone = (page >= ld64(m, G_RECORD_FIRST)) + (page >= ld64(m, G_USER_FIRST))
+    if page < ld64(m, G_KERNEL_HINT + zone * 8):
+        st64(m, G_KERNEL_HINT + zone * 8, page)
+    return 0
+
+
+def pages_free_owner(m, owner):
+    """Give back every page of the user zone that a process owns, by tag alone."""
+    page = ld64(m, G_USER_FIRST)
+    last = ld64(m, G_PAGES)
+    while page < last:
+        tag = ld32(m, PAGE_TAGS + page * 4)
+        if tag >> 16 == owner:
+            count = 1
+            while ld32(m, PAGE_TAGS + (page + count) * 4) == tag:
+                count += 1
+            pages_free(m, RAM_BASE + page * PAGE, count)
+            page += count
+        else:
+            page += 1
+    return 0

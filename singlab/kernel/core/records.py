@@ -1,0 +1,37 @@
+"""Kernel records: fixed-size pieces of kernel pages, each kind with its own free list.
+
+A record's first word is its magic number while it lives and the link of the free list when it does
+not, so a stale handle is recognised.
+"""
+
+from singlab.kernel.core.pages import pages_alloc
+from singlab.kernel.core.words import ld64, st64
+from singlab.kernel.layout import PAGE
+
+
+def record_new(m, free_list, size, zone, tag):
+    """Return a zeroed record from a free list, taking another page when the list is empty; 0 = none left."""
+    record = ld64(m, free_list)
+    if record == 0:
+        page = pages_alloc(m, zone, 1, tag)
+        if page == 0:
+            return 0
+        record = page
+        while record + size <= page + PAGE:
+            st64(m, record, ld64(m, free_list))
+            st64(m, free_list, record)
+            record += size
+        record = ld64(m, free_list)
+    st64(m, free_list, ld64(m, record))
+    at = record
+    while at < record + size:
+        st64(m, at, 0)
+        at += 8
+    return record
+
+
+def record_free(m, free_list, record):
+    """Give a record back to its free list."""
+    st64(m, record, ld64(m, free_list))
+    st64(m, free_list, record)
+    return 0

@@ -1,0 +1,149 @@
+"""The kernel's entry code: the ABI vector, the trap handler and the context switch, in RV64 assembly.
+
+This code runs on the simulated machine instruction by instruction. Where it would call a kernel
+function it executes a ``hook``, at which the native form of that function runs and charges its cost.
+
+Two forms are made. In ring 0 a SIP calls the vector directly; interrupts are off inside. In ring 3 it
+executes ``ecall`` with the function's number in a7 and comes here through the trap. ``tp`` holds the
+running thread's record while the kernel runs (in ring 0, always), ``sscratch`` holds it otherwise. An
+ABI call preserves sp and s0 to s11 only, so a thread that blocks in one saves no more than that;
+an interrupted thread saves everything.
+"""
+
+from __future__ import annotations
+
+from singlab.kernel import layout as at
+from singlab.kernel.abi import ABI
+from singlab.machine.asm import assemble
+
+VECTOR = at.TEXT_BASE + 0x800  #: where the ABI vector starts
+STUB_BYTES = 128  #: room for each of its entries
+
+_CALLEE_SAVED = (2, 8, 9, *range(18, 28))  # sp, s0 to s11
+_RESULTS = range(10, 15)  # a0 to a4
+
+
+def abi_entry(number: int) -> int:
+    """Return the address at which a direct call enters ABI function ``number``."""
+    return VECTOR + number * STUB_BYTES
+
+
+def _move(op: str, registers) -> str:
+    return "\n".join(f"{op} x{r}, {at.T_CONTEXT + 8 * r}(tp)" for r in registers)
+
+
+def _switch_code(ring3: bool) -> str:
+    """Return the trap handler, the context switch and the idle loop."""
+    resume = "csrw sepc, ra\nli tp, 0\nsret" if ring3 else "csrrsi x0, sstatus, 2\nret"
+    others = [r for r in range(1, 32) if r not in (4, 30)]
+    return f"""
+trap:                               # interrupts, faults and, in ring 3, ABI calls
+    csrrw tp, sscratch, tp
+    sd t5, {at.T_CONTEXT + 8 * 30}(tp)
+    csrr t5, scause
+    addi t5, t5, -8
+    beqz t5, ecall
+full_save:
+{_move("sd", others)}
+    csrr t5, sscratch
+    sd t5, {at.T_CONTEXT + 8 * 4}(tp)
+    csrw sscratch, tp
+    csrr a1, sepc
+    sd a1, {at.T_PC}(tp)
+    csrr t5, sstatus
+    sd t5, {at.T_STATUS}(tp)
+    li t5, 1
+    sd t5, {at.T_FULL}(tp)
+    csrr a0, scause
+    bltz a0, timer
+    hook {at.HOOK_FAULT}
+    j pick
+timer:
+    hook {at.HOOK_TIMER}
+pick:
+    la t3, {at.G_CURRENT}
+    ld t2, 0(t3)
+    j switch_in
+ecall:                              # t registers and tp are the caller's to lose
+    sltiu t5, a7, {len(ABI)}
+    beqz t5, bad_call
+    csrw sscratch, tp
+    csrr ra, sepc
+    addi ra, ra, 4
+    la t4, {VECTOR}
+    slli t5, a7, {STUB_BYTES.bit_length() - 1}
+    add t5, t5, t4
+    jr t5
+bad_call:
+    j full_save
+switch_out:                         # tp = thread that stops, its resume address saved; t2 = thread to run
+{_move("sd", _CALLEE_SAVED)}
+    sd x0, {at.T_FULL}(tp)
+switch_in:
+    beqz t2, idle
+    mv tp, t2
+    csrw sscratch, tp
+    la t3, {at.G_FRESH}
+    ld t4, 0(t3)
+    beqz t4, same_quantum
+    sd x0, 0(t3)
+    ld t4, {at.G_QUANTUM - at.G_FRESH}(t3)
+    csrr t5, cycle
+    add t4, t4, t5
+    csrw stimecmp, t4
+same_quantum:
+    ld t4, {at.T_FULL}(tp)
+    bnez t4, full_restore
+{_move("ld", _CALLEE_SAVED)}
+{_move("ld", _RESULTS)}
+    ld ra, {at.T_PC}(tp)
+    {resume}
+full_restore:
+    ld t4, {at.T_PC}(tp)
+    csrw sepc, t4
+    ld t4, {at.T_STATUS}(tp)
+    csrw sstatus, t4
+{_move("ld", (*others, 30))}
+    {f"ld tp, {at.T_CONTEXT + 8 * 4}(tp)" if ring3 else ""}
+    sret
+idle:
+    li t4, -1
+    csrw stimecmp, t4
+wait:
+    wfi
+    j wait
+"""
+
+
+def _stub(number: int, ring3: bool) -> str:
+    """Return the entry of one ABI function."""
+    function = ABI[number]
+    enter = "" if ring3 else "csrrci x0, sstatus, 2"
+    leave = "csrw sepc, ra\nli tp, 0\nsret" if ring3 else "csrrsi x0, sstatus, 2\nret"
+    pick = f"la t3, {at.G_CURRENT}\nld t2, 0(t3)"
+    if function.name in ("exit", "fault"):
+        return f"{enter}\nhook {number}\n{pick}\nj switch_in"
+    results = _move("ld", _RESULTS) if function.name == "receive" else ""
+    switch = f"{pick}\nbne t2, tp, switch_out" if function.blocks else ""
+    return f"{enter}\nsd ra, {at.T_PC}(tp)\nhook {number}\n{switch}\n{results}\nld ra, {at.T_PC}(tp)\n{leave}"
+
+
+def entry_code(ring3: bool) -> tuple[list[tuple[int, bytes]], dict[str, int]]:
+    """Return the pieces of entry code with their addresses, and the labels of the switch code.
+
+    Parameters
+    ----------
+    ring3 : bool
+        Whether SIPs run in user mode and enter by trap.
+    """
+    switch = assemble(_switch_code(ring3), at.TEXT_BASE)
+    if at.TEXT_BASE + len(switch.code) > VECTOR:
+        raise AssertionError("the switch code has grown into the ABI vector")
+    pieces = [(at.TEXT_BASE, switch.code)]
+    for number in range(len(ABI)):
+        base = abi_entry(number)
+        code = assemble(_stub(number, ring3), base, switch.labels).code
+        if len(code) > STUB_BYTES:
+            raise AssertionError(f"the entry of {ABI[number].name} is longer than {STUB_BYTES} bytes")
+        pieces.append((base, code))
+    return pieces, switch.labels

@@ -1,0 +1,149 @@
+"""Where the kernel keeps what: addresses, record layouts and constants of the kernel's tables.
+
+All of it is in simulated physical memory. RAM is cut into three zones at boot::
+
+    kernel zone   text, globals, page tags, contract tables, process, thread and endpoint records
+    record zone   exchange-heap allocation records: written by the kernel, read by SIPs
+    user zone     images, stacks, exchange-heap data
+
+On bare physical memory the zones are only a habit; in ring 3 the page table keeps SIPs out of the first.
+"""
+
+from __future__ import annotations
+
+RAM_BASE = 0x8000_0000
+PAGE = 4096
+
+TEXT_BASE = RAM_BASE  #: entry code: ABI vector, trap handler, context switch
+CORE_TEXT = RAM_BASE + 0x4000  #: compiled kernel functions (see charges.json)
+GLOBALS = RAM_BASE + 0x2_0000  #: one page of kernel variables
+PAGE_TAGS = GLOBALS + PAGE  #: one 32-bit tag a page
+
+# ---- kernel variables (addresses) ---------------------------------------------------------------------
+G_CURRENT = GLOBALS + 0  #: running thread's record, 0 = idle
+G_FRESH = GLOBALS + 8  #: 1 = the thread about to run gets a new quantum
+G_QUANTUM = GLOBALS + 16  #: cycles
+G_UNBLOCKED_HEAD = GLOBALS + 24
+G_UNBLOCKED_TAIL = GLOBALS + 32
+G_PREEMPTED_HEAD = GLOBALS + 40
+G_PREEMPTED_TAIL = GLOBALS + 48
+G_PROCESSES = GLOBALS + 56  #: list of all process records
+G_NEXT_PROCESS = GLOBALS + 64  #: next process number
+G_NEXT_THREAD = GLOBALS + 72
+G_NEXT_CHANNEL = GLOBALS + 80
+G_COPY = GLOBALS + 88  #: 1 = blocks in messages are copied, 0 = they change owner
+G_CHECK = GLOBALS + 96  #: 1 = contracts are checked at each send and receive
+G_KERNEL_FIRST = GLOBALS + 104  #: first page of the kernel zone that may be given out
+G_RECORD_FIRST = GLOBALS + 112  #: first page of the record zone
+G_USER_FIRST = GLOBALS + 120  #: first page of the user zone
+G_PAGES = GLOBALS + 128  #: pages of RAM
+G_KERNEL_HINT = GLOBALS + 136  #: where the next search for a free page starts, by zone
+G_RECORD_HINT = GLOBALS + 144
+G_USER_HINT = GLOBALS + 152
+G_FREE_PROCESSES = GLOBALS + 160  #: free lists of kernel records
+G_FREE_THREADS = GLOBALS + 168
+G_FREE_ENDPOINTS = GLOBALS + 176
+G_FREE_RECORDS = GLOBALS + 184
+G_LIVE = GLOBALS + 192  #: processes started and not ended
+G_PRINT_ADDRESS = GLOBALS + 200  #: the last print: address or value, and length (1 << 63 marks a number)
+G_PRINT_BYTES = GLOBALS + 208
+G_HERTZ = GLOBALS + 216  #: clock rate of the machine's profile
+G_BUCKETS = GLOBALS + 256  #: free lists of small exchange-heap data, 16 to 2048 bytes
+BUCKETS = 8
+SMALLEST_BUCKET = 16
+LARGEST_BUCKET = 2048
+
+# ---- page tags: owner << 16 | type ----------------------------------------------------------------------
+TAG_UNALLOCATED = 0
+TAG_NONGC = 1
+TAG_STACK = 2
+TAG_SYSTEM = 3
+TAG_SHARED = 4
+TAG_CODE = 5
+KERNEL_OWNER = 1  #: process number of the kernel
+TAG_KERNEL_SYSTEM = KERNEL_OWNER << 16 | TAG_SYSTEM
+TAG_KERNEL_SHARED = KERNEL_OWNER << 16 | TAG_SHARED
+
+ZONE_KERNEL = 0
+ZONE_RECORD = 1
+ZONE_USER = 2
+
+# ---- records (byte offsets); word 0 of each is its magic number -----------------------------------------
+MAGIC_PROCESS = 0x5052_4F43
+MAGIC_THREAD = 0x5448_5244
+MAGIC_ENDPOINT = 0x454E_4450
+MAGIC_BLOCK = 0x424C_4F43
+
+PROCESS_BYTES = 256
+P_MAGIC = 0
+P_ID = 8
+P_STATE = 16
+P_PARENT = 24
+P_THREADS = 32  #: list of thread records
+P_ENDPOINTS = 40  #: list of endpoint records
+P_BLOCKS = 48  #: list of allocation records
+P_EXIT = 56
+P_CODE = 64  #: address and bytes of the loaded image
+P_CODE_BYTES = 72
+P_NEXT = 80
+P_FAULT = 88  #: fault code, 0 = none
+P_FAULT_LINE = 96
+P_FAULT_PC = 104
+P_STOPPED = 112  #: 1 = it was stopped from outside
+
+UNSTARTED, RUNNING, STOPPED = 1, 2, 3
+
+THREAD_BYTES = 512
+T_MAGIC = 0
+T_ID = 8
+T_PROCESS = 16
+T_STATE = 24
+T_NEXT = 32  #: link in a ready queue
+T_WAITS = 40  #: endpoint it is blocked on
+T_SIBLING = 48  #: next thread of the process
+T_FULL = 56  #: 1 = the context holds all registers, 0 = those a call preserves
+T_CONTEXT = 64  #: resume address, then x1 to x31
+T_STATUS = T_CONTEXT + 32 * 8  #: sstatus of a full context
+T_PC = T_CONTEXT
+T_A0 = T_CONTEXT + 10 * 8  #: a0 to a4 take the results of a call that blocked
+
+READY, EXECUTING, BLOCKED, UNBORN = 1, 2, 3, 4
+
+ENDPOINT_BYTES = 512
+E_MAGIC = 0
+E_OWNER = 8  #: process number of the owner
+E_PROCESS = 16  #: process record of the owner, 0 once closed
+E_PEER = 24
+E_CHANNEL = 32
+E_SIDE = 40  #: 0 = Imp, 1 = Exp
+E_STATE = 48  #: contract state as this side sees it
+E_TABLE = 56  #: contract table
+E_SLOTS = 64
+E_HEAD = 72  #: next slot to read
+E_COUNT = 80  #: messages waiting
+E_WAITER = 88  #: thread blocked in receive, 0 = none
+E_CLOSED = 96
+E_NEXT = 104  #: list of the owner's endpoints
+E_PREVIOUS = 112
+E_QUEUE = 128  #: the message slots
+SLOT_BYTES = 48
+SLOT_WORDS = 4  #: argument words; word 0 of a slot is the message, argument i at 8 * (i + 1)
+MAX_SLOTS = (ENDPOINT_BYTES - E_QUEUE) // SLOT_BYTES
+
+BLOCK_BYTES = 64
+B_DATA = 0
+B_SIZE = 8
+B_OWNER = 16
+B_NEXT = 24
+B_PREVIOUS = 32
+B_SPAN = 40  #: bucket's byte size, or pages << 32 for large data
+B_MAGIC = 48
+
+IMP, EXP = 0, 1
+
+# ---- contract table (see singlab.kernel.abi) ----------------------------------------------------------------
+NO_STATE = 0xFFFF
+
+# ---- hooks: numbers below HOOK_TIMER are ABI functions --------------------------------------------------------
+HOOK_TIMER = 512
+HOOK_FAULT = 513

@@ -1,0 +1,160 @@
+"""The kernel's functions, compiled for the host and charging what they cost.
+
+Reads the sources in :mod:`singlab.kernel.core`, puts a charge at the start of each basic block (how
+many instructions the RV64 form of that block has, and where it lies in the kernel's text, from
+``charges.json``), hoists every constant to a 64-bit word, and compiles the result with numba. So the
+native kernel retires the instructions, fetches the lines and touches the memory that the RV64 kernel
+would. The instrumented source is kept in the cache folder, where numba can find it again.
+
+What it leaves out: penalties of branches and of multiplications inside kernel functions, and their
+stack frames' memory traffic.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+from singlab.kernel.layout import CORE_TEXT
+from singlab.machine.jit import CACHE
+
+CORE = Path(__file__).parent / "core"
+CHARGES = Path(__file__).parent / "charges.json"
+
+#: In the order of their imports: each uses only what stands before it.
+CORE_FILES = ("pages", "records", "heap", "scheduler", "channels", "processes", "calls")
+
+_HEADER = '''"""Made from singlab.kernel.core and charges.json; see singlab.kernel.native."""
+import numpy as np
+
+from singlab.kernel.core.words import emit, ld8, ld16, ld32, ld64, st8, st16, st32, st64
+from singlab.machine.access import charge_block
+from singlab.machine.jit import jit
+
+_word = np.uint64
+'''
+
+
+class _Instrument(ast.NodeTransformer):
+    """Turn one core function into its host form."""
+
+    def __init__(self, constants: dict[str, int], points: dict[str, list[int]], pool: dict[int, str]):
+        self.constants = constants
+        self.points = points
+        self.pool = pool
+
+    def word(self, value: int) -> ast.Name:
+        """Return the name of a hoisted 64-bit constant."""
+        value &= (1 << 64) - 1
+        return ast.Name(self.pool.setdefault(value, f"_c{value:x}"), ast.Load())
+
+    def charge(self, line: int, role: str) -> list[ast.stmt]:
+        """Return the statement that charges a block, or nothing where the block is empty."""
+        point = self.points.get(f"{line}:{role}")
+        if point is None or point[1] == 0:
+            return []
+        offset, count = point
+        call = ast.Call(
+            ast.Name("charge_block", ast.Load()),
+            [ast.Name("m", ast.Load()), self.word(CORE_TEXT + offset), self.word(count)],
+            [],
+        )
+        return [ast.Expr(call)]
+
+    def statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        """Instrument a statement list: what follows an ``if`` or ``while`` is a block of its own."""
+        out: list[ast.stmt] = []
+        for statement in body:
+            if isinstance(statement, ast.If):
+                line = statement.lineno
+                then = self.charge(line, "then") + self.statements(statement.body)
+                other = statement.orelse and self.charge(line, "else") + self.statements(statement.orelse)
+                out.append(ast.If(self.test(statement.test), then, other))
+                out += self.charge(line, "join")
+            elif isinstance(statement, ast.While):
+                line = statement.lineno
+                leave = ast.If(ast.UnaryOp(ast.Not(), self.test(statement.test)), [ast.Break()], [])
+                inner = self.charge(line, "head") + [leave] + self.charge(line, "body")
+                out.append(ast.While(ast.Constant(True), inner + self.statements(statement.body), []))
+                out += self.charge(line, "exit")
+            else:
+                out.append(self.visit(statement))
+        return out
+
+    def test(self, node: ast.expr) -> ast.expr:
+        """Instrument a condition; and/or evaluate both sides, as the RV64 form does."""
+        if isinstance(node, ast.BoolOp):
+            operator = ast.BitAnd() if isinstance(node.op, ast.And) else ast.BitOr()
+            result = self.test(node.values[0])
+            for value in node.values[1:]:
+                result = ast.BinOp(result, operator, self.test(value))
+            return result
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return ast.UnaryOp(ast.Not(), self.test(node.operand))
+        if isinstance(node, ast.Compare):
+            return ast.Compare(self.visit(node.left), node.ops, [self.visit(c) for c in node.comparators])
+        return ast.Compare(self.visit(node), [ast.NotEq()], [self.word(0)])
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        return ast.Call(ast.Name("_word", ast.Load()), [self.test(node)], [])
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        return ast.Call(ast.Name("_word", ast.Load()), [self.test(node)], [])
+
+    def visit_Constant(self, node: ast.Constant) -> ast.expr:
+        return self.word(node.value) if isinstance(node.value, int) else node
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if isinstance(node.ctx, ast.Load) and node.id in self.constants:
+            return self.word(self.constants[node.id])
+        return node
+
+    def function(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        """Return the host form of a core function."""
+        documentation = [node.body[0]] if ast.get_docstring(node) else []
+        body = self.charge(node.lineno, "entry") + self.statements(node.body[len(documentation) :])
+        if not isinstance(body[-1], ast.Return):
+            body.append(ast.Return(self.word(0)))
+        signature = f"uint64({', '.join(['uint64[::1]'] + ['uint64'] * (len(node.args.args) - 1))})"
+        decorator = ast.Call(ast.Name("jit", ast.Load()), [ast.Constant(signature)], [])
+        return ast.FunctionDef(node.name, node.args, documentation + body, [decorator], lineno=node.lineno)
+
+
+def host_source() -> str:
+    """Return the instrumented source of all core functions as one module."""
+    charges = json.loads(CHARGES.read_text())["functions"]
+    pool: dict[int, str] = {}
+    functions = []
+    for file in CORE_FILES:
+        source = (CORE / f"{file}.py").read_text()
+        module = importlib.import_module(f"singlab.kernel.core.{file}")
+        constants = {n: v for n, v in vars(module).items() if isinstance(v, int) and not isinstance(v, bool)}
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef):
+                points = charges[f"{file}:{node.name}"]["points"]
+                functions.append(ast.unparse(ast.fix_missing_locations(_Instrument(constants, points, pool).function(node))))
+    words = "\n".join(f"{name} = _word({value:#x})" for value, name in pool.items())
+    return _HEADER + words + "\n\n\n" + "\n\n\n".join(functions) + "\n"
+
+
+def _load():
+    """Import the instrumented module from the cache folder, made there if these sources have none yet."""
+    name = "singlab_kernel_native"
+    path = CACHE / f"{name}.py"
+    if not path.exists():
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(host_source())
+        os.replace(part, path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+native = _load()

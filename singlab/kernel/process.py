@@ -1,0 +1,195 @@
+"""One SIP as the host sees it: its handle, its state, how it ended, what it still holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from singlab.kernel import layout as at
+from singlab.kernel.image import Parameter
+from singlab.kernel.loader import Installed
+from singlab.trace.record import FAULTS
+
+if TYPE_CHECKING:
+    from singlab.kernel.system import System
+
+_STATES = {at.UNSTARTED: "unstarted", at.RUNNING: "running", at.STOPPED: "stopped"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why the kernel ended a process: a code (see ``trace.record.FAULTS``), its text, the source line (0 = unknown)."""
+
+    code: int
+    message: str
+    line: int
+
+    def __str__(self) -> str:
+        return self.message + (f" (line {self.line})" if self.line else "")
+
+
+@dataclass(frozen=True)
+class End:
+    """How a process ended: by itself with a value, by a fault, stopped from outside, or not yet."""
+
+    state: str
+    value: int | None
+    fault: Fault | None
+
+
+@dataclass(frozen=True)
+class StartupEndpoint:
+    """A startup endpoint of a process that has not started; :meth:`System.connect` takes two."""
+
+    process: Process
+    parameter: Parameter
+
+    def table(self, contract: str) -> tuple[int, bytes]:
+        """Return the address of the contract's table and its words, for comparing two images."""
+        installed = self.process.installed
+        offset, words = installed.image.manifest.contracts[contract]["table"]
+        return installed.tables + 8 * offset, installed.image.tables[8 * offset : 8 * (offset + words)]
+
+    def __str__(self) -> str:
+        return f'{self.process.name}["{self.parameter.name}"]'
+
+
+class Process:
+    """A software-isolated process.
+
+    Attributes
+    ----------
+    number : int
+        Its process number; pages and blocks it owns carry it.
+    record : int
+        Address of its record in the kernel zone.
+    name : str
+    installed : Installed
+    values : dict of str to int or None
+        Startup arguments; None where an endpoint is not connected yet.
+    """
+
+    def __init__(self, system: System, record: int, installed: Installed, name: str, values: dict[str, int | None]):
+        self._system = system
+        self.record = record
+        self.installed = installed
+        self.name = name
+        self.values = values
+        self.number = self._field(at.P_ID)
+        self.thread_number = system.machine.load_u64(self._field(at.P_THREADS) + at.T_ID)
+
+    def _field(self, offset: int) -> int:
+        return self._system.machine.load_u64(self.record + offset)
+
+    def __getitem__(self, name: str) -> StartupEndpoint:
+        for parameter in self.installed.image.manifest.parameters:
+            if parameter.name == name and parameter.contract is not None:
+                return StartupEndpoint(self, parameter)
+        known = [p.name for p in self.installed.image.manifest.parameters if p.contract is not None]
+        raise KeyError(f"{self.name} has no startup endpoint {name!r}; it has: {', '.join(known) or 'none'}")
+
+    def start(self) -> None:
+        """Make this process ready to run."""
+        self._system.start(self)
+
+    def stop(self) -> None:
+        """Stop this process, whatever it is doing."""
+        self._system.stop(self)
+
+    @property
+    def state(self) -> str:
+        """"unstarted", "running" or "stopped"."""
+        return _STATES[self._field(at.P_STATE)]
+
+    @property
+    def fault(self) -> Fault | None:
+        """What the kernel ended it for, or None."""
+        code = self._field(at.P_FAULT)
+        if code == 0:
+            return None
+        line = self._field(at.P_FAULT_LINE)
+        if line == 0 and (pc := self._field(at.P_FAULT_PC)):
+            line = self.installed.image.line_of(pc - self._field(at.P_CODE))
+        return Fault(code, FAULTS.get(code, f"fault {code}"), line)
+
+    @property
+    def exit_value(self) -> int | None:
+        """What it returned, or None if it did not end by itself; signed where its result type is."""
+        if self.state != "stopped" or self.fault is not None or self._was_stopped():
+            return None
+        return self._field(at.P_EXIT)
+
+    def _was_stopped(self) -> bool:
+        return bool(self._field(at.P_STOPPED))
+
+    @property
+    def end(self) -> End:
+        """How it ended."""
+        if self.state != "stopped":
+            return End(self.state, None, None)
+        if self.fault is not None:
+            return End("fault", None, self.fault)
+        if self._was_stopped():
+            return End("stopped", None, None)
+        return End("exit", self._field(at.P_EXIT), None)
+
+    @property
+    def console(self) -> str:
+        """Everything it has printed."""
+        return self._system._host.console.get(self.number, "")
+
+    def holdings(self) -> dict[str, int]:
+        """Return how many threads, endpoints, blocks, block bytes and pages it holds now."""
+        load = self._system.machine.load_u64
+        found = {"threads": 0, "endpoints": 0, "blocks": 0, "block_bytes": 0, "pages": 0}
+        for name, head, link in (
+            ("threads", at.P_THREADS, at.T_SIBLING),
+            ("endpoints", at.P_ENDPOINTS, at.E_NEXT),
+            ("blocks", at.P_BLOCKS, at.B_NEXT),
+        ):
+            record = self._field(head)
+            while record:
+                found[name] += 1
+                if name == "blocks":
+                    found["block_bytes"] += load(record + at.B_SIZE)
+                record = load(record + link)
+        found["pages"] = int((self._system.page_tags() >> 16 == self.number).sum())
+        return found
+
+    def waits_for(self) -> str:
+        """Return in words what its thread is doing."""
+        load = self._system.machine.load_u64
+        thread = self._field(at.P_THREADS)
+        if not thread:
+            return "has no thread"
+        if load(thread + at.T_STATE) != at.BLOCKED:
+            return "is ready to run"
+        endpoint = load(thread + at.T_WAITS)
+        meta = self._system.meta()
+        channel = meta["channels"][str(load(endpoint + at.E_CHANNEL))]
+        contract = meta["contracts"][channel["contract"]]
+        state = contract["states"][load(endpoint + at.E_STATE)]
+        side = "Exp" if load(endpoint + at.E_SIDE) else "Imp"
+        return f"waits for a message on its {channel['contract']}.{side} endpoint, which is in state {state}"
+
+    def row(self) -> dict:
+        """Return this process as a row for a table."""
+        end = self.end
+        return {
+            "process": self.number,
+            "name": self.name,
+            "state": end.state,
+            "value": end.value,
+            "fault": str(end.fault) if end.fault else None,
+            **self.holdings(),
+        }
+
+    def __repr__(self) -> str:
+        end = self.end
+        detail = f" with {end.value}" if end.state == "exit" else f": {end.fault}" if end.fault else ""
+        return f"<Process {self.number} {self.name}: {end.state}{detail}>"
+
+
+def blocked_report(system: System) -> str:
+    """Return a sentence for each process that has not ended: what it waits for."""
+    return "\n".join(f"{p.name} {p.waits_for()}" for p in system.processes if p.state == "running")

@@ -1,0 +1,545 @@
+"""The system: a machine with the kernel booted on it, and everything one does with it.
+
+``System`` boots, installs, creates, connects, runs, stops, takes snapshots and hands out traces;
+``Process`` is one SIP in it; ``Run`` is what a run came to. A system is deterministic: the same calls
+give the same cycles and the same events.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from singlab.kernel import layout as at
+from singlab.kernel.boot import boot, first_status
+from singlab.kernel.gate import STOP_ENDED, STOP_EVENTS, STOP_PRINT, mirror_current, system_run
+from singlab.kernel.image import SealedImage
+from singlab.kernel.loader import (
+    IMAGE_TAG,
+    TABLE_TAG,
+    Installed,
+    InstallError,
+    check_admission,
+    relocated,
+    reopen,
+)
+from singlab.kernel.native import native
+from singlab.kernel.process import Process, blocked_report
+from singlab.machine import Machine
+from singlab.machine import state as _s
+from singlab.machine.hart import STOP_LIMIT, STOP_WFI
+from singlab.trace.record import EVENT, Kind
+from singlab.trace.ring import emit, read_ring
+from singlab.trace.trace import Trace
+
+_W = np.uint64
+_NEVER = _W(0xFFFF_FFFF_FFFF_FFFF)
+
+ISOLATION = {"sip": "ring 0, physical memory, ABI by call", "ring3": "user mode, 4 KB pages, ABI by trap"}
+TRANSFER = ("ownership", "copy")
+
+#: Cycles a run may take when the caller sets no limit: a program that never ends must not hang a class.
+DEFAULT_LIMIT = 2_000_000_000
+#: Cycles between two looks at the keyboard and the event ring.
+_SLICE = 20_000_000
+#: Events between two emptyings of the ring, well below its size.
+_DRAIN = _s.RING_EVENTS // 2
+
+
+class KernelError(Exception):
+    """Something was asked of a system that it cannot do; the message says what to do instead."""
+
+
+@dataclass
+class Run:
+    """What a run came to.
+
+    Attributes
+    ----------
+    outcome : str
+        "finished" (no process left), "deadlock" (all that are left wait for each other), "limit"
+        (cycle limit reached) or "events" (event limit reached).
+    cycles, instructions : int
+        Of this run alone.
+    counters : dict of str to int
+        The machine's counters over this run.
+    report : str
+        For a deadlock or a limit: who is doing what, in a sentence each.
+    system : System
+    """
+
+    outcome: str
+    cycles: int
+    instructions: int
+    counters: dict[str, int]
+    report: str
+    system: System = field(repr=False)
+
+    @property
+    def trace(self) -> Trace:
+        """All events of the system so far."""
+        return self.system.trace
+
+    def __str__(self) -> str:
+        head = f"{self.outcome} after {self.cycles:,} cycles, {self.instructions:,} instructions"
+        return head + (f"\n{self.report}" if self.report else "")
+
+    def _repr_pretty_(self, printer, cycle) -> None:
+        printer.text(str(self))
+
+
+class System:
+    """A Singularity-style system on a simulated machine.
+
+    Parameters
+    ----------
+    profile : str or Profile
+        Timing of the machine: "athlon64", "teaching" or "modern".
+    isolation : {"sip", "ring3"}
+        How SIPs are kept apart: by verified code alone, or in user mode behind a page table.
+    transfer : {"ownership", "copy"}
+        Whether exchange-heap blocks in messages change owner or are copied.
+    seed : int
+        Seed of whatever is random.
+    quantum_us : int
+        Time slice in microseconds of simulated time.
+    ram : str or int
+        Size of RAM, such as "16M" or a number of bytes.
+    check_contracts : bool
+        Check each message against its contract as it is sent and received.
+    allow_unverified : bool
+        Install images the verifier has not accepted, to see what they can do.
+    trace : bool
+        Keep events.
+    """
+
+    def __init__(
+        self,
+        profile="athlon64",
+        isolation: str = "sip",
+        transfer: str = "ownership",
+        seed: int = 0,
+        quantum_us: int = 10_000,
+        ram: str | int = "16M",
+        check_contracts: bool = True,
+        allow_unverified: bool = False,
+        trace: bool = True,
+    ):
+        if isolation not in ISOLATION:
+            raise KernelError(f"isolation {isolation!r} is not known; choose one of {', '.join(ISOLATION)}")
+        if transfer not in TRANSFER:
+            raise KernelError(f"transfer {transfer!r} is not known; choose one of {', '.join(TRANSFER)}")
+        if quantum_us <= 0:
+            raise KernelError(f"a time slice must be longer than {quantum_us} microseconds")
+        self.machine = Machine(profile=profile, ram=ram, seed=seed)
+        self.isolation, self.transfer = isolation, transfer
+        self.allow_unverified = allow_unverified
+        self._ring3 = isolation == "ring3"
+        self._m = self.machine.m
+        self._m[_s.TRACE_ON] = int(trace)
+        self._host = _HostSide()
+        quantum = max(1, int(quantum_us * self.machine.profile.clock_hz / 1e6))
+        self._labels = boot(
+            self.machine, ring3=self._ring3, copy=transfer == "copy", check=check_contracts, quantum=quantum
+        )
+
+    # ---- putting programs in --------------------------------------------------------------------------
+
+    def install(self, image: SealedImage) -> Installed:
+        """Check an image and keep it in the kernel's memory; installing the same image again changes nothing.
+
+        Raises
+        ------
+        InstallError
+            Before anything runs, if the image is refused.
+        """
+        known = self._host.installed.get(image.name)
+        if known is not None and known.seal == image.seal:
+            return known
+        check_admission(image, self.allow_unverified)
+        address = self._kernel_pages(len(image.data), IMAGE_TAG)
+        self.machine.write(address, image.data)
+        tables = 0
+        if image.tables:
+            tables = self._kernel_pages(len(image.tables), TABLE_TAG)
+            self.machine.write(tables, image.tables)
+        installed = Installed(image, address, len(image.data), image.seal, tables)
+        self._host.installed[image.name] = installed
+        return installed
+
+    def create(self, image: SealedImage | str, name: str | None = None, **arguments: int) -> Process:
+        """Create a process that has not started.
+
+        Parameters
+        ----------
+        image : SealedImage or str
+            An image (installed if it is not yet) or the name of an installed one.
+        name : str, optional
+            Name of the process; the image's name by default.
+        **arguments : int
+            Its integer startup arguments, by name. Endpoints come with :meth:`connect`.
+
+        Raises
+        ------
+        SealError
+            If a bit of the installed image has changed.
+        """
+        if isinstance(image, str):
+            if image not in self._host.installed:
+                raise KernelError(f"no image {image!r} is installed; there are {', '.join(self._host.installed) or 'none'}")
+            installed = self._host.installed[image]
+        else:
+            installed = self.install(image)
+        intact = reopen(self.machine, installed)
+        manifest = intact.manifest
+        values = _startup_values(manifest, arguments)
+        record = int(native.process_create(self._m, _W(0)))
+        if record == 0:
+            raise KernelError("the kernel zone is full; give the machine more RAM")
+        process = Process(self, record, installed, name or installed.name, values)
+        self._host.processes[process.number] = process
+        owner = process.number << 16
+        code = self._user_pages(process, len(intact.code), owner | at.TAG_CODE)
+        stack = self._user_pages(process, manifest.stack_bytes, owner | at.TAG_STACK)
+        self.machine.write(code, relocated(intact, code, self._ring3))
+        self.machine.store_u64(record + at.P_CODE, code)
+        self.machine.store_u64(record + at.P_CODE_BYTES, len(intact.code))
+        thread = self.machine.load_u64(record + at.P_THREADS)
+        top = stack + -(-manifest.stack_bytes // at.PAGE) * at.PAGE
+        context = {at.T_PC: code + manifest.entry, at.T_CONTEXT + 16: top, at.T_STATUS: first_status(self._ring3)}
+        if not self._ring3:
+            context[at.T_CONTEXT + 32] = thread  # tp: in ring 0 the running thread's record, always
+        for offset, value in context.items():
+            self.machine.store_u64(thread + offset, value)
+        return process
+
+    def connect(self, one, other) -> int:
+        """Make a channel between two startup endpoints, such as ``client["ch"]`` and ``server["ch"]``; returns its number."""
+        ends = {end.parameter.side: end for end in (one, other)}
+        for end in (one, other):
+            if end.process.state != "unstarted":
+                raise KernelError(f"{end}: the process has started; connect its startup endpoints before")
+            if end.process.values[end.parameter.name] is not None:
+                raise KernelError(f"{end}: already connected")
+        if one.parameter.contract != other.parameter.contract:
+            raise KernelError(
+                f"{one} speaks contract {one.parameter.contract} and {other} speaks {other.parameter.contract}; "
+                "a channel has one contract"
+            )
+        if len(ends) != 2:
+            raise KernelError(f"{one} and {other} are both the {one.parameter.side} side; a channel has one Imp, one Exp")
+        imp, exp = ends["Imp"], ends["Exp"]
+        contract = one.parameter.contract
+        table = imp.table(contract)
+        if table[1] != exp.table(contract)[1]:
+            raise InstallError(
+                f"{one} and {other} were built with different versions of contract {contract}; build both again"
+            )
+        handle = int(native.channel_create(self._m, _W(table[0]), _W(imp.process.record), _W(exp.process.record)))
+        if handle == 0:
+            raise KernelError("the kernel zone is full; give the machine more RAM")
+        peer = self.machine.load_u64(handle + at.E_PEER)
+        imp.process.values[imp.parameter.name] = handle
+        exp.process.values[exp.parameter.name] = peer
+        number = self.machine.load_u64(handle + at.E_CHANNEL)
+        description = imp.process.installed.image.manifest.contracts[contract]
+        self._host.contracts[contract] = {k: v for k, v in description.items() if k != "table"}
+        self._host.channels[str(number)] = {
+            "contract": contract,
+            "imp": imp.process.number,
+            "exp": exp.process.number,
+            "endpoints": [handle, peer],
+        }
+        return number
+
+    def flip_bit(self, name: str, bit: int = 0) -> None:
+        """Flip one bit of an installed image in memory, as a stray write or a failing chip would."""
+        installed = self._host.installed[name]
+        if not 0 <= bit < installed.bytes * 8:
+            raise KernelError(f"{name} has {installed.bytes * 8} bits; there is no bit {bit}")
+        address = installed.address + bit // 8
+        byte = self.machine.read(address, 1)[0] ^ 1 << bit % 8
+        self.machine.write(address, bytes([byte]))
+
+    # ---- running ------------------------------------------------------------------------------------------
+
+    @property
+    def processes(self) -> list[Process]:
+        """All processes ever created, oldest first."""
+        return list(self._host.processes.values())
+
+    def start(self, process: Process) -> None:
+        """Make a created process ready to run."""
+        if process.state != "unstarted":
+            raise KernelError(f"{process.name} is {process.state}; only an unstarted process can be started")
+        for parameter in process.installed.image.manifest.parameters:
+            if process.values[parameter.name] is None:
+                raise KernelError(
+                    f"{process.name}: startup endpoint {parameter.name} ({parameter.contract}.{parameter.side}) is not "
+                    f'connected; call system.connect(...["{parameter.name}"], ...) first'
+                )
+        thread = self.machine.load_u64(process.record + at.P_THREADS)
+        for index, parameter in enumerate(process.installed.image.manifest.parameters):
+            value = process.values[parameter.name] & 0xFFFF_FFFF_FFFF_FFFF
+            self.machine.store_u64(thread + at.T_A0 + 8 * index, value)
+        native.process_start(self._m, _W(process.record))
+
+    def run(self, cycles: int | None = None, events: int | None = None) -> Run:
+        """Start what is unstarted and run.
+
+        Parameters
+        ----------
+        cycles : int, optional
+            Stop after so many cycles; two thousand million where neither limit is given.
+        events : int, optional
+            Stop once so many more events have happened (a kernel call may write a few at once).
+
+        Returns
+        -------
+        Run
+        """
+        for process in self.processes:
+            if process.state == "unstarted":
+                self.start(process)
+        before = self.machine.counters()
+        start = int(self._m[_s.CYCLES]), int(self._m[_s.INSTRET])
+        limit = start[0] + (cycles if cycles is not None else DEFAULT_LIMIT)
+        stop_event = None if events is None else int(self._m[_s.EVENT_COUNT]) + events
+        outcome = self._loop(limit, stop_event)
+        report = ""
+        if outcome == "deadlock":
+            report = blocked_report(self)
+        elif outcome == "limit" and cycles is None:
+            report = f"stopped at the limit of {DEFAULT_LIMIT:,} cycles: something runs without end\n" + blocked_report(self)
+        after = self.machine.counters()
+        return Run(
+            outcome,
+            int(self._m[_s.CYCLES]) - start[0],
+            int(self._m[_s.INSTRET]) - start[1],
+            {name: after[name] - before[name] for name in after},
+            report,
+            self,
+        )
+
+    def advance(self, events: int = 1) -> int:
+        """Run until so many more events have happened; returns how many did (0 once nothing is left to run)."""
+        before = int(self._m[_s.EVENT_COUNT])
+        if not self.done:
+            self.run(events=events)
+        return int(self._m[_s.EVENT_COUNT]) - before
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing can run any more: every process ended, or all wait for each other."""
+        if any(process.state == "unstarted" for process in self.processes):
+            return False
+        return self._load(at.G_CURRENT) == 0 and not self._ready()
+
+    def _loop(self, limit: int, stop_event: int | None) -> str:
+        m, uops = self._m, self.machine.uops
+        while True:
+            if self._load(at.G_CURRENT) == 0:
+                if not self._ready():
+                    return self._idle()
+                self._dispatch()
+            now, count = int(m[_s.CYCLES]), int(m[_s.EVENT_COUNT])
+            if now >= limit:
+                return "limit"
+            if stop_event is not None and count >= stop_event:
+                return "events"
+            m[_s.STOP_CYCLE] = min(limit, now + _SLICE)
+            drain_at = count + _DRAIN
+            m[_s.STOP_EVENT] = drain_at if stop_event is None else min(stop_event, drain_at)
+            reason = system_run(m, uops)
+            if reason == STOP_PRINT:
+                self._print()
+            elif reason not in (STOP_LIMIT, STOP_EVENTS, STOP_WFI, STOP_ENDED):
+                raise RuntimeError(f"the machine stopped for an unknown reason ({reason})")
+            if m[_s.KERNEL_FAULT]:
+                raise RuntimeError(f"the kernel touched address {int(m[_s.KERNEL_FAULT]):#x}, outside memory")
+            self._drain()
+
+    def _idle(self) -> str:
+        if self._load(at.G_LIVE) == 0:
+            return "finished"
+        waiting = sum(process.state == "running" for process in self.processes)
+        if not self._host.deadlock_told:
+            emit(self._m, _W(Kind.DEADLOCK), _W(waiting), _W(0))
+            self._host.deadlock_told = True
+            self._drain()
+        return "deadlock"
+
+    def _ready(self) -> bool:
+        return bool(self._load(at.G_UNBLOCKED_HEAD) or self._load(at.G_PREEMPTED_HEAD))
+
+    def _dispatch(self) -> None:
+        """Leave the idle loop: pick a thread and go through the switch code to it."""
+        self._host.deadlock_told = False
+        thread = native.schedule(self._m, _W(0))
+        self._store(at.G_FRESH, 1)
+        self._m[_s.X + 7] = thread  # t2, where the switch code expects it
+        self._m[_s.PC] = self._labels["switch_in"]
+        self._m[_s.MODE] = _s.S
+        self._m[_s.SSTATUS] = _W(1 << 18) if self._ring3 else _W(0)
+        mirror_current(self._m)
+
+    def stop(self, process: Process) -> None:
+        """Stop a process, whatever it is doing; everything it had comes back and its peers see ChannelClosed."""
+        if process.state == "stopped":
+            return
+        native.process_stop(self._m, _W(process.record), _W(0))
+        if self._load(at.G_CURRENT) == 0:
+            # it was the running one: the hart must not go on in its code
+            self._m[_s.PC] = self._labels["idle"]
+            self._m[_s.MODE] = _s.S
+        mirror_current(self._m)
+        self._drain()
+
+    # ---- looking and going back ---------------------------------------------------------------------------
+
+    @property
+    def trace(self) -> Trace:
+        """All events so far, with the names that belong to them."""
+        self._drain()
+        host = self._host
+        if len(host.chunks) > 1:
+            host.chunks = [np.concatenate(host.chunks)]
+        events = host.chunks[0] if host.chunks else np.zeros(0, dtype=EVENT)
+        return Trace(events, self.meta(), host.lost)
+
+    def meta(self) -> dict:
+        """Return what a trace says about the system besides its events."""
+        host = self._host
+        return {
+            "clock_hz": float(self.machine.profile.clock_hz),
+            "cycles": int(self._m[_s.CYCLES]),
+            "profile": self.machine.profile.name,
+            "isolation": self.isolation,
+            "transfer": self.transfer,
+            "page_size": at.PAGE,
+            "pages": self.machine.m[_s.RAM_BYTES].item() // at.PAGE,
+            "ram_base": at.RAM_BASE,
+            "processes": {str(p.number): {"name": p.name, "image": p.installed.name} for p in self.processes},
+            "threads": {str(p.thread_number): {"process": p.number} for p in self.processes},
+            "channels": dict(host.channels),
+            "contracts": dict(host.contracts),
+        }
+
+    def snapshot(self):
+        """Return the whole state, machine and books alike; :meth:`restore` goes back to it exactly."""
+        self._drain()
+        return self.machine.snapshot(), self._host.copy()
+
+    def restore(self, snapshot) -> None:
+        """Go back to a snapshot of this system."""
+        machine, host = snapshot
+        self.machine.restore(machine)
+        self._host = host.copy()
+
+    def frame(self):
+        """Return one row a process: name, state, exit value, fault, and what it still holds (a pandas DataFrame)."""
+        import pandas as pd
+
+        return pd.DataFrame([p.row() for p in self.processes])
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{p.name} {p.state}" for p in self.processes) or "no processes"
+        return f"<System {self.machine.profile.name}, {ISOLATION[self.isolation]}: {rows}>"
+
+    # ---- inside ---------------------------------------------------------------------------------------------
+
+    def _load(self, address: int) -> int:
+        return self.machine.load_u64(address)
+
+    def _store(self, address: int, value: int) -> None:
+        self.machine.store_u64(address, value)
+
+    def _kernel_pages(self, size: int, tag: int) -> int:
+        address = int(native.pages_alloc(self._m, _W(at.ZONE_KERNEL), _W(-(-size // at.PAGE)), _W(tag)))
+        if address == 0:
+            raise InstallError("the kernel zone has no room for another image; give the machine more RAM")
+        return address
+
+    def _user_pages(self, process: Process, size: int, tag: int) -> int:
+        address = int(native.pages_alloc(self._m, _W(at.ZONE_USER), _W(max(1, -(-size // at.PAGE))), _W(tag)))
+        if address == 0:
+            self.stop(process)
+            raise KernelError(f"no room to load {process.name}; give the machine more RAM")
+        return address
+
+    def _drain(self) -> None:
+        """Take new events out of the ring before they are overwritten."""
+        host = self._host
+        events, lost = read_ring(self._m, host.read)
+        host.read += lost + len(events)
+        host.lost += lost
+        if len(events):
+            host.chunks.append(events)
+
+    def _print(self) -> None:
+        """Put what was printed on the console of the process that printed it."""
+        process = self._host.processes[int(self._m[_s.CURRENT_PROCESS])]
+        value, size = self._load(at.G_PRINT_ADDRESS), self._load(at.G_PRINT_BYTES)
+        if size >> 63:
+            signed = size & 1 and value >> 63
+            self._host.console[process.number] += str(value - (1 << 64) if signed else value)
+        else:
+            self._host.console[process.number] += bytes(self.machine.read(value, size)).decode("utf-8", "replace")
+
+    def page_tags(self) -> np.ndarray:
+        """Return the tag of each page of RAM (uint32; owner in bits 16 to 31, type in bits 0 to 3)."""
+        pages = self._load(at.G_PAGES)
+        return np.frombuffer(bytes(self.machine.read(at.PAGE_TAGS, 4 * pages)), dtype="<u4")
+
+
+class _HostSide:
+    """What the host keeps beside the machine: names, images, events already read, consoles."""
+
+    def __init__(self):
+        self.installed: dict[str, Installed] = {}
+        self.processes: dict[int, Process] = {}
+        self.channels: dict[str, dict] = {}
+        self.contracts: dict[str, dict] = {}
+        self.console: dict[int, str] = defaultdict(str)
+        self.chunks: list[np.ndarray] = []
+        self.read = 0
+        self.lost = 0
+        self.deadlock_told = False
+
+    def copy(self) -> _HostSide:
+        other = _HostSide()
+        for name in ("installed", "processes", "channels", "contracts", "console"):
+            getattr(other, name).update(getattr(self, name))
+        other.chunks = list(self.chunks)
+        other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told
+        return other
+
+
+def _startup_values(manifest, arguments: dict[str, int]) -> dict[str, int | None]:
+    """Match integer startup arguments with a manifest; endpoints stay None until connected."""
+    values: dict[str, int | None] = {}
+    for parameter in manifest.parameters:
+        if parameter.contract is not None:
+            values[parameter.name] = None
+        elif parameter.name in arguments:
+            values[parameter.name] = _fitting(manifest.name, parameter, arguments[parameter.name])
+        else:
+            raise KernelError(f"{manifest.name} needs a startup argument: create(..., {parameter.name}=<{parameter.type}>)")
+    for name in arguments:
+        if name not in values or values[name] is None:
+            known = ", ".join(p.name for p in manifest.parameters if p.contract is None) or "none"
+            raise KernelError(f"{manifest.name} has no integer startup argument {name!r}; it has: {known}")
+    return values
+
+
+def _fitting(program: str, parameter, value: int) -> int:
+    """Return a startup argument's register word, or refuse one that its type cannot hold."""
+    if parameter.type == "bool":
+        return int(bool(value))
+    bits, signed = int(parameter.type[1:]), parameter.type[0] == "i"
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    if not low <= int(value) <= high:
+        raise KernelError(f"{program}: {parameter.name}={value} does not fit {parameter.type} ({low} to {high})")
+    return int(value) & 0xFFFF_FFFF_FFFF_FFFF

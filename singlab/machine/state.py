@@ -1,0 +1,164 @@
+"""The state of one computer: a single flat array of 64-bit words.
+
+Word 0 onwards is the header (registers, CSRs, counters, timing parameters, cache and TLB tags, the event
+ring); RAM follows. A snapshot is a copy of the array, and everything that happens to a computer
+happens to this array alone, so a run is a pure function of it. Compiled code gets the array as its
+argument ``m`` and reaches it through the raw accessors below, which exist twice: as LLVM loads and
+stores when compiled, and as plain NumPy when not.
+
+What it leaves out: decoded instructions (:mod:`singlab.machine.hart` keeps them apart, for they can
+always be made again from RAM).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+# ---- header layout (word indices) --------------------------------------------------------------
+
+X = 0  #: x0..x31 at words 0..31; word 0 stays zero
+X_DUMMY = 32  #: where a write to x0 goes
+PC = 33
+MODE = 34  #: privilege: 0 = U, 1 = S, 3 = M
+INSTRET = 35  #: instructions retired
+CYCLES = 36  #: cycles; the cycle and time CSRs both read it
+SATP = 37
+STVEC = 38
+SSCRATCH = 39
+SEPC = 40
+SCAUSE = 41
+STVAL = 42
+SSTATUS = 43
+SIE = 44
+TIMECMP = 45  #: the supervisor timer interrupt is pending while CYCLES >= TIMECMP
+RAM_BYTES = 46
+STOP = 47  #: set to leave the run loop after the current event
+STOP_CYCLE = 48  #: run loop leaves when CYCLES reaches this
+STOP_EVENT = 49  #: run loop leaves when EVENT_COUNT reaches this
+EVENT_COUNT = 50  #: events ever written to the ring
+TRACE_ON = 51  #: 0 = write no events
+KERNEL_FAULT = 52  #: address of a kernel access outside RAM, else 0
+RANDOM = 53  #: state of the seeded generator
+CURRENT_THREAD = 54  #: mirror of the kernel's current thread id, for events
+CURRENT_PROCESS = 55  #: mirror of the kernel's current process id, for events
+HOOK_NUMBER = 56  #: number of the hook instruction the hart stopped at
+
+#: Event counters, one word each, in this order.
+COUNTERS = (
+    "l1i_accesses", "l1i_misses", "l1d_accesses", "l1d_misses", "l2_accesses", "l2_misses",
+    "dtlb_accesses", "dtlb_misses", "itlb_misses", "page_walks", "traps", "interrupts",
+    "branches_taken", "multiplies", "divides", "kernel_instructions",
+    # where cycles beyond one per instruction went; these and INSTRET sum to CYCLES
+    "stall_fetch", "stall_load", "stall_store", "stall_walk", "stall_branch", "stall_muldiv", "stall_trap",
+    "stall_idle",
+)
+COUNTER_BASE = 64
+for _i, _name in enumerate(COUNTERS):
+    globals()["C_" + _name.upper()] = COUNTER_BASE + _i
+
+#: Timing parameters (copied from a Profile when the machine is made).
+PARAM_BASE = 96
+PARAM_WORDS = 64
+
+#: Cache and TLB tags and their replacement state.
+TAGS_BASE = 256
+TAGS_WORDS = 32 * 1024 - TAGS_BASE
+
+#: The event ring: RING_EVENTS records of four words.
+RING_BASE = 32 * 1024
+RING_EVENTS = 1 << 16
+EVENT_WORDS = 4
+
+RAM_WORD = RING_BASE + RING_EVENTS * EVENT_WORDS  #: index of RAM's first word
+RAM_OFFSET = RAM_WORD * 8  #: the same in bytes
+RAM_BASE = 0x8000_0000  #: physical address of RAM, as on QEMU's virt board
+
+U, S, M_MODE = 0, 1, 3
+
+
+def new_state(ram_bytes: int) -> np.ndarray:
+    """Return the state of a machine that has just been switched on.
+
+    Parameters
+    ----------
+    ram_bytes : int
+        Size of RAM; a multiple of 4096.
+
+    Returns
+    -------
+    ndarray of uint64, shape (RAM_WORD + ram_bytes // 8,)
+    """
+    if ram_bytes <= 0 or ram_bytes % 4096:
+        raise ValueError(f"RAM must be a positive multiple of 4096 bytes, not {ram_bytes}")
+    m = np.zeros(RAM_WORD + ram_bytes // 8, dtype=np.uint64)
+    m[RAM_BYTES] = ram_bytes
+    m[PC] = RAM_BASE
+    m[MODE] = M_MODE
+    for word in (TIMECMP, STOP_CYCLE, STOP_EVENT):
+        m[word] = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+    m[TRACE_ON] = 1
+    return m
+
+
+# ---- raw accessors: byte offset into the array, no timing, no checks ------------------------------
+
+
+def _make_raw(width: int):
+    """Return (load, store) of ``width`` bytes at a byte offset; loads zero-extend to uint64."""
+    llvm_int = ir.IntType(width * 8)
+    word = ir.IntType(64)
+
+    @intrinsic
+    def load_intrinsic(typingctx, m, offset):
+        def codegen(context, builder, signature, args):
+            array = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
+            base = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+            pointer = builder.bitcast(builder.gep(base, [args[1]]), llvm_int.as_pointer())
+            value = builder.load(pointer)
+            value.align = 1
+            return builder.zext(value, word) if width < 8 else value
+
+        return types.uint64(m, types.uint64), codegen
+
+    @intrinsic
+    def store_intrinsic(typingctx, m, offset, value):
+        def codegen(context, builder, signature, args):
+            array = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
+            base = builder.bitcast(array.data, ir.IntType(8).as_pointer())
+            pointer = builder.bitcast(builder.gep(base, [args[1]]), llvm_int.as_pointer())
+            narrow = builder.trunc(args[2], llvm_int) if width < 8 else args[2]
+            builder.store(narrow, pointer).align = 1
+            return context.get_dummy_value()
+
+        return types.void(m, types.uint64, types.uint64), codegen
+
+    dtype = np.dtype(f"<u{width}")
+    mask = (1 << (8 * width)) - 1
+
+    def load(m, offset):
+        offset = int(offset)
+        return np.uint64(m.view(np.uint8)[offset : offset + width].view(dtype)[0])
+
+    def store(m, offset, value):
+        offset = int(offset)
+        m.view(np.uint8)[offset : offset + width].view(dtype)[0] = int(value) & mask
+
+    @overload(load, inline="never")
+    def load_overload(m, offset):
+        return lambda m, offset: load_intrinsic(m, offset)
+
+    @overload(store, inline="never")
+    def store_overload(m, offset, value):
+        return lambda m, offset, value: store_intrinsic(m, offset, value)
+
+    return load, store
+
+
+raw_ld8, raw_st8 = _make_raw(1)
+raw_ld16, raw_st16 = _make_raw(2)
+raw_ld32, raw_st32 = _make_raw(4)
+raw_ld64, raw_st64 = _make_raw(8)

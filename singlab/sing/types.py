@@ -1,0 +1,81 @@
+"""The types of the SIP language and of SIL.
+
+Integers of all widths, bool, exchange-heap vectors of integers and channel endpoints. Vectors and
+endpoints are linear: a register holds the only reference, and moving it away empties the register.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Type:
+    """Base of all types; types are compared by value."""
+
+    @property
+    def linear(self) -> bool:
+        """Whether a value of this type has exactly one owner."""
+        return False
+
+
+@dataclass(frozen=True)
+class Int(Type):
+    """An integer of ``bits`` bits, two's complement if ``signed``."""
+
+    bits: int
+    signed: bool
+
+    def __str__(self) -> str:
+        return f"{'i' if self.signed else 'u'}{self.bits}"
+
+    @property
+    def minimum(self) -> int:
+        return -(1 << (self.bits - 1)) if self.signed else 0
+
+    @property
+    def maximum(self) -> int:
+        return (1 << (self.bits - self.signed)) - 1
+
+
+@dataclass(frozen=True)
+class Bool(Type):
+    """True or false; 1 or 0 in a register."""
+
+    def __str__(self) -> str:
+        return "bool"
+
+
+@dataclass(frozen=True)
+class Vector(Type):
+    """A vector of integers on the exchange heap."""
+
+    element: Int
+
+    def __str__(self) -> str:
+        return f"ExVec[{self.element}]"
+
+    @property
+    def linear(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Endpoint(Type):
+    """One end of a channel; ``side`` is "Imp" or "Exp", ``contract`` a contract's name."""
+
+    contract: str
+    side: str
+
+    def __str__(self) -> str:
+        return f"{self.contract}.{self.side}"
+
+    @property
+    def linear(self) -> bool:
+        return True
+
+
+INTS = {f"{'i' if signed else 'u'}{bits}": Int(bits, signed) for bits in (8, 16, 32, 64) for signed in (False, True)}
+U8, U16, U32, U64 = INTS["u8"], INTS["u16"], INTS["u32"], INTS["u64"]
+I8, I16, I32, I64 = INTS["i8"], INTS["i16"], INTS["i32"], INTS["i64"]
+BOOL = Bool()

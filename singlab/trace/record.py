@@ -1,0 +1,75 @@
+"""The event record: what one entry of a trace is, and how compiled code writes it.
+
+An event is four 64-bit words in the machine's ring: cycle; kind, process and thread packed; two
+arguments ``a`` and ``b`` whose meaning depends on the kind. The ring is part of the machine's state,
+so a restored snapshot has the trace it had. Writing an event costs the simulated machine nothing.
+Events have one order everywhere: the order in which they were written.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+
+class Kind(enum.IntEnum):
+    """What happened; ``a`` and ``b`` as listed. A process or thread is named by its number."""
+
+    BOOT = 1  #: a = RAM bytes, b = number of pages
+    PROCESS_CREATE = 2  #: a = process, b = parent process
+    PROCESS_START = 3  #: a = process
+    PROCESS_EXIT = 4  #: a = process, b = exit value
+    PROCESS_STOP = 5  #: a = process, b = who stopped it (0 = the operator)
+    PROCESS_FAULT = 6  #: a = process, b = fault code | source line << 16
+    THREAD_CREATE = 7  #: a = thread, b = process
+    THREAD_RUN = 8  #: a = thread now running, b = thread that ran before (0 = none)
+    THREAD_BLOCK = 9  #: a = thread, b = endpoint address it waits on
+    THREAD_READY = 10  #: a = thread, b = endpoint address that woke it (0 = other)
+    THREAD_PREEMPT = 11  #: a = thread
+    THREAD_YIELD = 12  #: a = thread
+    THREAD_EXIT = 13  #: a = thread
+    CHANNEL_CREATE = 14  #: a = channel, b = Imp process | Exp process << 32
+    CHANNEL_CLOSE = 15  #: a = channel, b = side that closed: 0 = Imp, 1 = Exp
+    SEND = 16  #: a = channel | message << 32 | side << 56 (side of the sender), b = first argument
+    RECEIVE = 17  #: a = channel | message << 32 | side << 56 (side of the receiver), b = first argument
+    CHANNEL_STATE = 18  #: a = channel | side << 56, b = contract state that side is now in
+    BLOCK_ALLOC = 19  #: a = address of the data, b = bytes | owner process << 32
+    BLOCK_OWNER = 20  #: a = address of the data, b = new owner process | old owner << 32
+    BLOCK_FREE = 21  #: a = address of the data, b = bytes | last owner << 32
+    BLOCK_COPY = 22  #: a = address of the source data, b = bytes copied
+    PAGES_ALLOC = 23  #: a = first page, b = pages | tag << 32
+    PAGES_FREE = 24  #: a = first page, b = pages | old tag << 32
+    PRINT = 25  #: a = address of text (b = bytes) or a number (b = 1 << 63); the console keeps the text
+    MARK = 26  #: a = value given by the program, b = 0
+    DEADLOCK = 27  #: a = number of blocked threads
+    REFUSED = 28  #: a = ABI function, b = error code: a call the kernel refused
+    CLOSED_SEEN = 29  #: a = channel | side << 56 (side that saw it): ChannelClosed delivered
+    ABI = 30  #: a = ABI function, b = first argument (only when ABI tracing is on)
+
+
+#: Structured view of a ring or of a saved trace.
+EVENT = np.dtype(
+    [("cycle", "<u8"), ("kind", "<u2"), ("process", "<u2"), ("thread", "<u4"), ("a", "<u8"), ("b", "<u8")]
+)
+assert EVENT.itemsize == 32
+
+#: Page types, the low four bits of a page tag; the owner is in bits 16 to 31 (0 = nobody, 1 = kernel).
+PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown")
+
+#: Fault codes in PROCESS_FAULT.
+FAULTS = {
+    1: "index out of bounds",
+    2: "division by zero",
+    3: "channel closed while a message was expected",
+    4: "contract violation",
+    5: "exchange heap exhausted",
+    6: "used a block it does not own",
+    7: "illegal instruction",
+    8: "access outside its memory",
+    9: "stack overflow",
+    10: "bad ABI call",
+    11: "allocation size out of range",
+    12: "integer conversion out of range",
+}
+
