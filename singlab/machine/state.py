@@ -46,6 +46,7 @@ RANDOM = 53  #: state of the seeded generator
 CURRENT_THREAD = 54  #: mirror of the kernel's current thread id, for events
 CURRENT_PROCESS = 55  #: mirror of the kernel's current process id, for events
 HOOK_NUMBER = 56  #: number of the hook instruction the hart stopped at
+FAULT_CAUSE = 57  #: cause of the last failed translation or access
 
 #: Event counters, one word each, in this order.
 COUNTERS = (

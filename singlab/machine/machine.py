@@ -1,0 +1,145 @@
+"""A machine: the state, its decoded instructions, and what one does with them from Python."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from singlab.machine import state as _s
+from singlab.machine.hart import STOP_HOOK, STOP_LIMIT, STOP_WFI, hart_run
+from singlab.machine.isa import REGISTER_NAMES
+from singlab.machine.profile import Profile, apply_profile, get_profile
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+REASONS = {STOP_LIMIT: "limit", STOP_HOOK: "hook", STOP_WFI: "wfi"}
+
+
+def parse_size(size: str | int) -> int:
+    """Return a size in bytes from a number or a text such as "16M"; raises ValueError."""
+    if isinstance(size, int):
+        return size
+    match = re.fullmatch(r"\s*(\d+)\s*([KMG]?)B?\s*", size, re.IGNORECASE)
+    if not match:
+        raise ValueError(f"{size!r} is not a size; write it as 16M or 512K")
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+class Machine:
+    """A simulated RV64IM computer.
+
+    Parameters
+    ----------
+    profile : str or Profile
+        Timing.
+    ram : str or int
+        Size of RAM, a multiple of 4096 bytes.
+    seed : int
+        Seed of the machine's own random numbers.
+
+    Attributes
+    ----------
+    m : ndarray of uint64
+        The whole state (:mod:`singlab.machine.state`).
+    uops : ndarray of uint64
+        Decoded instructions, one slot for each four bytes of RAM; derived, never part of a snapshot.
+    profile : Profile
+    """
+
+    def __init__(self, profile: str | Profile = "athlon64", ram: str | int = "16M", seed: int = 0):
+        self.profile = get_profile(profile)
+        self.m = _s.new_state(parse_size(ram))
+        apply_profile(self.m, self.profile)
+        self.m[_s.RANDOM] = seed
+        self.uops = np.zeros(int(self.m[_s.RAM_BYTES]) // 4, dtype=np.uint64)
+
+    # ---- memory, from outside and untimed ----------------------------------------------------------------
+
+    def _offset(self, address: int, count: int) -> int:
+        at = address - _s.RAM_BASE
+        if at < 0 or count < 0 or at + count > int(self.m[_s.RAM_BYTES]):
+            raise ValueError(f"{count} bytes at {address:#x} lie outside RAM")
+        return _s.RAM_OFFSET + at
+
+    def read(self, address: int, count: int) -> bytes:
+        """Return ``count`` bytes at a physical address."""
+        at = self._offset(address, count)
+        return self.m.view(np.uint8)[at : at + count].tobytes()
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write bytes at a physical address; instructions there are decoded again."""
+        at = self._offset(address, len(data))
+        self.m.view(np.uint8)[at : at + len(data)] = np.frombuffer(data, dtype=np.uint8)
+        first = (address - _s.RAM_BASE) // 4
+        self.uops[first : (address - _s.RAM_BASE + len(data) + 3) // 4] = 0
+
+    def load_u64(self, address: int) -> int:
+        """Return the eight-byte word at a physical address."""
+        return int.from_bytes(self.read(address, 8), "little")
+
+    def store_u64(self, address: int, value: int) -> None:
+        """Write an eight-byte word at a physical address."""
+        self.write(address, (value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little"))
+
+    # ---- running ----------------------------------------------------------------------------------------------
+
+    def run(self, cycles: int | None = None) -> str:
+        """Run for so many cycles (to the next line or jump), or until a hook or a wait; returns which."""
+        limit = 0xFFFF_FFFF_FFFF_FFFF if cycles is None else int(self.m[_s.CYCLES]) + cycles
+        self.m[_s.STOP_CYCLE] = limit
+        return REASONS[int(hart_run(self.m, self.uops))]
+
+    # ---- looking ------------------------------------------------------------------------------------------------
+
+    def counters(self) -> dict[str, int]:
+        """Return cycles, instructions and every event counter."""
+        counts = {"cycles": int(self.m[_s.CYCLES]), "instructions": int(self.m[_s.INSTRET])}
+        return counts | {name: int(self.m[_s.COUNTER_BASE + i]) for i, name in enumerate(_s.COUNTERS)}
+
+    def registers(self) -> dict[str, int]:
+        """Return pc and the general registers by their conventional names."""
+        return {"pc": int(self.m[_s.PC])} | {name: int(self.m[i]) for i, name in enumerate(REGISTER_NAMES)}
+
+    # ---- going back -----------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> np.ndarray:
+        """Return a copy of the whole state."""
+        return self.m.copy()
+
+    def restore(self, snapshot: np.ndarray) -> None:
+        """Go back to a snapshot of a machine of this size."""
+        if snapshot.shape != self.m.shape:
+            raise ValueError("the snapshot is of a machine with another amount of RAM")
+        self.m[:] = snapshot
+        self.uops[:] = 0
+
+    def save(self, path: str | Path) -> Path:
+        """Write the state to a compressed file and return its path."""
+        path = Path(path)
+        with path.open("wb") as file:
+            np.savez_compressed(file, m=self.m, profile=np.array(self.profile.name))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Machine:
+        """Return a machine with the state saved in a file; raises ValueError if the file is no saved machine."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                m, profile = stored["m"], str(stored["profile"])
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{path} is not a saved machine ({error}); save one with Machine.save") from None
+        if m.dtype != np.uint64 or m.ndim != 1 or len(m) <= _s.RAM_WORD or len(m) != _s.RAM_WORD + int(m[_s.RAM_BYTES]) // 8:
+            raise ValueError(f"{path} is not a saved machine; save one with Machine.save")
+        machine = cls(profile, int(m[_s.RAM_BYTES]))
+        machine.m[:] = m
+        return machine
+
+    def __repr__(self) -> str:
+        m = self.m
+        return (
+            f"<Machine {self.profile.name}, {int(m[_s.RAM_BYTES]) >> 20} MB: pc {int(m[_s.PC]):#x}, "
+            f"{int(m[_s.CYCLES]):,} cycles, {int(m[_s.INSTRET]):,} instructions>"
+        )
