@@ -1,8 +1,20 @@
-"""The sealed microkernel: pages, threads, scheduler, processes, channels, exchange heap, ABI."""
+"""The sealed microkernel: pages, threads, scheduler, processes, channels, exchange heap, ABI.
 
-from singlab.kernel.image import SealedImage, SealError, open_image
-from singlab.kernel.loader import InstallError
-from singlab.kernel.process import Fault, Process
-from singlab.kernel.system import KernelError, Run, System
+Names are imported when first used: the compiler needs the ABI table without the kernel behind it.
+"""
 
-__all__ = ["Fault", "InstallError", "KernelError", "Process", "Run", "SealError", "SealedImage", "System", "open_image"]
+from importlib import import_module
+
+_HOME = {
+    "Fault": "process", "InstallError": "loader", "KernelError": "system", "Process": "process", "Run": "system",
+    "SealError": "image", "SealedImage": "image", "System": "system", "open_image": "image",
+}  # fmt: skip
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

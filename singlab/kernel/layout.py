@@ -13,6 +13,7 @@ from __future__ import annotations
 
 RAM_BASE = 0x8000_0000
 PAGE = 4096
+PAGE_SHIFT = 12
 
 TEXT_BASE = RAM_BASE  #: entry code: ABI vector, trap handler, context switch
 CORE_TEXT = RAM_BASE + 0x4000  #: compiled kernel functions (see charges.json)

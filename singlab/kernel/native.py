@@ -18,16 +18,10 @@ import importlib.util
 import json
 import os
 import sys
-from pathlib import Path
 
 from singlab.kernel.layout import CORE_TEXT
+from singlab.kernel.native_files import CHARGES, CORE, CORE_FILES
 from singlab.machine.jit import CACHE
-
-CORE = Path(__file__).parent / "core"
-CHARGES = Path(__file__).parent / "charges.json"
-
-#: In the order of their imports: each uses only what stands before it.
-CORE_FILES = ("pages", "records", "heap", "scheduler", "channels", "processes", "calls")
 
 _HEADER = '''"""Made from singlab.kernel.core and charges.json; see singlab.kernel.native."""
 import numpy as np
@@ -127,11 +121,11 @@ class _Instrument(ast.NodeTransformer):
 
 def host_source() -> str:
     """Return the instrumented source of all core functions as one module."""
-    charges = json.loads(CHARGES.read_text())["functions"]
+    charges = json.loads(CHARGES.read_text(encoding="utf-8"))["functions"]
     pool: dict[int, str] = {}
     functions = []
     for file in CORE_FILES:
-        source = (CORE / f"{file}.py").read_text()
+        source = (CORE / f"{file}.py").read_text(encoding="utf-8")
         module = importlib.import_module(f"singlab.kernel.core.{file}")
         constants = {n: v for n, v in vars(module).items() if isinstance(v, int) and not isinstance(v, bool)}
         for node in ast.parse(source).body:
@@ -148,7 +142,7 @@ def _load():
     path = CACHE / f"{name}.py"
     if not path.exists():
         part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(host_source())
+        part.write_text(host_source(), encoding="utf-8")
         os.replace(part, path)
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)

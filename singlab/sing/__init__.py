@@ -1,0 +1,29 @@
+"""The language: contracts, typed SIP programs, SIL, the verifier and sealed images.
+
+Names are imported when first used, so that a plain import stays quick.
+"""
+
+from importlib import import_module
+
+_HOME = {
+    **dict.fromkeys(("contract", "Contract", "parse_contracts"), "contracts"),
+    **dict.fromkeys(("sip", "function", "Program", "programs_from_source", "SourceUnit"), "program"),
+    **dict.fromkeys(
+        ("u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "ExVec", "new", "free", "cycles", "yield_", "mark",
+         "process_id", "ChannelClosed"), "names"),
+    "compile_program": "compile", "verify": "verifier", "Report": "verifier", "build": "build", "seal_module": "build",
+    "SipError": "errors", "format_module": "sil", "load_ipython_extension": "magic",
+}  # fmt: skip
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+# A submodule of the same name must not hide the function once it has been imported.
+from singlab.sing.build import build  # noqa: E402

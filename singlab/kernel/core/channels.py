@@ -44,7 +44,7 @@ from singlab.kernel.layout import (
     NO_STATE,
     P_ENDPOINTS,
     P_ID,
-    PAGE,
+    PAGE_SHIFT,
     PAGE_TAGS,
     RAM_BASE,
     SLOT_BYTES,
@@ -115,7 +115,7 @@ def endpoint_check(m, handle, process):
     """Return OK if a handle names an open endpoint of this process, whatever word it is, else why not."""
     if handle & (ENDPOINT_BYTES - 1) != 0:
         return E_BAD_HANDLE
-    page = (handle - RAM_BASE) // PAGE
+    page = (handle - RAM_BASE) >> PAGE_SHIFT
     if (page < ld64(m, G_KERNEL_FIRST)) or (page >= ld64(m, G_RECORD_FIRST)):
         return E_BAD_HANDLE
     if ld32(m, PAGE_TAGS + page * 4) != TAG_KERNEL_SYSTEM:
@@ -131,7 +131,7 @@ def block_check(m, handle, process):
     """Return OK if a handle names a live block of this process, whatever word it is, else why not."""
     if handle & (BLOCK_BYTES - 1) != 0:
         return E_BAD_HANDLE
-    page = (handle - RAM_BASE) // PAGE
+    page = (handle - RAM_BASE) >> PAGE_SHIFT
     if (page < ld64(m, G_RECORD_FIRST)) or (page >= ld64(m, G_USER_FIRST)):
         return E_BAD_HANDLE
     if ld64(m, handle + B_MAGIC) != MAGIC_BLOCK:

@@ -26,6 +26,7 @@ from singlab.kernel.layout import (
     P_BLOCKS,
     P_ID,
     PAGE,
+    PAGE_SHIFT,
     SMALLEST_BUCKET,
     TAG_KERNEL_SHARED,
     ZONE_RECORD,
@@ -93,10 +94,10 @@ def block_alloc(m, process, size):
         data = bucket_take(m, span, bucket)
         end = data + span
     else:
-        count = (size + PAGE - 1) // PAGE
+        count = (size + PAGE - 1) >> PAGE_SHIFT
         data = pages_alloc(m, ZONE_USER, count, TAG_KERNEL_SHARED)
         span = count << 32
-        end = data + count * PAGE
+        end = data + (count << PAGE_SHIFT)
     if data == 0:
         record_free(m, G_FREE_RECORDS, block)
         return 0

@@ -10,7 +10,7 @@ from singlab.kernel.layout import (
     G_PAGES,
     G_RECORD_FIRST,
     G_USER_FIRST,
-    PAGE,
+    PAGE_SHIFT,
     PAGE_TAGS,
     RAM_BASE,
 )
@@ -50,12 +50,12 @@ def pages_alloc(m, zone, count, tag):
         at += 1
     st64(m, G_KERNEL_HINT + zone * 8, page + count)
     emit(m, PAGES_ALLOC, page, count | tag << 32)
-    return RAM_BASE + page * PAGE
+    return RAM_BASE + (page << PAGE_SHIFT)
 
 
 def pages_free(m, address, count):
     """Give ``count`` pages from an address on back; the next search of their zone starts there."""
-    page = (address - RAM_BASE) // PAGE
+    page = (address - RAM_BASE) >> PAGE_SHIFT
     emit(m, PAGES_FREE, page, count | ld32(m, PAGE_TAGS + page * 4) << 32)
     at = page
     while at < page + count:
@@ -77,7 +77,7 @@ def pages_free_owner(m, owner):
             count = 1
             while ld32(m, PAGE_TAGS + (page + count) * 4) == tag:
                 count += 1
-            pages_free(m, RAM_BASE + page * PAGE, count)
+            pages_free(m, RAM_BASE + (page << PAGE_SHIFT), count)
             page += count
         else:
             page += 1

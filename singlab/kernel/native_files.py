@@ -1,0 +1,9 @@
+"""Where the kernel's sources and their costs lie."""
+
+from pathlib import Path
+
+CORE = Path(__file__).parent / "core"
+CHARGES = Path(__file__).parent / "charges.json"
+
+#: In the order of their imports: each uses only what stands before it.
+CORE_FILES = ("pages", "records", "heap", "scheduler", "channels", "processes", "calls")

@@ -1,0 +1,610 @@
+"""Code generation: verified SIL to RV64IM.
+
+Every register of a type narrower than 64 bits holds its value extended by that type. Run-time checks
+(bounds, division by zero, what the kernel answers) branch to fault stubs behind each function, which
+end the process with the source line. A comparison used only by the branch after it becomes that branch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from singlab.kernel.abi import ABI_NUMBER, BLOCK_DATA, BLOCK_SIZE, CHANNEL_CLOSED
+from singlab.machine.asm import load_immediate
+from singlab.sing import sil
+from singlab.sing.emitter import Code, Emitter
+from singlab.sing.errors import SipError
+from singlab.sing.regalloc import CALLS, allocate, small_constants
+from singlab.sing.sil import Function, Instr, Module, Reg
+from singlab.sing.types import Bool, Int
+
+RA, SP, T0, T1, T2, A0, A1, A2 = 1, 2, 5, 6, 7, 10, 11, 12
+LARGEST_BLOCK = 16 * 1024 * 1024
+
+FAULT_BOUNDS, FAULT_DIVISION, FAULT_CLOSED, FAULT_CONTRACT, FAULT_MEMORY, FAULT_OWNER, FAULT_SIZE = 1, 2, 3, 4, 5, 6, 11
+
+_REGISTER_OP = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
+_IMMEDIATE_OP = {"add": "addi", "and": "andi", "or": "ori", "xor": "xori"}
+_COMPARISONS = frozenset(sil.COMPARISONS)
+
+
+@dataclass
+class Generated:
+    """A module's code.
+
+    Attributes
+    ----------
+    code : Code
+    stack_bytes : int
+        The most stack its call graph can need.
+    blocks : dict
+        (function, block label) to (byte offset, number of instructions).
+    """
+
+    code: Code
+    stack_bytes: int
+    blocks: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+
+
+def _power(vector: Reg) -> int:
+    """Return log2 of the element size of a vector, in bytes."""
+    return (vector.type.element.bits // 8).bit_length() - 1
+
+
+class FunctionCode:
+    """Generate one function."""
+
+    def __init__(self, function: Function, module: ModuleCode):
+        self.function, self.module, self.out = function, module, module.out
+        self.constants = small_constants(function)
+        self.place = allocate(function, self.constants)
+        self.faults: dict[tuple[int, int], str] = {}
+        self.uses: dict[Reg, int] = {}
+        for block in function.blocks:
+            for instr in block.instrs:
+                for reg in instr.args:
+                    self.uses[reg] = self.uses.get(reg, 0) + 1
+        calls = any(i.op in CALLS or i.op == "fault" for b in function.blocks for i in b.instrs) or self.may_fault()
+        self.saved = ([RA] if calls else []) + self.place.saved
+        slots = 1 + max(self.place.slots.values(), default=-1)
+        self.frame = -(-8 * (slots + len(self.saved)) // 16) * 16
+        self.save_base = 8 * slots
+        if self.frame > 2000:
+            raise SipError("size", f"{function.name} has too many variables alive at once", line=function.position.line,
+                           hint="move a part of it into a @function")  # fmt: skip
+
+    def may_fault(self) -> bool:
+        return any(i.op in ("load", "store", "div", "rem") for b in self.function.blocks for i in b.instrs)
+
+    # ---- moving values ---------------------------------------------------------------------------------------
+
+    def read(self, reg: Reg, scratch: int) -> int:
+        """Return a machine register that holds a value, loading it into ``scratch`` if it is elsewhere."""
+        if reg in self.constants:
+            value = self.constants[reg]
+            if value == 0:
+                return 0
+            self.out.ins("addi", scratch, 0, value)
+            return scratch
+        if reg in self.place.registers:
+            return self.place.registers[reg]
+        self.out.ins("ld", scratch, SP, 8 * self.place.slots[reg])
+        return scratch
+
+    def target(self, reg: Reg, scratch: int = T0) -> int:
+        """Return the machine register to compute a destination in."""
+        return self.place.registers.get(reg, scratch)
+
+    def write(self, reg: Reg, at: int) -> None:
+        """Put a computed value where its register lives; nothing if it is there already."""
+        if reg in self.place.registers:
+            self.move(self.place.registers[reg], at)
+        elif reg in self.place.slots:
+            self.out.ins("sd", at, SP, 8 * self.place.slots[reg])
+
+    def move(self, rd: int, rs: int) -> None:
+        if rd != rs:
+            self.out.ins("addi", rd, rs, 0)
+
+    def immediate(self, rd: int, value: int) -> None:
+        """Load a constant."""
+        for step in load_immediate(rd, value):
+            self.out.ins(*step)
+
+    def parallel(self, moves: list[tuple[int, int]]) -> None:
+        """Move registers to registers, all at once; (destination, source)."""
+        todo = [(d, s) for d, s in moves if d != s]
+        while todo:
+            sources = {s for _, s in todo}
+            ready = next(((d, s) for d, s in todo if d not in sources), None)
+            if ready is None:  # only cycles are left: open one through scratch
+                d, s = todo[0]
+                self.move(T0, s)
+                todo = [(x, T0 if y == s else y) for x, y in todo]
+                continue
+            self.move(*ready)
+            todo.remove(ready)
+
+    def arguments(self, values: list[Reg | int]) -> None:
+        """Bring values (registers, or integers) into a0, a1, ..."""
+        moves, later = [], []
+        for index, value in enumerate(values):
+            if isinstance(value, Reg) and value in self.place.registers:
+                moves.append((A0 + index, self.place.registers[value]))
+            else:
+                later.append((A0 + index, value))
+        self.parallel(moves)
+        for rd, value in later:
+            if isinstance(value, Reg):
+                self.move(rd, self.read(value, rd))
+            else:
+                self.immediate(rd, value)
+
+    def normalise(self, rd: int, rs: int, type_: Int) -> None:
+        """Extend the low bits of ``rs`` into ``rd`` as the type says."""
+        if type_.bits == 64:
+            self.move(rd, rs)
+        elif type_.bits == 32 and type_.signed:
+            self.out.ins("addiw", rd, rs, 0)
+        elif type_.bits == 8 and not type_.signed:
+            self.out.ins("andi", rd, rs, 255)
+        else:
+            self.out.ins("slli", rd, rs, 64 - type_.bits)
+            self.out.ins("srai" if type_.signed else "srli", rd, rd, 64 - type_.bits)
+
+    def fault(self, code: int, instr: Instr) -> str:
+        """Return the label of the stub that ends the process with a fault at this line."""
+        key = (code, instr.position.line)
+        return self.faults.setdefault(key, f"{self.function.name}.fault{code}.{instr.position.line}")
+
+    # ---- a function -----------------------------------------------------------------------------------------------
+
+    def label(self, block_label: str) -> str:
+        return f"{self.function.name}:{block_label}"
+
+    def generate(self) -> None:
+        """Emit the function."""
+        out, blocks = self.out, self.function.blocks
+        out.label(self.function.name)
+        for index, block in enumerate(blocks):
+            following = blocks[index + 1].label if index + 1 < len(blocks) else None
+            start = len(out.items)
+            out.label(self.label(block.label))
+            if index == 0:
+                out.line = self.function.position.line
+                self.prologue()
+            skip = self.fused(block.instrs)
+            for instr in block.instrs:
+                out.line = instr.position.line
+                if instr is not skip:
+                    getattr(self, f"op_{instr.op}", self.op_other)(instr, following, skip)
+            self.module.spans[self.function.name, block.label] = (start, len(out.items))
+        for (code, line), label in self.faults.items():
+            out.line = line
+            out.label(label)
+            self.immediate(A0, code)
+            self.immediate(A1, line)
+            out.abi(ABI_NUMBER["fault"])
+
+    def fused(self, instrs: list[Instr]) -> Instr | None:
+        """Return the comparison that the block's branch can do itself."""
+        if len(instrs) >= 2 and instrs[-1].op == "cbr" and instrs[-2].op in _COMPARISONS:
+            if instrs[-2].dest is instrs[-1].args[0] and self.uses[instrs[-2].dest] == 1:
+                return instrs[-2]
+        return None
+
+    def prologue(self) -> None:
+        if self.frame:
+            self.out.ins("addi", SP, SP, -self.frame)
+        for index, reg in enumerate(self.saved):
+            self.out.ins("sd", reg, SP, self.save_base + 8 * index)
+        moves = []
+        for index, param in enumerate(self.function.params):
+            if param in self.place.registers:
+                moves.append((self.place.registers[param], A0 + index))
+            elif param in self.place.slots:
+                self.out.ins("sd", A0 + index, SP, 8 * self.place.slots[param])
+        self.parallel(moves)
+
+    def op_ret(self, instr: Instr, following, skip) -> None:
+        if instr.args:
+            self.move(A0, self.read(instr.args[0], A0))
+        for index, reg in enumerate(self.saved):
+            self.out.ins("ld", reg, SP, self.save_base + 8 * index)
+        if self.frame:
+            self.out.ins("addi", SP, SP, self.frame)
+        self.out.ins("jalr", 0, RA, 0)
+
+    # ---- straight-line operations ---------------------------------------------------------------------------------
+
+    def op_const(self, instr: Instr, following, skip) -> None:
+        if instr.dest in self.constants:
+            return
+        rd = self.target(instr.dest)
+        self.immediate(rd, instr.extra)
+        self.write(instr.dest, rd)
+
+    def op_mov(self, instr: Instr, following, skip) -> None:
+        rd = self.target(instr.dest)
+        self.move(rd, self.read(instr.args[0], rd))
+        self.write(instr.dest, rd)
+
+    def op_other(self, instr: Instr, following, skip) -> None:
+        if instr.op in sil.ARITHMETIC:
+            self.arithmetic(instr)
+        elif instr.op in _COMPARISONS:
+            self.comparison(instr)
+        elif instr.op.startswith("raw_"):
+            self.raw(instr)
+        else:
+            raise SipError("sil", f"unknown instruction {instr.op}", line=instr.position.line)
+
+    def arithmetic(self, instr: Instr) -> None:
+        out, op, type_ = self.out, instr.op, instr.dest.type
+        a, b = instr.args
+        bits = 64 if isinstance(type_, Bool) else type_.bits
+        if op in ("add", "mul", "and", "or", "xor") and a in self.constants:
+            a, b = b, a
+        rd = self.target(instr.dest)
+        constant = self.constants.get(b)
+        if op in ("div", "rem"):
+            self.division(instr, rd)
+        elif op in ("shl", "shr"):
+            self.shift(instr, rd, constant)
+        else:
+            ra = self.read(a, A0)
+            word = "w" if bits == 32 and type_.signed and op in ("add", "sub", "mul") else ""
+            if op == "sub" and constant is not None and constant > -2048:
+                out.ins("addi" + word, rd, ra, -constant)
+            elif op == "mul" and constant is not None and constant > 0 and constant & constant - 1 == 0:
+                out.ins("slli", rd, ra, constant.bit_length() - 1)
+            elif op in _IMMEDIATE_OP and constant is not None:
+                out.ins(_IMMEDIATE_OP[op] + (word if op == "add" else ""), rd, ra, constant)
+            else:
+                out.ins(_REGISTER_OP[op] + word, rd, ra, self.read(b, A1))
+            if op in ("add", "sub", "mul") and bits < 64 and (not word or (op == "mul" and constant is not None)):
+                self.normalise(rd, rd, type_)
+        self.write(instr.dest, rd)
+
+    def shift(self, instr: Instr, rd: int, constant: int | None) -> None:
+        out, type_ = self.out, instr.dest.type
+        ra = self.read(instr.args[0], A0)
+        left = instr.op == "shl"
+        name = "sll" if left else "sra" if type_.signed else "srl"
+        if constant is not None:
+            out.ins({"sll": "slli", "sra": "srai", "srl": "srli"}[name], rd, ra, constant & type_.bits - 1)
+        else:
+            rb = self.read(instr.args[1], A1)
+            if type_.bits < 64:
+                out.ins("andi", A1, rb, type_.bits - 1)
+                rb = A1
+            out.ins(name, rd, ra, rb)
+        if left and type_.bits < 64:
+            self.normalise(rd, rd, type_)
+
+    def division(self, instr: Instr, rd: int) -> None:
+        """Quotient or remainder, rounded towards minus infinity; a zero divisor is a fault."""
+        out, type_ = self.out, instr.dest.type
+        divisor = self.constants.get(instr.args[1])
+        power = divisor is not None and divisor > 0 and divisor & divisor - 1 == 0
+        if power and (not type_.signed or instr.op == "div"):
+            ra = self.read(instr.args[0], A0)
+            if instr.op == "rem":
+                out.ins("andi", rd, ra, divisor - 1)
+            else:
+                out.ins("srai" if type_.signed else "srli", rd, ra, divisor.bit_length() - 1)
+            return
+        a, b = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
+        if not divisor:
+            out.branch("beq", b, 0, self.fault(FAULT_DIVISION, instr))
+        if not type_.signed:
+            out.ins("divu" if instr.op == "div" else "remu", rd, a, b)
+            return
+        out.ins("rem", T1, a, b)
+        if instr.op == "div":
+            out.ins("div", T2, a, b)
+        done = self.module.fresh()
+        out.branch("beq", T1, 0, done)
+        out.ins("xor", T0, T1, b)
+        out.branch("bge", T0, 0, done)
+        out.ins(*(("addi", T2, T2, -1) if instr.op == "div" else ("add", T1, T1, b)))
+        out.label(done)
+        self.normalise(rd, T2 if instr.op == "div" else T1, type_)
+
+    def comparison(self, instr: Instr) -> None:
+        out, op = self.out, instr.op
+        a, b = instr.args
+        signed = getattr(a.type, "signed", False)
+        rd = self.target(instr.dest)
+        less = "slt" if signed else "sltu"
+        if op in ("gt", "le"):
+            a, b = b, a
+            op = {"gt": "lt", "le": "ge"}[op]
+        ra = self.read(a, A0)
+        constant = self.constants.get(b)
+        if op in ("eq", "ne"):
+            if constant == 0:
+                source = ra
+            elif constant is not None:
+                out.ins("xori", rd, ra, constant)
+                source = rd
+            else:
+                out.ins("xor", rd, ra, self.read(b, A1))
+                source = rd
+            out.ins(*(("sltiu", rd, source, 1) if op == "eq" else ("sltu", rd, 0, source)))
+        else:
+            if constant is not None and (signed or constant >= 0):
+                out.ins("slti" if signed else "sltiu", rd, ra, constant)
+            else:
+                out.ins(less, rd, ra, self.read(b, A1))
+            if op == "ge":
+                out.ins("xori", rd, rd, 1)
+        self.write(instr.dest, rd)
+
+    def op_not(self, instr: Instr, following, skip) -> None:
+        rd = self.target(instr.dest)
+        self.out.ins("xori", rd, self.read(instr.args[0], A0), 1)
+        self.write(instr.dest, rd)
+
+    def op_neg(self, instr: Instr, following, skip) -> None:
+        rd = self.target(instr.dest)
+        self.out.ins("sub", rd, 0, self.read(instr.args[0], A0))
+        self.normalise(rd, rd, instr.dest.type)
+        self.write(instr.dest, rd)
+
+    def op_inv(self, instr: Instr, following, skip) -> None:
+        rd = self.target(instr.dest)
+        self.out.ins("xori", rd, self.read(instr.args[0], A0), -1)
+        if not instr.dest.type.signed:
+            self.normalise(rd, rd, instr.dest.type)
+        self.write(instr.dest, rd)
+
+    def op_cast(self, instr: Instr, following, skip) -> None:
+        rd, source = self.target(instr.dest), instr.args[0]
+        rs = self.read(source, A0)
+        target = instr.dest.type
+        fits = not isinstance(source.type, Int) or (
+            target.minimum <= source.type.minimum and source.type.maximum <= target.maximum
+        )
+        if fits or target.bits == 64:
+            self.move(rd, rs)
+        else:
+            self.normalise(rd, rs, target)
+        self.write(instr.dest, rd)
+
+    # ---- memory ---------------------------------------------------------------------------------------------------
+
+    def element(self, instr: Instr) -> int:
+        """Check bounds and leave the element's address in t1; returns log2 of its size."""
+        out = self.out
+        vector, index = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
+        power = _power(instr.args[0])
+        out.ins("ld", T0, vector, BLOCK_SIZE)
+        if power:
+            out.ins("srli", T0, T0, power)
+        out.branch("bgeu", index, T0, self.fault(FAULT_BOUNDS, instr))
+        out.ins("ld", T1, vector, BLOCK_DATA)
+        if power:
+            out.ins("slli", T0, index, power)
+            index = T0
+        out.ins("add", T1, T1, index)
+        return power
+
+    def op_load(self, instr: Instr, following, skip) -> None:
+        power = self.element(instr)
+        rd = self.target(instr.dest)
+        signed = instr.args[0].type.element.signed
+        self.out.ins(("lb", "lh", "lw", "ld")[power] if signed or power == 3 else ("lbu", "lhu", "lwu")[power], rd, T1, 0)
+        self.write(instr.dest, rd)
+
+    def op_store(self, instr: Instr, following, skip) -> None:
+        power = self.element(instr)
+        self.out.ins(("sb", "sh", "sw", "sd")[power], self.read(instr.args[2], A2), T1, 0)
+
+    def op_len(self, instr: Instr, following, skip) -> None:
+        rd = self.target(instr.dest)
+        self.out.ins("ld", rd, self.read(instr.args[0], A0), BLOCK_SIZE)
+        power = _power(instr.args[0])
+        if power:
+            self.out.ins("srli", rd, rd, power)
+        self.write(instr.dest, rd)
+
+    def raw(self, instr: Instr) -> None:
+        kind = instr.op[4:].rstrip("0123456789")
+        width = instr.op[4 + len(kind) :]
+        if kind == "load":
+            rd = self.target(instr.dest)
+            self.out.ins({"8": "lbu", "16": "lhu", "32": "lwu", "64": "ld"}[width], rd, *self.based(instr))
+            self.write(instr.dest, rd)
+        else:
+            value = self.read(instr.args[1], A1)
+            self.out.ins({"8": "sb", "16": "sh", "32": "sw", "64": "sd"}[width], value, *self.based(instr))
+
+    def based(self, instr: Instr) -> tuple[int, int]:
+        """Return base register and offset of a raw access."""
+        return self.read(instr.args[0], A0), instr.extra or 0
+
+    # ---- control ----------------------------------------------------------------------------------------------------
+
+    def op_br(self, instr: Instr, following, skip) -> None:
+        if instr.extra != following:
+            self.out.jump(self.label(instr.extra))
+
+    def op_cbr(self, instr: Instr, following, skip: Instr | None) -> None:
+        yes, no = instr.extra
+        if skip is None:
+            op, ra, rb = "bne", self.read(instr.args[0], A0), 0
+        else:
+            a, b = skip.args
+            signed = getattr(a.type, "signed", False)
+            name = skip.op
+            if name in ("gt", "le"):
+                a, b, name = b, a, {"gt": "lt", "le": "ge"}[name]
+            ra, rb = self.read(a, A0), self.read(b, A1)
+            suffix = "" if name in ("eq", "ne") or signed else "u"
+            op = "b" + name + suffix
+        inverse = {"beq": "bne", "bne": "beq", "blt": "bge", "bge": "blt", "bltu": "bgeu", "bgeu": "bltu"}[op]
+        if yes == following:
+            self.out.branch(inverse, ra, rb, self.label(no))
+        else:
+            self.out.branch(op, ra, rb, self.label(yes))
+            if no != following:
+                self.out.jump(self.label(no))
+
+    def op_fault(self, instr: Instr, following, skip) -> None:
+        self.out.jump(self.fault(instr.extra, instr))
+
+    def op_call(self, instr: Instr, following, skip) -> None:
+        self.arguments(list(instr.args))
+        self.out.jump(instr.extra, link=RA)
+        if instr.dest is not None:
+            self.write(instr.dest, A0)
+
+    # ---- the ABI ------------------------------------------------------------------------------------------------------
+
+    def abi(self, name: str, *values: Reg | int) -> None:
+        self.arguments(list(values))
+        self.out.abi(ABI_NUMBER[name])
+
+    def op_new(self, instr: Instr, following, skip) -> None:
+        power = _power(instr.dest)
+        count = self.read(instr.args[0], A0)
+        self.immediate(T0, LARGEST_BLOCK >> power)
+        self.out.branch("bltu", T0, count, self.fault(FAULT_SIZE, instr))
+        if power:
+            self.out.ins("slli", A0, count, power)
+        else:
+            self.move(A0, count)
+        self.out.abi(ABI_NUMBER["allocate"])
+        self.out.branch("beq", A0, 0, self.fault(FAULT_MEMORY, instr))
+        self.write(instr.dest, A0)
+
+    def op_free(self, instr: Instr, following, skip) -> None:
+        self.abi("free", instr.args[0])
+        self.out.branch("bne", A0, 0, self.fault(FAULT_OWNER, instr))
+
+    def op_send(self, instr: Instr, following, skip) -> None:
+        endpoint, *values = instr.args
+        contract = self.module.module.contracts[endpoint.type.contract]
+        self.abi("send", endpoint, contract.messages[instr.extra].index, *values)
+        self.out.branch("bne", A0, 0, self.fault(FAULT_CONTRACT, instr))
+
+    def op_close(self, instr: Instr, following, skip) -> None:
+        self.abi("close", instr.args[0])
+
+    def op_receive(self, instr: Instr, following, skip) -> None:
+        out = self.out
+        self.abi("receive", instr.args[0])
+        contract = self.module.module.contracts[instr.args[0].type.contract]
+        for name, (regs, label) in instr.extra.arms.items():
+            otherwise = self.module.fresh()
+            index = contract.messages[name].index
+            if index:
+                self.immediate(T0, index)
+            out.branch("bne", A0, T0 if index else 0, otherwise)
+            moves = []
+            for position, reg in enumerate(regs):
+                if reg in self.place.registers:
+                    moves.append((self.place.registers[reg], A1 + position))
+                elif reg in self.place.slots:
+                    out.ins("sd", A1 + position, SP, 8 * self.place.slots[reg])
+            self.parallel(moves)
+            out.jump(self.label(label))
+            out.label(otherwise)
+        self.immediate(T0, CHANNEL_CLOSED)
+        closed = self.label(instr.extra.closed) if instr.extra.closed else self.fault(FAULT_CLOSED, instr)
+        out.branch("beq", A0, T0, closed)
+        out.jump(self.fault(FAULT_CONTRACT, instr))
+
+    def op_print_text(self, instr: Instr, following, skip) -> None:
+        content = instr.extra.encode()
+        self.out.address(A0, self.module.text(content))
+        self.immediate(A1, len(content))
+        self.out.abi(ABI_NUMBER["print_text"])
+
+    def op_print_int(self, instr: Instr, following, skip) -> None:
+        self.abi("print_int", instr.args[0], int(getattr(instr.args[0].type, "signed", False)))
+
+    def op_mark(self, instr: Instr, following, skip) -> None:
+        self.abi("mark", instr.args[0])
+
+    def op_yield(self, instr: Instr, following, skip) -> None:
+        self.abi("yield")
+
+    def op_process_id(self, instr: Instr, following, skip) -> None:
+        self.abi("get_process_id")
+        self.write(instr.dest, A0)
+
+    def op_cycles(self, instr: Instr, following, skip) -> None:
+        rd = self.target(instr.dest)
+        self.out.ins("csrrs", rd, 0xC00, 0)
+        self.write(instr.dest, rd)
+
+
+class ModuleCode:
+    """Generate a module: an entry that calls the SIP and exits with its value, then every function."""
+
+    def __init__(self, module: Module, start: bool = True):
+        self.module, self.start = module, start
+        self.out = Emitter()
+        self.data: dict[str, bytes] = {}
+        self.spans: dict[tuple[str, str], tuple[int, int]] = {}
+        self.count = 0
+        self.frames: dict[str, int] = {}
+
+    def fresh(self) -> str:
+        """Return a new local label."""
+        self.count += 1
+        return f".L{self.count}"
+
+    def text(self, content: bytes) -> str:
+        """Return the label of constant text."""
+        for label, known in self.data.items():
+            if known == content:
+                return label
+        label = f".T{len(self.data)}"
+        self.data[label] = content
+        return label
+
+    def generate(self) -> Generated:
+        """Return the code."""
+        entry = self.module.functions[self.module.entry] if self.start else None
+        if entry is not None:
+            self.out.line = entry.position.line
+            self.out.jump(entry.name, link=RA)
+            if entry.result is None:
+                self.out.ins("addi", A0, 0, 0)
+            self.out.abi(ABI_NUMBER["exit"])
+        for function in self.module.functions.values():
+            part = FunctionCode(function, self)
+            self.frames[function.name] = part.frame
+            part.generate()
+        code = self.out.finish(self.data)
+        code.text += bytes(-len(code.text) % 8)
+        blocks = {}
+        for key, (first, last) in self.spans.items():
+            items = self.out.items[first:last]
+            blocks[key] = (items[0].offset, sum(item.size for item in items) // 4)
+        return Generated(code, self.stack() if self.start else 0, blocks)
+
+    def stack(self) -> int:
+        """Return the deepest stack of the call graph, with headroom; the graph has no cycles."""
+        callees = {
+            name: {i.extra for b in f.blocks for i in b.instrs if i.op == "call"} for name, f in self.module.functions.items()
+        }
+        depth: dict[str, int] = {}
+
+        def deepest(name: str, above: tuple[str, ...]) -> int:
+            if name in above:
+                raise SipError("recursion", f"{name} calls itself", hint="write a loop: a SIP's stack is bounded before it starts")
+            if name not in depth:
+                depth[name] = self.frames[name] + max((deepest(c, (*above, name)) for c in callees[name]), default=0)
+            return depth[name]
+
+        return -(-(deepest(self.module.entry, ()) + 512) // 16) * 16
+
+
+def generate(module: Module) -> Generated:
+    """Return the code of a verified module; its first instruction is the entry."""
+    return ModuleCode(module).generate()
+

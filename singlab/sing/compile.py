@@ -1,0 +1,27 @@
+"""From a program's source to SIL."""
+
+from __future__ import annotations
+
+from singlab.sing.errors import SipError
+from singlab.sing.lower import ModuleLowering
+from singlab.sing.program import Program
+from singlab.sing.sil import Module
+
+
+def compile_program(program: Program) -> Module:
+    """Return the SIL of a program and of the helpers it calls, not verified.
+
+    Raises
+    ------
+    SipError
+        If the program uses what the language does not have, or its types do not fit.
+    """
+    if not isinstance(program, Program):
+        raise SipError("language", f"{program!r} is no SIP", hint="decorate a function with @sip and build that")
+    if not program.entry:
+        raise SipError("language", f"{program.name} is a helper, not a SIP", hint="build a function decorated with @sip")
+    try:
+        return ModuleLowering(program).lower()
+    except RecursionError:
+        raise SipError("language", f"{program.name} is too deeply nested", filename=program.filename,
+                       hint="split long expressions into several lines") from None  # fmt: skip

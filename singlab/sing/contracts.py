@@ -1,0 +1,404 @@
+"""Contracts: which messages a channel carries, and in which order.
+
+Written in Sing#'s notation and read from the exporting side: ``?`` arrives there, ``!`` leaves. The
+steps of a sequence go through implicit states. A contract is well-formed if it is deterministic,
+every state is reachable, a state's actions all go in one direction, and every cycle has at least one
+send and one receive; then the messages under way in each direction are bounded, and the bound is the
+number of slots an endpoint needs. (EuroSys 2006, section 2.)
+
+Leaves out endpoints as message arguments and extension of a contract.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from lark import Lark, Token, Tree, UnexpectedInput
+
+from singlab.kernel.abi import MAX_MESSAGE_WORDS, NO_STATE
+from singlab.sing.errors import SipError
+from singlab.sing.types import BOOL, I8, I16, I32, I64, U8, U16, U32, U64, Int, Type, Vector
+
+#: Sing#'s type names.
+SCALARS: dict[str, Type] = {
+    "byte": U8, "sbyte": I8, "short": I16, "ushort": U16, "int": I32, "uint": U32, "long": I64, "ulong": U64,
+    "bool": BOOL, "char": U16,
+}  # fmt: skip
+NAMES = {type_: name for name, type_ in reversed(SCALARS.items())}
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message of a contract. ``C.M`` in a program names it; ``C.M(values)`` is what ``send`` takes."""
+
+    contract: str
+    name: str
+    index: int
+    direction: str
+    arguments: tuple[tuple[str, Type], ...]
+
+    @property
+    def sender(self) -> str:
+        """The side that sends it."""
+        return "Imp" if self.direction == "?" else "Exp"
+
+    def __call__(self, *values):
+        from singlab.sing.names import not_python
+
+        not_python(f"{self.contract}.{self.name}(...)")
+
+    def __str__(self) -> str:
+        arguments = ", ".join(f"{type_text(t)} {n}" for n, t in self.arguments)
+        return f"{'in' if self.direction == '?' else 'out'} message {self.name}({arguments})"
+
+
+@dataclass(frozen=True)
+class EndpointType:
+    """One side of a contract, ``C.Imp`` or ``C.Exp``: the annotation of an endpoint parameter."""
+
+    contract: Contract
+    side: str
+
+    def __str__(self) -> str:
+        return f"{self.contract.name}.{self.side}"
+
+
+def type_text(type_: Type) -> str:
+    """Return a type in the contract's notation."""
+    if isinstance(type_, Vector):
+        return f"{NAMES[type_.element]}[]* in ExHeap"
+    return NAMES.get(type_, str(type_))
+
+
+class Contract:
+    """A well-formed contract.
+
+    Attributes
+    ----------
+    name : str
+    text : str
+    messages : dict of str to Message
+    states : list of str
+        State 0 is the start; implicit states are named after the one they belong to.
+    transitions : list of dict
+        For each state, message name to next state's index.
+    slots : dict of str to int
+        By side ("Imp", "Exp"), how many messages its inbox can hold at most.
+    """
+
+    def __init__(self, name, text, messages, states, transitions, slots):
+        self.name, self.text, self.messages = name, text, messages
+        self.states, self.transitions, self.slots = states, transitions, slots
+        self.Imp, self.Exp = EndpointType(self, "Imp"), EndpointType(self, "Exp")
+
+    def __getattr__(self, name: str) -> Message:
+        messages = self.__dict__.get("messages", {})
+        if name in messages:
+            return messages[name]
+        raise AttributeError(f"contract {self.__dict__.get('name')} has no message {name}")
+
+    def turn(self, state: int) -> str | None:
+        """Return whose turn it is to send in a state, "Imp" or "Exp"; None in a final state."""
+        for name in self.transitions[state]:
+            return self.messages[name].sender
+        return None
+
+    def table(self) -> np.ndarray:
+        """Return the kernel's form: an array of uint64 in the layout of :mod:`singlab.kernel.abi`."""
+        n, k = len(self.states), len(self.messages)
+        words = [n | k << 16 | self.slots["Imp"] << 32 | self.slots["Exp"] << 48]
+        for message in self.messages.values():
+            mask = sum(1 << i for i, (_, t) in enumerate(message.arguments) if isinstance(t, Vector))
+            words.append(len(message.arguments) | mask << 8 | (message.direction == "!") << 16)
+        for step in self.transitions:
+            words += [step.get(name, NO_STATE) for name in self.messages]
+        return np.array(words, dtype=np.uint64)
+
+    def describe(self) -> dict:
+        """Return messages, states and transitions as plain data, for manifests and traces."""
+        index = {name: i for i, name in enumerate(self.messages)}
+        return {
+            "messages": [
+                {"name": m.name, "direction": m.direction, "arguments": [f"{t} {n}" for n, t in m.arguments]}
+                for m in self.messages.values()
+            ],
+            "states": list(self.states),
+            "transitions": [[s, index[m], t] for s, step in enumerate(self.transitions) for m, t in step.items()],
+        }
+
+    def __repr__(self) -> str:
+        return f"<contract {self.name}: {len(self.messages)} messages, {len(self.states)} states>"
+
+    def _repr_html_(self) -> str:
+        from singlab.sing.contract_svg import draw
+
+        return draw(self)
+
+
+@cache
+def _parser() -> Lark:
+    grammar = (Path(__file__).parent / "contract.lark").read_text()
+    return Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=False)
+
+
+class _Builder:
+    """From a parse tree to a checked contract."""
+
+    def __init__(self, tree: Tree, text: str, filename: str, first_line: int):
+        self.tree, self.text, self.filename, self.first_line = tree, text, filename, first_line
+        self.name = str(tree.children[0])
+        self.messages: dict[str, Message] = {}
+        self.states: list[str] = []
+        self.transitions: list[dict[str, int]] = []
+        self.places: list[Token] = []
+
+    def refuse(self, rule: str, message: str, where, hint: str) -> SipError:
+        """Return an error at a token or tree of the contract's text."""
+        meta = where.meta if isinstance(where, Tree) and not where.meta.empty else where
+        line, column = getattr(meta, "line", 0), getattr(meta, "column", 0)
+        source = self.text.splitlines()
+        return SipError(
+            rule, message, hint=hint, filename=self.filename, line=line + self.first_line - 1, column=column,
+            source_line=source[line - 1] if 0 < line <= len(source) else "",
+        )  # fmt: skip
+
+    def build(self) -> Contract:
+        """Return the contract or raise."""
+        states = []
+        for member in self.tree.children[1:]:
+            if member.data == "message":
+                self.add_message(member)
+            else:
+                states.append(member)
+        if not states:
+            raise self.refuse("contract.states", f"contract {self.name} has no state", self.tree.children[0],
+                              "add at least: state Start: ...;")  # fmt: skip
+        for state in states:
+            token = state.children[0]
+            if str(token) in self.states:
+                raise self.refuse("contract.states", f"state {token} is declared twice", token, "rename one of them")
+            self.new_state(str(token), token)
+        for state in states:
+            self.add_state(state)
+        self.check()
+        return Contract(self.name, self.text, self.messages, self.states, self.transitions, self.bounds())
+
+    def add_message(self, tree: Tree) -> None:
+        direction, name, *arguments = tree.children
+        if str(name) in self.messages:
+            raise self.refuse("contract.messages", f"message {name} is declared twice", name, "rename one of them")
+        if str(name) in ("Imp", "Exp"):
+            raise self.refuse("contract.messages", f"{name} is the name of a side", name, "choose another name")
+        types = []
+        for argument in arguments:
+            type_tree, argument_name = argument.children
+            types.append((str(argument_name), self.type(type_tree)))
+        if len(types) > MAX_MESSAGE_WORDS:
+            raise self.refuse("contract.messages", f"message {name} has {len(types)} arguments", name,
+                              f"a message carries at most {MAX_MESSAGE_WORDS}; put more into an exchange-heap block")  # fmt: skip
+        mark = "?" if direction == "in" else "!"
+        self.messages[str(name)] = Message(self.name, str(name), len(self.messages), mark, tuple(types))
+
+    def type(self, tree: Tree) -> Type:
+        token = tree.children[0]
+        if tree.data == "endpoint":
+            raise self.refuse("contract.types", "endpoints cannot be sent in messages yet", token,
+                              "connect processes with System.connect, before they start")  # fmt: skip
+        type_ = SCALARS.get(str(token))
+        if type_ is None:
+            raise self.refuse("contract.types", f"{token} is no type", token, f"use one of {', '.join(SCALARS)}")
+        if tree.data == "vector":
+            if not isinstance(type_, Int):
+                raise self.refuse("contract.types", f"an exchange-heap vector of {token} is not possible", token,
+                                  "use byte, ushort, uint or ulong elements")  # fmt: skip
+            return Vector(type_)
+        return type_
+
+    def new_state(self, name: str, token: Token) -> int:
+        self.states.append(name)
+        self.transitions.append({})
+        self.places.append(token)
+        return len(self.states) - 1
+
+    def add_state(self, tree: Tree) -> None:
+        name, body = tree.children
+        start = self.states.index(str(name))
+        if body.data == "empty":
+            return
+        for sequence in body.children:
+            self.sequence(start, str(name), sequence, None)
+
+    def sequence(self, state: int, owner: str, tree: Tree, follow: tuple[list, str] | None) -> None:
+        """Add a sequence's steps from a state; ``follow`` is what comes after a choice it stands in."""
+        self.steps(state, owner, list(tree.children), follow or [])
+
+    def steps(self, state: int, owner: str, steps: list, rest: list) -> None:
+        steps = steps + rest
+        if not steps:
+            raise self.refuse("contract.returns", f"a sequence of state {owner} leads nowhere", self.places[state],
+                              "end it with -> and the name of a state; an ended conversation needs a state without actions: state Done: ;")  # fmt: skip
+        step, *after = steps
+        if step.data == "target":
+            raise self.refuse("contract.states", f"{step.children[0]} stands where a message is expected",
+                              step.children[0], "write a message with ? or ! before the target state")  # fmt: skip
+        if step.data == "choice":
+            for branch in step.children:
+                self.steps(state, owner, list(branch.children), after)
+            return
+        token, mark = step.children
+        message = self.messages.get(str(token))
+        if message is None:
+            raise self.refuse("contract.messages", f"message {token} is not declared", token,
+                              f"declare it: {'in' if mark == '?' else 'out'} message {token}(...);")  # fmt: skip
+        if message.direction != mark:
+            raise self.refuse("contract.direction", f"{token} is an {'in' if message.direction == '?' else 'out'} message",
+                              token, f"write {token}{message.direction}")  # fmt: skip
+        if message.name in self.transitions[state]:
+            raise self.refuse("contract.deterministic", f"state {self.states[state]} has {token}{mark} twice", token,
+                              "one message may lead to one state only; join the two alternatives")  # fmt: skip
+        if after and after[0].data == "target":
+            target = after[0].children[0]
+            if len(after) > 1:
+                raise self.refuse("contract.states", f"something stands after the target state {target}", target,
+                                  "end the sequence there")  # fmt: skip
+            if str(target) not in self.states:
+                raise self.refuse("contract.states", f"state {target} is not declared", target,
+                                  f"declare it: state {target}: ...;")  # fmt: skip
+            self.transitions[state][message.name] = self.states.index(str(target))
+            return
+        following = self.new_state(f"{owner}.{self.implicit(owner)}", token)
+        self.transitions[state][message.name] = following
+        self.steps(following, owner, after, [])
+
+    def implicit(self, owner: str) -> int:
+        return 1 + sum(name.startswith(f"{owner}.") for name in self.states)
+
+    def check(self) -> None:
+        """Check reachability, one direction a state, and the finiteness rule."""
+        reached, todo = {0}, [0]
+        while todo:
+            for target in self.transitions[todo.pop()].values():
+                if target not in reached:
+                    reached.add(target)
+                    todo.append(target)
+        for state, name in enumerate(self.states):
+            if state not in reached:
+                raise self.refuse("contract.reachable", f"state {name} can never be reached", self.places[state],
+                                  "lead to it from another state, or remove it")  # fmt: skip
+            marks = {self.messages[m].direction for m in self.transitions[state]}
+            if len(marks) == 2:
+                raise self.refuse("contract.turn", f"in state {name} both sides may send", self.places[state],
+                                  "give a state only ? or only ! actions, so that it is always clear whose turn it is")  # fmt: skip
+        for mark, what in (("?", "answer (!)"), ("!", "request (?)")):
+            cycle = self.cycle_of_only(mark)
+            if cycle:
+                path = " -> ".join(self.states[s] for s in [*cycle, cycle[0]])
+                raise self.refuse("contract.finite", f"the cycle {path} never returns the turn: it has only {mark} messages, "
+                                  "so any number of them could be under way", self.places[cycle[0]],
+                                  f"put an {what} from the other side into the cycle")  # fmt: skip
+
+    def cycle_of_only(self, mark: str) -> list[int]:
+        """Return a cycle whose messages all go in one direction, or nothing."""
+        edges = [[t for m, t in step.items() if self.messages[m].direction == mark] for step in self.transitions]
+        colour = [0] * len(edges)
+        for root in range(len(edges)):
+            if colour[root]:
+                continue
+            stack, path = [(root, iter(edges[root]))], [root]
+            colour[root] = 1
+            while stack:
+                state, targets = stack[-1]
+                target = next(targets, None)
+                if target is None:
+                    colour[state] = 2
+                    stack.pop()
+                    path.pop()
+                elif colour[target] == 1:
+                    return path[path.index(target) :]
+                elif colour[target] == 0:
+                    colour[target] = 1
+                    stack.append((target, iter(edges[target])))
+                    path.append(target)
+        return []
+
+    def bounds(self) -> dict[str, int]:
+        """Return the most messages that can wait in each side's inbox: the longest run of one direction."""
+        slots = {}
+        for side, mark in (("Exp", "?"), ("Imp", "!")):
+            edges = [[t for m, t in step.items() if self.messages[m].direction == mark] for step in self.transitions]
+            depth = [0] * len(edges)
+            indegree = [0] * len(edges)
+            for targets in edges:
+                for target in targets:
+                    indegree[target] += 1
+            todo = deque(s for s, d in enumerate(indegree) if d == 0)
+            while todo:
+                state = todo.popleft()
+                for target in edges[state]:
+                    depth[target] = max(depth[target], depth[state] + 1)
+                    indegree[target] -= 1
+                    if indegree[target] == 0:
+                        todo.append(target)
+            slots[side] = max(1, *depth)
+        return slots
+
+
+def parse_contracts(text: str, filename: str = "<contract>", first_line: int = 1) -> dict[str, Contract]:
+    """Parse and check every contract in a text.
+
+    Parameters
+    ----------
+    text : str
+    filename : str
+        For messages.
+    first_line : int
+        Line of the file on which the text begins.
+
+    Raises
+    ------
+    SipError
+        If the text is no contract or a contract is not well-formed.
+    """
+    try:
+        tree = _parser().parse(text)
+    except UnexpectedInput as error:
+        line, column = max(1, getattr(error, "line", 1) or 1), max(1, getattr(error, "column", 1) or 1)
+        lines = text.splitlines() or [""]
+        source = lines[min(line, len(lines)) - 1]
+        token = getattr(error, "token", None)
+        found = f"{token}" if token is not None and str(token) else "the end of the text" if token is not None else (
+            text[error.pos_in_stream] if error.pos_in_stream is not None and error.pos_in_stream < len(text) else "the end"
+        )  # fmt: skip
+        raise SipError(
+            "contract.syntax", f"the contract cannot be read at {found!r}", filename=filename,
+            line=min(line, len(lines)) + first_line - 1, column=column, source_line=source,
+            hint="a contract reads: contract C { in message Ask(ulong n); out message Answer(ulong n); "
+            "state Start: Ask? -> Answer! -> Start; }",
+        ) from None  # fmt: skip
+    contracts: dict[str, Contract] = {}
+    for part in tree.children:
+        contract_ = _Builder(part, text, filename, first_line).build()
+        if contract_.name in contracts:
+            raise SipError("contract.states", f"contract {contract_.name} is declared twice", filename=filename,
+                           hint="rename one of them")  # fmt: skip
+        contracts[contract_.name] = contract_
+    return contracts
+
+
+def contract(text: str, filename: str = "<contract>") -> Contract:
+    """Return the contract a text declares; the text must declare exactly one.
+
+    Raises
+    ------
+    SipError
+        If it is not well-formed; the message names the place, the rule and the repair.
+    """
+    contracts = parse_contracts(text, filename)
+    if len(contracts) != 1:
+        raise SipError("contract.syntax", f"{len(contracts)} contracts where one is expected", filename=filename,
+                       hint="call contract() once for each")  # fmt: skip
+    return next(iter(contracts.values()))

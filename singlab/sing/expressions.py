@@ -1,0 +1,437 @@
+"""Lowering, expressions: values, calls, and how types meet.
+
+Literals take the type they are used at. Otherwise both sides of an operation have one type, or the
+narrower is widened where no value can change; anything else wants an explicit cast.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from singlab.sing import sil
+from singlab.sing.program import Program
+from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, Int, Type, Vector
+
+_BINARY = {
+    ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "div", ast.Mod: "rem", ast.BitAnd: "and",
+    ast.BitOr: "or", ast.BitXor: "xor", ast.LShift: "shl", ast.RShift: "shr",
+}  # fmt: skip
+_COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
+
+
+def widens(source: Type, target: Type) -> bool:
+    """Whether every value of one type is a value of the other."""
+    return (isinstance(source, Int) and isinstance(target, Int)
+            and target.minimum <= source.minimum and source.maximum <= target.maximum)  # fmt: skip
+
+
+class ExpressionLowering:
+    """The half of a function's lowering that deals with expressions."""
+
+    def literal(self, node: ast.expr) -> int | None:
+        """Return the value of a literal or a named integer constant, else None."""
+        if isinstance(node, ast.Constant) and type(node.value) is int:
+            return node.value
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Invert)):
+            inner = self.literal(node.operand)
+            return None if inner is None else -inner if isinstance(node.op, ast.USub) else ~inner
+        if isinstance(node, ast.Name) and node.id not in self.variables:
+            value = self.program.names.get(node.id)
+            return value if type(value) is int else None
+        if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
+            left, right = self.literal(node.left), self.literal(node.right)
+            if left is None or right is None:
+                return None
+            return self.fold(type(node.op), left, right)
+        return None
+
+    @staticmethod
+    def fold(op: type, left: int, right: int) -> int | None:
+        """Return the value of an operation on two literals, or None where it must be left to run time."""
+        name = _BINARY[op]
+        if name in ("div", "rem"):
+            return None if right == 0 else left // right if name == "div" else left % right
+        if name in ("shl", "shr"):
+            return None if not 0 <= right < 64 or left.bit_length() > 64 else left << right if name == "shl" else left >> right
+        return {"add": left + right, "sub": left - right, "mul": left * right, "and": left & right, "or": left | right,
+                "xor": left ^ right}[name]  # fmt: skip
+
+    def lookup(self, node: ast.Name) -> sil.Reg:
+        """Return a variable's register."""
+        if node.id not in self.variables:
+            if isinstance(self.program.names.get(node.id), Program):
+                raise self.refuse("types", f"{node.id} is a function, not a value", node, f"call it: {node.id}(...)")
+            raise self.refuse("types", f"{node.id} has no value here", node,
+                              "assign it first; outside names can be integer constants, contracts and @function helpers")  # fmt: skip
+        return self.variables[node.id]
+
+    def expr(self, node: ast.expr, want: Type | None) -> sil.Reg:
+        """Lower an expression; ``want`` is the type it will be used at, for literals."""
+        value = self.literal(node)
+        if value is not None:
+            return self.constant(value, want if isinstance(want, Int) else I64, node)
+        method = getattr(self, f"ex_{type(node).__name__}", None)
+        if method is None:
+            from singlab.sing.lower import _INSTEAD
+
+            kind = type(node).__name__
+            raise self.refuse("language", f"the SIP language has no such expression ({kind})", node,
+                              _INSTEAD.get(kind, "use integers, comparisons and calls"))  # fmt: skip
+        return method(node, want)
+
+    def constant(self, value: int, type_: Int, node: ast.AST) -> sil.Reg:
+        if not type_.minimum <= value <= type_.maximum:
+            raise self.refuse("types", f"{value} does not fit {type_} ({type_.minimum} to {type_.maximum})", node,
+                              "use a wider type: give the variable one with name: u64 = ...")  # fmt: skip
+        return self.emit("const", node, self.reg(type_), extra=value)
+
+    def coerce(self, value: sil.Reg, type_: Type, node: ast.AST, name: str = "") -> sil.Reg:
+        """Return a value as a type, widening it if needed, or refuse."""
+        if value.type == type_:
+            return value
+        if widens(value.type, type_):
+            return self.emit("cast", node, self.reg(type_), (value,))
+        cast = f"write {type_}(...) to keep its low bits" if isinstance(type_, Int) and isinstance(value.type, Int) else (
+            f"a {type_} is needed here")  # fmt: skip
+        if name and isinstance(type_, Int) and isinstance(value.type, Int):
+            cast += f", or give {name} the wider type where it is first assigned: {name}: {value.type} = ..."
+        what = f"{name} is {type_} and cannot take {value.type}" if name else f"{value.type} where {type_} is needed"
+        raise self.refuse("types", what, node, cast)
+
+    def pair(self, left: ast.expr, right: ast.expr, want: Type | None, node: ast.AST) -> tuple[sil.Reg, sil.Reg]:
+        """Lower two operands to one type."""
+        hint = want if isinstance(want, Int) else None
+        if self.literal(left) is not None and self.literal(right) is None:
+            b = self.expr(right, hint)
+            return self.expr(left, b.type), b
+        a = self.expr(left, hint)
+        b = self.expr(right, a.type if self.literal(right) is not None else hint)
+        if a.type == b.type:
+            return a, b
+        if widens(b.type, a.type):
+            return a, self.coerce(b, a.type, right)
+        if widens(a.type, b.type):
+            return self.coerce(a, b.type, left), b
+        names = [n.id for n in (left, right) if isinstance(n, ast.Name)]
+        extra = f", or give {names[0]} that type where it is first assigned: {names[0]}: {b.type if names[0] == getattr(left, 'id', '') else a.type} = ..." if names else ""
+        raise self.refuse("types", f"{a.type} and {b.type} in one operation", node,
+                          f"convert one: {b.type}(...) or {a.type}(...)" + extra)  # fmt: skip
+
+    # ---- kinds of expression ----------------------------------------------------------------------------------
+
+    def ex_Constant(self, node: ast.Constant, want: Type | None) -> sil.Reg:
+        if isinstance(node.value, bool):
+            return self.emit("const", node, self.reg(BOOL), extra=int(node.value))
+        raise self.refuse("language", f"{node.value!r} is no value of the SIP language", node,
+                          "use integers; text goes to print only")  # fmt: skip
+
+    def ex_Name(self, node: ast.Name, want: Type | None) -> sil.Reg:
+        return self.lookup(node)
+
+    def ex_BinOp(self, node: ast.BinOp, want: Type | None) -> sil.Reg:
+        if isinstance(node.op, ast.Div):
+            raise self.refuse("language", "/ makes fractions, which the SIP language does not have", node, "write // instead")
+        op = _BINARY.get(type(node.op))
+        if op is None:
+            raise self.refuse("language", f"the SIP language has no operator {ast.unparse(node)}", node, "multiply in a loop")
+        if op in ("shl", "shr"):
+            left = self.expr(node.left, want)
+            right = self.expr(node.right, left.type)
+            self.integers(node, left, right)
+            right = right if right.type == left.type else self.emit("cast", node, self.reg(left.type), (right,))
+            return self.emit(op, node, self.reg(left.type), (left, right))
+        left, right = self.pair(node.left, node.right, want, node)
+        if left.type == BOOL and op in ("and", "or", "xor"):
+            return self.emit(op, node, self.reg(BOOL), (left, right))
+        self.integers(node, left, right)
+        return self.emit(op, node, self.reg(left.type), (left, right))
+
+    def integers(self, node: ast.AST, *values: sil.Reg) -> None:
+        for value in values:
+            if not isinstance(value.type, Int):
+                raise self.refuse("types", f"{value.type} in arithmetic", node, "use integers")
+
+    def ex_UnaryOp(self, node: ast.UnaryOp, want: Type | None) -> sil.Reg:
+        if isinstance(node.op, ast.Not):
+            value = self.expr(node.operand, BOOL)
+            return self.emit("not", node, self.reg(BOOL), (self.coerce(value, BOOL, node.operand),))
+        value = self.expr(node.operand, want)
+        self.integers(node, value)
+        if isinstance(node.op, ast.UAdd):
+            return value
+        return self.emit("neg" if isinstance(node.op, ast.USub) else "inv", node, self.reg(value.type), (value,))
+
+    def ex_Compare(self, node: ast.Compare, want: Type | None) -> sil.Reg:
+        if len(node.ops) == 1:
+            return self.comparison(node.left, node.ops[0], node.comparators[0], node)
+        # a < b < c: b once, the second comparison only if the first holds
+        return self.short_circuit_value(node)
+
+    def comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr, node: ast.AST) -> sil.Reg:
+        name = _COMPARE.get(type(op))
+        if name is None:
+            raise self.refuse("language", "the SIP language compares with == != < <= > >= only", node, "use one of them")
+        a, b = self.pair(left, right, None, node)
+        if a.type.linear or (a.type == BOOL and name not in ("eq", "ne")):
+            raise self.refuse("types", f"{a.type} cannot be compared like this", node, "compare integers")
+        return self.emit(name, node, self.reg(BOOL), (a, b))
+
+    def ex_BoolOp(self, node: ast.BoolOp, want: Type | None) -> sil.Reg:
+        return self.short_circuit_value(node)
+
+    def short_circuit_value(self, node: ast.expr) -> sil.Reg:
+        result = self.reg(BOOL)
+        yes, no, after = self.new_block("true"), self.new_block("false"), self.new_block("after")
+        self.condition(node, yes, no)
+        for block, value in ((yes, 1), (no, 0)):
+            self.block = block
+            self.emit("const", node, result, extra=value)
+            self.emit("br", node, extra=after.label)
+        self.block = after
+        return result
+
+    def condition(self, node: ast.expr, yes: sil.Block, no: sil.Block) -> None:
+        """Branch on a condition; ``and``, ``or`` and ``not`` become control flow."""
+        if isinstance(node, ast.BoolOp):
+            for index, part in enumerate(node.values):
+                if index == len(node.values) - 1:
+                    self.condition(part, yes, no)
+                    return
+                more = self.new_block("more")
+                if isinstance(node.op, ast.And):
+                    self.condition(part, more, no)
+                else:
+                    self.condition(part, yes, more)
+                self.block = more
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            self.condition(node.operand, no, yes)
+        elif isinstance(node, ast.Compare) and len(node.ops) > 1:
+            left: ast.expr = node.left
+            for index, (op, right) in enumerate(zip(node.ops, node.comparators)):
+                if index < len(node.ops) - 1 and self.literal(right) is None and not isinstance(right, ast.Name):
+                    value = self.expr(right, None)
+                    name = f"#{self.count}"
+                    self.variables[name] = value
+                    right = ast.copy_location(ast.Name(name, ast.Load()), right)
+                test = self.comparison(left, op, right, node)
+                last = index == len(node.ops) - 1
+                more = yes if last else self.new_block("more")
+                self.emit("cbr", node, None, (test,), (more.label, no.label))
+                self.block = more if not last else self.block
+                left = right
+        elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+            self.emit("br", node, extra=(yes if node.value else no).label)
+        else:
+            value = self.expr(node, BOOL)
+            if value.type != BOOL:
+                raise self.refuse("types", f"a condition must be a bool, not {value.type}", node,
+                                  f"compare it: {ast.unparse(node)} != 0")  # fmt: skip
+            self.emit("cbr", node, None, (value,), (yes.label, no.label))
+
+    def ex_IfExp(self, node: ast.IfExp, want: Type | None) -> sil.Reg:
+        yes, no, after = self.new_block("then"), self.new_block("else"), self.new_block("after")
+        self.condition(node.test, yes, no)
+        self.block = yes
+        first = self.expr(node.body, want)
+        if first.type.linear:
+            raise self.refuse("types", "a conditional expression over owned things", node, "use an if statement")
+        result = self.reg(first.type)
+        self.emit("mov", node, result, (first,))
+        self.emit("br", node, extra=after.label)
+        self.block = no
+        second = self.coerce(self.expr(node.orelse, first.type), first.type, node.orelse)
+        self.emit("mov", node, result, (second,))
+        self.emit("br", node, extra=after.label)
+        self.block = after
+        return result
+
+    def element(self, node: ast.Subscript) -> tuple[sil.Reg, sil.Reg]:
+        """Return vector and index registers of ``v[i]``."""
+        vector = self.expr(node.value, None)
+        if not isinstance(vector.type, Vector):
+            raise self.refuse("types", f"{vector.type} has no elements", node, "index an exchange-heap vector")
+        if isinstance(node.slice, (ast.Slice, ast.Tuple)):
+            raise self.refuse("language", "slices of vectors", node, "copy the elements in a loop")
+        index = self.expr(node.slice, U64)
+        if isinstance(index.type, Int) and index.type.signed and index.type.bits < 64:
+            index = self.coerce(index, I64, node.slice)
+        if index.type == I64:  # a negative index becomes huge, and the bounds check finds it
+            index = self.emit("cast", node, self.reg(U64), (index,))
+        return vector, self.coerce(index, U64, node.slice)
+
+    def ex_Subscript(self, node: ast.Subscript, want: Type | None) -> sil.Reg:
+        vector, index = self.element(node)
+        return self.emit("load", node, self.reg(vector.type.element), (vector, index))
+
+    def ex_Call(self, node: ast.Call, want: Type | None) -> sil.Reg:
+        value = self.call(node, want, statement=False)
+        if value is None:
+            raise self.refuse("types", f"{ast.unparse(node.func)}(...) has no value", node, "write it as a statement of its own")
+        return value
+
+    # ---- calls -------------------------------------------------------------------------------------------------
+
+    def is_receive(self, node: ast.expr) -> bool:
+        """Whether an expression is ``x.receive(...)``."""
+        return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "receive"
+
+    def endpoint(self, node: ast.expr) -> sil.Reg:
+        """Return the register of an endpoint."""
+        reg = self.expr(node, None)
+        if not isinstance(reg.type, Endpoint):
+            raise self.refuse("types", f"{ast.unparse(node)} is {reg.type}, not an endpoint", node,
+                              "messages go over endpoint parameters, such as ch: C.Exp")  # fmt: skip
+        return reg
+
+    def call(self, node: ast.Call, want: Type | None, statement: bool) -> sil.Reg | None:
+        """Lower any call; returns its value, or None where it has none."""
+        if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
+            raise self.refuse("language", "named or starred arguments", node, "give the arguments in order")
+        if isinstance(node.func, ast.Attribute):
+            return self.method(node, statement)
+        if not isinstance(node.func, ast.Name):
+            raise self.refuse("language", f"{ast.unparse(node.func)} cannot be called", node, "call a function by its name")
+        name = node.func.id
+        if name in INTS or name == "int":
+            return self.cast(node, INTS.get(name, I64))
+        builtin = getattr(self, f"call_{name}", None)
+        if builtin is not None and not isinstance(self.program.names.get(name), Program):
+            return builtin(node)
+        helper = self.program.names.get(name)
+        if not isinstance(helper, Program):
+            raise self.refuse("closed-api", f"{name} is not a function a SIP can call", node,
+                              "a sealed process has new, free, len, print, cycles, yield_, mark, process_id, casts such as "
+                              "u8(x), and your own @function helpers")  # fmt: skip
+        if helper.entry:
+            raise self.refuse("closed-api", f"{name} is a SIP; processes are started by the system, not called", node,
+                              "make it a @function to share its code")  # fmt: skip
+        types, result = self.module.signature(helper)
+        self.arity(node, len(types), name)
+        arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args, types)]
+        dest = None if result is None else self.reg(result)
+        self.emit("call", node, dest, arguments, name)
+        return dest
+
+    def arity(self, node: ast.Call, count: int, name: str) -> None:
+        if len(node.args) != count:
+            raise self.refuse("types", f"{name} takes {count} argument{'s' * (count != 1)}, not {len(node.args)}", node,
+                              "give exactly those")  # fmt: skip
+
+    def cast(self, node: ast.Call, type_: Int) -> sil.Reg:
+        self.arity(node, 1, str(type_))
+        value = self.literal(node.args[0])
+        if value is not None:
+            low = value & (1 << type_.bits) - 1
+            return self.constant(low - (1 << type_.bits) if type_.signed and low > type_.maximum else low, type_, node)
+        reg = self.expr(node.args[0], None)
+        if not isinstance(reg.type, Int) and reg.type != BOOL:
+            raise self.refuse("types", f"{reg.type} cannot become {type_}", node, "convert integers only")
+        return reg if reg.type == type_ else self.emit("cast", node, self.reg(type_), (reg,))
+
+    def method(self, node: ast.Call, statement: bool) -> sil.Reg | None:
+        what = node.func.attr
+        if what not in ("send", "receive", "close"):
+            raise self.refuse("closed-api", f"there is no operation {what}", node, "an endpoint has send, receive and close")
+        endpoint = self.endpoint(node.func.value)
+        if what == "close":
+            self.arity(node, 0, "close")
+            self.emit("close", node, None, (endpoint,))
+            return None
+        if what == "receive":
+            if not node.args:
+                raise self.refuse("language", "receive() without a message", node,
+                                  "write match ch.receive(): with a case for each message, or ch.receive(C.M) for one")  # fmt: skip
+            values = self.receive_one(node)
+            if len(values) > 1 and not statement:
+                raise self.refuse("types", f"the message has {len(values)} arguments", node, "write a, b = ch.receive(C.M)")
+            return values[0] if values else None
+        self.arity(node, 1, "send")
+        built = node.args[0]
+        if not isinstance(built, ast.Call):
+            raise self.refuse("language", "send takes a message", built, "write ch.send(C.M(values))")
+        message = self.message(built.func, endpoint)
+        if built.keywords or len(built.args) != len(message.arguments):
+            raise self.refuse("contract.arguments", f"{message.name} carries {len(message.arguments)} arguments, not "
+                              f"{len(built.args)}", built, f"the contract says: {message}")  # fmt: skip
+        arguments = []
+        for value_node, (name, type_) in zip(built.args, message.arguments):
+            value = self.expr(value_node, type_)
+            if value.type != type_ and not widens(value.type, type_):
+                raise self.refuse("contract.arguments", f"argument {name} of {message.name} is {type_}, here {value.type}",
+                                  value_node, f"convert it: {type_}(...)" if isinstance(type_, Int) and isinstance(value.type, Int)
+                                  else f"the contract says: {message}")  # fmt: skip
+            arguments.append(self.coerce(value, type_, value_node))
+        self.emit("send", node, None, (endpoint, *arguments), message.name)
+        return None
+
+    def receive_one(self, node: ast.Call) -> list[sil.Reg]:
+        """``ch.receive(C.M)``: that message and no other; returns its arguments."""
+        endpoint = self.endpoint(node.func.value)
+        self.arity(node, 1, "receive")
+        message = self.message(node.args[0], endpoint)
+        regs = tuple(self.reg(type_, None) for _, type_ in message.arguments)
+        block = self.new_block("got")
+        self.emit("receive", node, None, (endpoint,), sil.Receive({message.name: (regs, block.label)}, None))
+        self.block = block
+        return list(regs)
+
+    def call_new(self, node: ast.Call) -> sil.Reg:
+        self.arity(node, 2, "new")
+        element = INTS.get(getattr(node.args[0], "id", ""))
+        if element is None:
+            raise self.refuse("types", "new takes an element type first", node, "write new(u8, n)")
+        count = self.coerce(self.count_of(node.args[1]), U64, node.args[1])
+        return self.emit("new", node, self.reg(Vector(element)), (count,))
+
+    def count_of(self, node: ast.expr) -> sil.Reg:
+        value = self.expr(node, U64)
+        # a negative count becomes huge and is refused when it runs
+        return self.emit("cast", node, self.reg(U64), (value,)) if isinstance(value.type, Int) and value.type.signed else value
+
+    def vector(self, node: ast.Call, name: str) -> sil.Reg:
+        self.arity(node, 1, name)
+        value = self.expr(node.args[0], None)
+        if not isinstance(value.type, Vector):
+            raise self.refuse("types", f"{name} works on exchange-heap vectors, not on {value.type}", node, "give it a vector")
+        return value
+
+    def call_free(self, node: ast.Call) -> None:
+        self.emit("free", node, None, (self.vector(node, "free"),))
+
+    def call_len(self, node: ast.Call) -> sil.Reg:
+        return self.emit("len", node, self.reg(U64), (self.vector(node, "len"),))
+
+    def call_cycles(self, node: ast.Call) -> sil.Reg:
+        self.arity(node, 0, "cycles")
+        return self.emit("cycles", node, self.reg(U64))
+
+    def call_process_id(self, node: ast.Call) -> sil.Reg:
+        self.arity(node, 0, "process_id")
+        return self.emit("process_id", node, self.reg(U64))
+
+    def call_yield_(self, node: ast.Call) -> None:
+        self.arity(node, 0, "yield_")
+        self.emit("yield", node)
+
+    def call_mark(self, node: ast.Call) -> None:
+        self.arity(node, 1, "mark")
+        value = self.expr(node.args[0], U64)
+        self.integers(node, value)
+        self.emit("mark", node, None, (value,))
+
+    def call_print(self, node: ast.Call) -> None:
+        """Text and numbers with a space between them and a new line at the end, as Python prints them."""
+        text = ""
+        for index, argument in enumerate(node.args):
+            text += " " if index else ""
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                text += argument.value
+                continue
+            value = self.expr(argument, None)
+            if not isinstance(value.type, Int) and value.type != BOOL:
+                raise self.refuse("types", f"{value.type} cannot be printed", argument, "print its elements in a loop")
+            if text:
+                self.emit("print_text", node, extra=text)
+            self.emit("print_int", argument, None, (value,))
+            text = ""
+        self.emit("print_text", node, extra=text + "\n")

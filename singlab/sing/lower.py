@@ -1,0 +1,437 @@
+"""Lowering, statements: a program's syntax tree to SIL.
+
+One register a variable, typed by its first assignment; one basic block a straight piece of code. What
+the language does not have is refused here, with the construct's name and what to write instead. What
+is well-formed but wrong (ownership, contracts, uninitialised variables) passes: the verifier refuses it.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from singlab.sing import sil
+from singlab.sing.contracts import Contract, EndpointType, Message
+from singlab.sing.errors import SipError
+from singlab.sing.expressions import ExpressionLowering
+from singlab.sing.program import Program
+from singlab.sing.types import BOOL, I64, INTS, Endpoint, Int, Type, Vector
+
+_INSTEAD = {
+    "ListComp": "write a loop", "Lambda": "write a @function", "Try": "test the condition before, with if",
+    "With": "call what you need directly", "Raise": "return a value that says what went wrong", "Import": "import in another cell",
+    "Dict": "use variables or an exchange-heap vector", "List": "use an exchange-heap vector: new(u8, n)",
+    "Global": "pass values as parameters", "Delete": "free(v) gives a vector back", "Assert": "use if and return",
+}  # fmt: skip
+
+
+class FunctionLowering(ExpressionLowering):
+    """Lower one function."""
+
+    def __init__(self, program: Program, module: ModuleLowering):
+        self.program, self.module = program, module
+        self.blocks: list[sil.Block] = []
+        self.variables: dict[str, sil.Reg] = {}
+        self.count = 0
+        self.loops: list[tuple[str, str]] = []
+        self.block = self.new_block("entry")
+
+    # ---- bookkeeping -------------------------------------------------------------------------------------
+
+    def refuse(self, rule: str, message: str, node: ast.AST, hint: str = "") -> SipError:
+        """Return an error at a node."""
+        return SipError(rule, message, hint=hint, line=getattr(node, "lineno", 0),
+                        column=getattr(node, "col_offset", -1) + 1,
+                        ).at(self.program.filename, self.program.source)  # fmt: skip
+
+    def new_block(self, hint: str) -> sil.Block:
+        """Return a new block, not yet current."""
+        block = sil.Block(f"{hint}{len(self.blocks)}")
+        self.blocks.append(block)
+        return block
+
+    def reg(self, type_: Type, name: str | None = None) -> sil.Reg:
+        """Return a fresh register."""
+        self.count += 1
+        return sil.Reg(self.count - 1, type_, name)
+
+    def emit(self, op: str, node: ast.AST, dest: sil.Reg | None = None, args: tuple = (), extra=None) -> sil.Reg | None:
+        """Append an instruction to the current block; returns its destination."""
+        position = sil.Position(getattr(node, "lineno", 0), getattr(node, "col_offset", -1) + 1)
+        self.block.instrs.append(sil.Instr(op, dest, tuple(args), extra, position))
+        return dest
+
+    def ended(self) -> bool:
+        """Whether the current block has its terminator."""
+        return bool(self.block.instrs) and self.block.instrs[-1].op in sil.TERMINATORS
+
+    def go(self, block: sil.Block, node: ast.AST) -> None:
+        """Jump to a block unless control cannot get here."""
+        if not self.ended():
+            self.emit("br", node, extra=block.label)
+
+    # ---- a function ------------------------------------------------------------------------------------------
+
+    def lower(self) -> sil.Function:
+        """Return the function's SIL."""
+        node = self.program.node
+        arguments = node.args
+        if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.defaults or arguments.posonlyargs:
+            raise self.refuse("language", f"{node.name} has parameters the SIP language does not have", node,
+                              "use plain typed parameters: def f(ch: C.Exp, n: u64)")  # fmt: skip
+        if len(arguments.args) > 8:
+            raise self.refuse("language", f"{node.name} has {len(arguments.args)} parameters", node, "use at most 8")
+        params = []
+        for argument in arguments.args:
+            if argument.annotation is None:
+                raise self.refuse("types", f"parameter {argument.arg} has no type", argument,
+                                  f"write {argument.arg}: u64, or {argument.arg}: C.Exp for an endpoint")  # fmt: skip
+            type_ = self.annotation(argument.annotation)
+            if self.program.entry and isinstance(type_, Vector):
+                raise self.refuse("types", f"startup argument {argument.arg} cannot be a vector", argument,
+                                  "receive the vector in a message")  # fmt: skip
+            reg = self.reg(type_, argument.arg)
+            self.variables[argument.arg] = reg
+            params.append(reg)
+        self.result: Type | None = None
+        if node.returns is not None and not (isinstance(node.returns, ast.Constant) and node.returns.value is None):
+            self.result = self.annotation(node.returns)
+            if isinstance(self.result, Endpoint) or (self.program.entry and isinstance(self.result, Vector)):
+                raise self.refuse("types", f"{node.name} cannot return {self.result}", node.returns, "return an integer")
+        self.statements(node.body)
+        if not self.ended():
+            if self.result is not None and self.reachable(self.block):
+                raise self.refuse("types", f"{node.name} promises {self.result} but can end without a return", node,
+                                  "add a return at its end")  # fmt: skip
+            self.emit("ret" if self.result is None else "fault", node, extra=None if self.result is None else 4)
+        blocks = self.reachable_blocks()
+        return sil.Function(node.name, params, self.result, blocks, sil.Position(node.lineno, node.col_offset + 1))
+
+    def reachable_blocks(self) -> list[sil.Block]:
+        by_label = {block.label: block for block in self.blocks}
+        reached, todo = {self.blocks[0].label}, [self.blocks[0]]
+        while todo:
+            block = todo.pop()
+            if not block.instrs:
+                continue
+            for label in sil.successors(block.instrs[-1]):
+                if label not in reached:
+                    reached.add(label)
+                    todo.append(by_label[label])
+        return [block for block in self.blocks if block.label in reached]
+
+    def reachable(self, block: sil.Block) -> bool:
+        return block in self.reachable_blocks()
+
+    def annotation(self, node: ast.expr) -> Type:
+        """Return the type an annotation names."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            try:
+                node = ast.copy_location(ast.parse(node.value, mode="eval").body, node)
+            except (SyntaxError, ValueError):
+                raise self.refuse("types", f"{node.value!r} is no type", node, "use u64, bool, ExVec[u8] or C.Exp") from None
+        if isinstance(node, ast.Name):
+            if node.id in INTS:
+                return INTS[node.id]
+            if node.id == "bool":
+                return BOOL
+            if node.id == "int":
+                return I64
+        if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ExVec":
+            element = self.annotation(node.slice)
+            if isinstance(element, Int):
+                return Vector(element)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in ("Imp", "Exp"):
+            return Endpoint(self.contract(node.value).name, node.attr)
+        raise self.refuse("types", f"{ast.unparse(node)} is no type of the SIP language", node,
+                          "use u8 to u64, i8 to i64, bool, ExVec[u8], or an endpoint such as C.Exp")  # fmt: skip
+
+    def contract(self, node: ast.Name) -> Contract:
+        """Return the contract a name stands for."""
+        found = self.program.names.get(node.id)
+        if isinstance(found, EndpointType):
+            found = found.contract
+        if not isinstance(found, Contract):
+            raise self.refuse("types", f"{node.id} is no contract", node,
+                              f'declare it first: {node.id} = contract("""...""")')  # fmt: skip
+        known = self.module.contracts.setdefault(found.name, found)
+        if known.text != found.text:
+            raise self.refuse("types", f"there are two different contracts named {found.name}", node, "rename one")
+        return found
+
+    def message(self, node: ast.expr, endpoint: sil.Reg) -> Message:
+        """Return the message ``C.M`` names, on an endpoint of that contract."""
+        if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)):
+            raise self.refuse("language", f"{ast.unparse(node)} names no message", node,
+                              f"write Contract.Message, such as {endpoint.type.contract}."
+                              + next(iter(self.module.contracts[endpoint.type.contract].messages), "M"))  # fmt: skip
+        contract = self.contract(node.value)
+        if contract.name != endpoint.type.contract:
+            raise self.refuse("types", f"{endpoint.name} speaks contract {endpoint.type.contract}, not {contract.name}", node,
+                              f"use a message of {endpoint.type.contract}")  # fmt: skip
+        if node.attr not in contract.messages:
+            raise self.refuse("types", f"contract {contract.name} has no message {node.attr}", node,
+                              f"it has {', '.join(contract.messages)}")  # fmt: skip
+        return contract.messages[node.attr]
+
+    # ---- statements ----------------------------------------------------------------------------------------------
+
+    def statements(self, body: list[ast.stmt]) -> None:
+        for node in body:
+            if self.ended():
+                self.block = self.new_block("dead")
+            method = getattr(self, f"do_{type(node).__name__}", None)
+            if method is None:
+                kind = type(node).__name__
+                raise self.refuse("language", f"the SIP language has no {kind.lower()} statement", node,
+                                  _INSTEAD.get(kind, _INSTEAD.get(kind.removesuffix("From"), "write it with if, while, for and match")))  # fmt: skip
+            method(node)
+
+    def do_Pass(self, node: ast.Pass) -> None:
+        pass
+
+    def do_Expr(self, node: ast.Expr) -> None:
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            return
+        if not isinstance(node.value, ast.Call):
+            raise self.refuse("language", "this expression does nothing", node, "assign it to a variable, or remove it")
+        self.call(node.value, None, statement=True)
+
+    def do_Assign(self, node: ast.Assign) -> None:
+        if len(node.targets) != 1:
+            raise self.refuse("language", "several targets in one assignment", node, "write one assignment a line")
+        target = node.targets[0]
+        if isinstance(target, ast.Tuple):
+            self.unpack(target, node)
+        elif isinstance(target, ast.Subscript):
+            self.store_element(target, node.value, node)
+        elif isinstance(target, ast.Name):
+            known = self.variables.get(target.id)
+            value = self.expr(node.value, known.type if known else None)
+            self.assign(target.id, value, node)
+        else:
+            raise self.refuse("language", f"{ast.unparse(target)} cannot be assigned to", target, "assign to a variable")
+
+    def do_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if not isinstance(node.target, ast.Name) or node.value is None:
+            raise self.refuse("language", "an annotation without a value", node, "write name: type = value")
+        type_ = self.annotation(node.annotation)
+        known = self.variables.get(node.target.id)
+        if known is not None and known.type != type_:
+            raise self.refuse("types", f"{node.target.id} is {known.type} and cannot become {type_}", node, "use another name")
+        value = self.coerce(self.expr(node.value, type_), type_, node.value)
+        self.assign(node.target.id, value, node)
+
+    def assign(self, name: str, value: sil.Reg, node: ast.AST) -> None:
+        """Assign a value to a variable, which gets the value's type if it is new."""
+        known = self.variables.get(name)
+        if known is None:
+            if isinstance(value.type, Endpoint):
+                raise self.refuse("types", "an endpoint cannot be assigned to another variable", node, "use the parameter")
+            known = self.variables[name] = self.reg(value.type, name)
+        value = self.coerce(value, known.type, node, name)
+        self.emit("mov", node, known, (value,))
+
+    def do_AugAssign(self, node: ast.AugAssign) -> None:
+        if isinstance(node.target, ast.Subscript):
+            left = ast.Subscript(node.target.value, node.target.slice, ast.Load())
+            value = ast.copy_location(ast.BinOp(ast.copy_location(left, node.target), node.op, node.value), node)
+            self.store_element(node.target, value, node)
+        elif isinstance(node.target, ast.Name):
+            left = ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target)
+            known = self.lookup(left)
+            value = self.expr(ast.copy_location(ast.BinOp(left, node.op, node.value), node), known.type)
+            self.assign(node.target.id, value, node)
+        else:
+            raise self.refuse("language", f"{ast.unparse(node.target)} cannot be assigned to", node, "use a variable")
+
+    def store_element(self, target: ast.Subscript, value_node: ast.expr, node: ast.AST) -> None:
+        vector, index = self.element(target)
+        value = self.coerce(self.expr(value_node, vector.type.element), vector.type.element, value_node)
+        self.emit("store", node, None, (vector, index, value))
+
+    def unpack(self, target: ast.Tuple, node: ast.Assign) -> None:
+        """``a, b = ch.receive(C.M)``."""
+        names = [element.id for element in target.elts if isinstance(element, ast.Name)]
+        if len(names) != len(target.elts) or not self.is_receive(node.value):
+            raise self.refuse("language", "only the arguments of a received message can be unpacked", node,
+                              "write a, b = ch.receive(C.M)")  # fmt: skip
+        values = self.receive_one(node.value)
+        if len(values) != len(names):
+            raise self.refuse("types", f"the message has {len(values)} arguments, not {len(names)}", node,
+                              "give one name for each")  # fmt: skip
+        for name, value in zip(names, values):
+            self.assign(name, value, node)
+
+    def do_Return(self, node: ast.Return) -> None:
+        if node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None):
+            if self.result is not None:
+                raise self.refuse("types", f"{self.program.name} returns {self.result}, here nothing", node, "return a value")
+            self.emit("ret", node)
+            return
+        if self.result is None:
+            raise self.refuse("types", f"{self.program.name} returns a value but does not say which type", node,
+                              f"write def {self.program.name}(...) -> u64:")  # fmt: skip
+        value = self.coerce(self.expr(node.value, self.result), self.result, node.value)
+        self.emit("ret", node, None, (value,))
+
+    def do_If(self, node: ast.If) -> None:
+        then, after = self.new_block("then"), self.new_block("after")
+        other = self.new_block("else") if node.orelse else after
+        self.condition(node.test, then, other)
+        self.block = then
+        self.statements(node.body)
+        self.go(after, node)
+        if node.orelse:
+            self.block = other
+            self.statements(node.orelse)
+            self.go(after, node)
+        self.block = after
+
+    def do_While(self, node: ast.While) -> None:
+        if node.orelse:
+            raise self.refuse("language", "else after a loop", node.orelse[0], "write it after the loop with a flag")
+        head, body, after = self.new_block("while"), self.new_block("body"), self.new_block("after")
+        self.go(head, node)
+        self.block = head
+        self.condition(node.test, body, after)
+        self.loop(node.body, body, head, after, node)
+
+    def loop(self, statements: list[ast.stmt], body: sil.Block, again: sil.Block, after: sil.Block, node: ast.AST) -> None:
+        self.loops.append((again.label, after.label))
+        self.block = body
+        self.statements(statements)
+        self.go(again, node)
+        self.loops.pop()
+        self.block = after
+
+    def do_For(self, node: ast.For) -> None:
+        call = node.iter
+        if node.orelse or not isinstance(node.target, ast.Name) or getattr(getattr(call, "func", None), "id", "") != "range":
+            raise self.refuse("language", "for loops run over range(...) only", node, "write for i in range(n):")
+        if call.keywords or not 1 <= len(call.args) <= 3:
+            raise self.refuse("language", "range takes one to three values", call, "write range(stop) or range(start, stop, step)")
+        step = self.literal(call.args[2]) if len(call.args) == 3 else 1
+        if not step:
+            raise self.refuse("language", "the step of a range must be a number other than 0", call.args[-1], "write it as a literal")
+        known = self.variables.get(node.target.id)
+        first_node = call.args[0] if len(call.args) > 1 else ast.copy_location(ast.Constant(0), call)
+        stop_node = call.args[1] if len(call.args) > 1 else call.args[0]
+        first, stop = self.pair(first_node, stop_node, known.type if known else None, call)
+        if not isinstance(stop.type, Int):
+            raise self.refuse("types", f"a range over {stop.type}", call, "use integers")
+        if step < 0 and not stop.type.signed:
+            raise self.refuse("types", f"a range that counts down over {stop.type}", call, "use i64 values")
+        counter, limit = self.reg(stop.type), self.reg(stop.type)
+        self.emit("mov", node, counter, (first,))
+        self.emit("mov", node, limit, (stop,))
+        head, body, again, after = (self.new_block(n) for n in ("for", "body", "next", "after"))
+        self.emit("br", node, extra=head.label)
+        self.block = head
+        going = self.emit("lt" if step > 0 else "gt", node, self.reg(BOOL), (counter, limit))
+        self.emit("cbr", node, None, (going,), (body.label, after.label))
+        self.block = body
+        self.assign(node.target.id, counter, node)
+        self.loop(node.body, body, again, after, node)
+        self.block = again
+        by = self.emit("const", node, self.reg(stop.type), extra=abs(step))
+        self.emit("add" if step > 0 else "sub", node, counter, (counter, by))
+        self.emit("br", node, extra=head.label)
+        self.block = after
+
+    def do_Break(self, node: ast.Break) -> None:
+        self.emit("br", node, extra=self.innermost(node)[1])
+
+    def do_Continue(self, node: ast.Continue) -> None:
+        self.emit("br", node, extra=self.innermost(node)[0])
+
+    def innermost(self, node: ast.AST) -> tuple[str, str]:
+        if not self.loops:
+            raise self.refuse("language", "break or continue outside a loop", node, "put it into a loop")
+        return self.loops[-1]
+
+    def do_Match(self, node: ast.Match) -> None:
+        """``match ch.receive():`` is the switch-receive."""
+        if not self.is_receive(node.subject) or node.subject.args:
+            raise self.refuse("language", "match works on a received message only", node.subject, "write match ch.receive():")
+        endpoint = self.endpoint(node.subject.func.value)
+        after = self.new_block("after")
+        arms: dict[str, tuple[tuple[sil.Reg, ...], str]] = {}
+        closed: str | None = None
+        todo: list[tuple[sil.Block, list[ast.stmt], list[tuple[str, sil.Reg]], ast.AST]] = []
+        for case in node.cases:
+            if case.guard is not None:
+                raise self.refuse("language", "a case with a condition", case.guard, "test it with if inside the case")
+            pattern = case.pattern
+            if not isinstance(pattern, ast.MatchClass):
+                raise self.refuse("language", "a case must name a message", pattern,
+                                  "write case C.M(argument): or case ChannelClosed():")  # fmt: skip
+            block = self.new_block("case")
+            if getattr(pattern.cls, "id", getattr(pattern.cls, "attr", "")) == "ChannelClosed":
+                if closed is not None:
+                    raise self.refuse("language", "ChannelClosed is handled twice", pattern, "remove one of the cases")
+                closed = block.label
+                todo.append((block, case.body, [], pattern))
+                continue
+            message = self.message(pattern.cls, endpoint)
+            if message.name in arms:
+                raise self.refuse("language", f"message {message.name} is handled twice", pattern, "remove one of the cases")
+            if pattern.kwd_patterns or len(pattern.patterns) != len(message.arguments):
+                raise self.refuse("contract.arguments", f"{message.name} carries {len(message.arguments)} arguments, the case "
+                                  f"takes {len(pattern.patterns)}", pattern,
+                                  f"write case {message.contract}.{message.name}({', '.join(n for n, _ in message.arguments)}):")  # fmt: skip
+            regs, bindings = [], []
+            for sub, (name, type_) in zip(pattern.patterns, message.arguments):
+                if not isinstance(sub, ast.MatchAs) or sub.pattern is not None:
+                    raise self.refuse("language", "a message's argument is taken by a plain name", sub, "write a name, or _")
+                reg = self.reg(type_, sub.name or f"_{name}")
+                regs.append(reg)
+                if sub.name:
+                    bindings.append((sub.name, reg))
+            arms[message.name] = (tuple(regs), block.label)
+            todo.append((block, case.body, bindings, pattern))
+        self.emit("receive", node.subject, None, (endpoint,), sil.Receive(arms, closed))
+        for block, body, bindings, pattern in todo:
+            self.block = block
+            for name, reg in bindings:
+                self.assign(name, reg, pattern)
+            self.statements(body)
+            self.go(after, node)
+        self.block = after
+
+
+class ModuleLowering:
+    """Lower a program and every function it calls."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        self.contracts: dict[str, Contract] = {}
+        self.functions: dict[str, sil.Function | None] = {}
+        self.signatures: dict[str, tuple[list[Type], Type | None]] = {}
+        self.waiting: list[Program] = []
+
+    def signature(self, program: Program) -> tuple[list[Type], Type | None]:
+        """Return parameter and result types of a helper, and see that it gets lowered."""
+        if program.name not in self.signatures:
+            probe = FunctionLowering(program, self)
+            types = []
+            for argument in program.node.args.args:
+                if argument.annotation is None:
+                    raise probe.refuse("types", f"parameter {argument.arg} of {program.name} has no type", argument,
+                                       f"write {argument.arg}: u64")  # fmt: skip
+                types.append(probe.annotation(argument.annotation))
+            returns = program.node.returns
+            none = returns is None or (isinstance(returns, ast.Constant) and returns.value is None)
+            self.signatures[program.name] = (types, None if none else probe.annotation(returns))
+            self.waiting.append(program)
+        return self.signatures[program.name]
+
+    def lower(self) -> sil.Module:
+        """Return the module."""
+        functions = {self.program.name: FunctionLowering(self.program, self).lower()}
+        while self.waiting:
+            program = self.waiting.pop()
+            if program.name == self.program.name:
+                continue
+            functions[program.name] = FunctionLowering(program, self).lower()
+        return sil.Module(self.program.name, functions, self.program.name, self.contracts, self.program.filename,
+                          self.program.source)  # fmt: skip

@@ -1,0 +1,167 @@
+"""Programs: where the source of a SIP comes from.
+
+``@sip`` and ``@function`` take a Python function's source from the file or notebook cell it stands in;
+the function is never called. ``programs_from_source`` takes programs out of a text without executing
+any of it, which is what the grader uses.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import FunctionType
+
+from singlab.sing.contracts import Contract, parse_contracts
+from singlab.sing.errors import SipError
+
+
+@dataclass(eq=False)
+class Program:
+    """One SIP, or one helper function, as source.
+
+    Attributes
+    ----------
+    name : str
+    node : ast.FunctionDef
+        Its syntax tree; line numbers are those of ``source``.
+    source : str
+        The whole text it stands in.
+    filename : str
+        For messages.
+    names : Mapping
+        What its global names mean: contracts, integer constants, other programs. Looked up when it is compiled.
+    entry : bool
+        True for ``@sip``, False for ``@function``.
+    """
+
+    name: str
+    node: ast.FunctionDef
+    source: str
+    filename: str
+    names: Mapping
+    entry: bool
+
+    def __call__(self, *args, **kwargs):
+        from singlab.sing.names import not_python
+
+        not_python(f"{self.name}(...)")
+
+    def __repr__(self) -> str:
+        return f"<{'SIP' if self.entry else 'function'} {self.name}, {self.filename}:{self.node.lineno}>"
+
+
+def _capture(function: FunctionType, entry: bool) -> Program:
+    try:
+        lines, first = inspect.getsourcelines(function)
+    except (OSError, TypeError):
+        raise SipError("language", f"the source of {getattr(function, '__name__', function)!r} cannot be found",
+                       hint="define it in a notebook cell or a file, or use programs_from_source(text)") from None  # fmt: skip
+    filename = function.__code__.co_filename
+    if "ipykernel" in filename or filename.startswith("<ipython"):
+        filename = "cell"
+    text = textwrap.dedent("".join(lines))
+    tree = ast.parse(text)
+    ast.increment_lineno(tree, first - 1)
+    return Program(
+        function.__name__, tree.body[0], "\n" * (first - 1) + text, filename, function.__globals__, entry
+    )  # fmt: skip
+
+
+def sip(function: FunctionType) -> Program:
+    """Make a SIP of a typed function: its parameters are the startup arguments, its result the exit value."""
+    return _capture(function, True)
+
+
+def function(function: FunctionType) -> Program:
+    """Make a helper of a typed function, callable from SIPs. Vectors passed to it are handed over for good."""
+    return _capture(function, False)
+
+
+@dataclass
+class SourceUnit:
+    """What a text declares: contracts, programs (``@sip``), helper functions and integer constants."""
+
+    contracts: dict[str, Contract] = field(default_factory=dict)
+    programs: dict[str, Program] = field(default_factory=dict)
+    functions: dict[str, Program] = field(default_factory=dict)
+    constants: dict[str, int] = field(default_factory=dict)
+
+    def names(self) -> dict:
+        """Return all of them in one table."""
+        return {**self.constants, **self.contracts, **self.functions, **self.programs}
+
+
+def blank_magics(text: str) -> str:
+    """Replace notebook magics (lines that begin with % or !) by empty lines."""
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in text.splitlines())
+
+
+def _decoration(node: ast.FunctionDef) -> str | None:
+    for decorator in node.decorator_list:
+        name = decorator.attr if isinstance(decorator, ast.Attribute) else getattr(decorator, "id", None)
+        if name in ("sip", "function"):
+            return name
+    return None
+
+
+def programs_from_source(text: str, filename: str = "<source>", names: Mapping | None = None) -> SourceUnit:
+    """Take contracts, programs and constants out of a text, executing nothing.
+
+    Parameters
+    ----------
+    text : str
+        Python source; magics and ordinary Python in it are passed over.
+    filename : str
+        For messages.
+    names : Mapping, optional
+        Further names the programs may use, such as contracts declared elsewhere; they win over the text's own.
+
+    Raises
+    ------
+    SipError
+        If the text is no Python, or a contract in it is not well-formed.
+    """
+    text = blank_magics(text)
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", 0) or 0
+        message = getattr(error, "msg", None) or str(error) or "too deeply nested"
+        raise SipError("syntax", f"this is not Python: {message}", filename=filename, line=line,
+                       column=getattr(error, "offset", 0) or 0,
+                       hint="correct the line; brackets, colons and indentation are the usual causes",
+                       ).at(filename, text) from None  # fmt: skip
+    unit = SourceUnit()
+    table: dict = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            name, value = node.targets[0].id, node.value
+            called = getattr(value, "func", None)
+            if getattr(called, "id", getattr(called, "attr", None)) == "contract" and value.args:
+                literal = value.args[0]
+                if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
+                    found = parse_contracts(literal.value, filename, literal.lineno)
+                    if len(found) == 1:
+                        unit.contracts[name] = next(iter(found.values()))
+            else:
+                constant = _constant(value)
+                if constant is not None:
+                    unit.constants[name] = constant
+        elif isinstance(node, ast.FunctionDef) and (kind := _decoration(node)):
+            into = unit.programs if kind == "sip" else unit.functions
+            into[node.name] = Program(node.name, node, text, filename, table, kind == "sip")
+    table.update(unit.names())
+    table.update(names or {})
+    return unit
+
+
+def _constant(node: ast.expr) -> int | None:
+    sign = 1
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        sign, node = -1, node.operand
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return sign * node.value
+    return None

@@ -1,0 +1,179 @@
+"""Register allocation: liveness, interference, and colouring by weight.
+
+Values that live across a call get registers a call preserves (s0 to s11) or a place on the stack; the
+others may take t3 to t6, a6 and a7 as well. A move's two sides get the same register where nothing
+forbids it. Registers a0 to a5 and t0 to t2 are never allocated: they carry arguments and serve as
+scratch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from singlab.sing import sil
+from singlab.sing.sil import Function, Instr, Receive, Reg
+
+SAVED = (8, 9, *range(18, 28))
+SHORT = (28, 29, 30, 31, 16, 17)
+
+#: Operations during which caller-saved registers are lost.
+CALLS = frozenset(
+    ("call", "new", "free", "send", "close", "receive", "print_text", "print_int", "process_id", "yield", "mark")
+)  # fmt: skip
+
+
+@dataclass
+class Allocation:
+    """Where each register lives: a machine register's number, or a stack slot's index."""
+
+    registers: dict[Reg, int]
+    slots: dict[Reg, int]
+
+    @property
+    def saved(self) -> list[int]:
+        """Preserved registers in use."""
+        return sorted({r for r in self.registers.values() if r in SAVED})
+
+
+def uses(instr: Instr) -> tuple[Reg, ...]:
+    """Return the registers an instruction reads."""
+    return instr.args
+
+
+def defines(instr: Instr) -> list[Reg]:
+    """Return the registers an instruction writes."""
+    found = [instr.dest] if instr.dest is not None else []
+    if isinstance(instr.extra, Receive):
+        found += [r for regs, _ in instr.extra.arms.values() for r in regs]
+    return found
+
+
+def small_constants(function: Function) -> dict[Reg, int]:
+    """Return registers that are only ever one constant of 12 bits: they become immediates."""
+    count: dict[Reg, int] = {}
+    value: dict[Reg, int] = {}
+    for param in function.params:
+        count[param] = 1
+    for block in function.blocks:
+        for instr in block.instrs:
+            for reg in defines(instr):
+                count[reg] = count.get(reg, 0) + 1
+            if instr.op == "const" and -2048 <= instr.extra < 2048:
+                value[instr.dest] = instr.extra
+    return {reg: v for reg, v in value.items() if count[reg] == 1}
+
+
+def loop_depths(function: Function) -> dict[str, int]:
+    """Return how many loops each block lies in, by back edges in layout order."""
+    order = {block.label: i for i, block in enumerate(function.blocks)}
+    predecessors: dict[str, list[str]] = {label: [] for label in order}
+    back = []
+    for block in function.blocks:
+        for label in sil.successors(block.instrs[-1]):
+            predecessors[label].append(block.label)
+            if order[label] <= order[block.label]:
+                back.append((block.label, label))
+    depth = dict.fromkeys(order, 0)
+    for tail, head in back:
+        body, todo = {head}, [tail]
+        while todo:
+            label = todo.pop()
+            if label not in body:
+                body.add(label)
+                todo += predecessors[label]
+        for label in body:
+            depth[label] += 1
+    return depth
+
+
+def liveness(function: Function, skip: dict[Reg, int]) -> dict[str, set[Reg]]:
+    """Return the registers live at the end of each block."""
+    use: dict[str, set[Reg]] = {}
+    kill: dict[str, set[Reg]] = {}
+    for block in function.blocks:
+        used: set[Reg] = set()
+        killed: set[Reg] = set()
+        for instr in block.instrs:
+            used |= {r for r in uses(instr) if r not in killed and r not in skip}
+            killed |= set(defines(instr))
+        use[block.label], kill[block.label] = used, killed
+    live_in = {block.label: set(use[block.label]) for block in function.blocks}
+    live_out: dict[str, set[Reg]] = {block.label: set() for block in function.blocks}
+    changed = True
+    while changed:
+        changed = False
+        for block in reversed(function.blocks):
+            out: set[Reg] = set()
+            for label in sil.successors(block.instrs[-1]):
+                out |= live_in[label]
+            if out != live_out[block.label]:
+                live_out[block.label] = out
+                live_in[block.label] = use[block.label] | (out - kill[block.label])
+                changed = True
+    return live_out
+
+
+def allocate(function: Function, constants: dict[Reg, int]) -> Allocation:
+    """Return where each register of a function lives."""
+    live_out = liveness(function, constants)
+    depth = loop_depths(function)
+    conflicts: dict[Reg, set[Reg]] = {}
+    weight: dict[Reg, float] = {}
+    across: set[Reg] = set()
+    friends: dict[Reg, set[Reg]] = {}
+    for param in function.params:
+        conflicts.setdefault(param, set())
+        weight[param] = weight.get(param, 0) + 1
+    for block in function.blocks:
+        live = set(live_out[block.label])
+        scale = 10.0 ** min(depth[block.label], 6)
+        for instr in reversed(block.instrs):
+            made = [r for r in defines(instr) if r not in constants]
+            for reg in made:
+                others = live - {reg}
+                if instr.op == "mov":
+                    others -= set(instr.args)
+                    if instr.args[0] not in constants:
+                        friends.setdefault(reg, set()).add(instr.args[0])
+                        friends.setdefault(instr.args[0], set()).add(reg)
+                conflicts.setdefault(reg, set()).update(others)
+                for other in others:
+                    conflicts.setdefault(other, set()).add(reg)
+                weight[reg] = weight.get(reg, 0) + scale
+            if len(made) > 1:
+                for reg in made:
+                    conflicts[reg] |= set(made) - {reg}
+            live -= set(made)
+            if instr.op in CALLS:
+                across |= live if instr.op != "receive" else {r for r in live_out[block.label] if r not in made}
+            for reg in uses(instr):
+                if reg not in constants:
+                    live.add(reg)
+                    conflicts.setdefault(reg, set())
+                    weight[reg] = weight.get(reg, 0) + scale
+    # parameters arrive together
+    entry = function.params
+    for param in entry:
+        conflicts[param] |= set(entry) - {param}
+    for block in function.blocks[:1]:
+        live = set(live_out[block.label])
+        for instr in reversed(block.instrs):
+            live -= set(defines(instr))
+            live |= {r for r in uses(instr) if r not in constants}
+        for param in entry:
+            for other in live - {param}:
+                conflicts[param].add(other)
+                conflicts.setdefault(other, set()).add(param)
+    registers: dict[Reg, int] = {}
+    slots: dict[Reg, int] = {}
+    for reg in sorted(conflicts, key=lambda r: (-weight.get(r, 0), r.number)):
+        taken = {registers[o] for o in conflicts[reg] if o in registers}
+        pool = SAVED if reg in across else (*SHORT, *SAVED)
+        liked = [registers[f] for f in sorted(friends.get(reg, ()), key=lambda r: r.number) if f in registers]
+        choice = next((r for r in (*liked, *pool) if r not in taken and r in pool), None)
+        if choice is not None:
+            registers[reg] = choice
+        else:
+            used = {slots[o] for o in conflicts[reg] if o in slots}
+            slots[reg] = next(i for i in range(len(used) + 1) if i not in used)
+    return Allocation(registers, slots)

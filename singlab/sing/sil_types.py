@@ -1,0 +1,242 @@
+"""Well-formed SIL: the verifier's first pass, over instructions one by one.
+
+Checks that blocks end in one terminator, labels and registers exist and are one thing each, and every
+instruction has the operands and types its row in :mod:`singlab.sing.sil` says. Whatever is handed in,
+the answer is a finding or silence.
+"""
+
+from __future__ import annotations
+
+from singlab.sing import sil
+from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
+from singlab.sing.types import BOOL, U64, Bool, Endpoint, Int, Type, Vector
+
+
+class Malformed(Exception):
+    """A finding of this pass."""
+
+    def __init__(self, rule: str, message: str, position: Position, hint: str = "build it from source again"):
+        self.rule, self.message, self.position, self.hint = rule, message, position, hint
+        super().__init__(message)
+
+
+def check_function(function: Function, module: Module) -> None:
+    """Check one function; raises Malformed."""
+    start = getattr(function, "position", Position())
+    _need(isinstance(function, Function) and isinstance(function.blocks, list) and function.blocks, "a function has no blocks",
+          start if isinstance(start, Position) else Position())  # fmt: skip
+    labels = [getattr(block, "label", None) for block in function.blocks]
+    _need(len(set(labels)) == len(labels) and all(isinstance(b, Block) for b in function.blocks), "two blocks have one label", start)
+    known: dict[int, Reg] = {}
+    for param in function.params:
+        _register(param, known, start)
+    _need(len({id(p) for p in function.params}) == len(function.params), "a parameter stands twice", start)
+    _need(function.result is None or isinstance(function.result, (Int, Bool, Vector)), "a result of no known type", start)
+    for block in function.blocks:
+        _need(isinstance(block.instrs, list) and block.instrs, f"block {block.label} is empty", start)
+        for index, instr in enumerate(block.instrs):
+            _need(isinstance(instr, Instr), "something is no instruction", start)
+            last = index == len(block.instrs) - 1
+            _need((instr.op in sil.TERMINATORS) == last, f"block {block.label} does not end in exactly one terminator", instr.position)
+            _instruction(instr, function, module, set(labels), known)
+
+
+def _need(condition, message: str, position: Position, rule: str = "sil.malformed") -> None:
+    if not condition:
+        raise Malformed(rule, message, position)
+
+
+def _register(reg, known: dict[int, Reg], position: Position) -> None:
+    _need(isinstance(reg, Reg) and isinstance(reg.type, (Int, Bool, Vector, Endpoint)), f"{reg!r} is no register", position)
+    _need(known.setdefault(reg.number, reg) is reg, f"register {reg.number} is two things", position)
+
+
+def _type(reg: Reg, wanted, instr: Instr) -> None:
+    """Check a register's type: a type, a kind of type, or a tuple of kinds."""
+    good = reg.type == wanted if isinstance(wanted, Type) else isinstance(reg.type, wanted)
+    name = str(wanted) if isinstance(wanted, Type) else getattr(wanted, "__name__", "another type")
+    _need(good, f"{instr.op}: {reg} is {reg.type} where {name} is needed", instr.position, "types")
+
+
+#: op: number of source registers, whether there is a destination.
+_SHAPES = {
+    "const": (0, True), "mov": (1, True), "not": (1, True), "neg": (1, True), "inv": (1, True), "cast": (1, True),
+    "new": (1, True), "free": (1, False), "load": (2, True), "store": (3, False), "len": (1, True), "close": (1, False),
+    "print_text": (0, False), "print_int": (1, False), "cycles": (0, True), "process_id": (0, True), "yield": (0, False),
+    "mark": (1, False), "br": (0, False), "cbr": (1, False), "receive": (1, False), "fault": (0, False),
+}  # fmt: skip
+_SHAPES |= {op: (2, True) for op in sil.ARITHMETIC + sil.COMPARISONS}
+
+
+def _instruction(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
+    op, args, dest, position = instr.op, instr.args, instr.dest, instr.position
+    _need(isinstance(args, tuple), f"{op} has no operands", position)
+    for reg in (*args, *([dest] if dest is not None else [])):
+        _register(reg, known, position)
+    if isinstance(op, str) and op.startswith("raw_"):
+        raise Malformed("privileged", f"{op} reaches memory directly", position, "only the kernel's own functions may")
+    if op in _SHAPES:
+        count, has_dest = _SHAPES[op]
+        _need(len(args) == count and (dest is not None) == has_dest, f"{op} has the wrong operands", position)
+    else:
+        _need(op in ("call", "send", "ret"), f"{op!r} is no instruction", position)
+    check = globals().get(f"_check_{op}")
+    if op in sil.ARITHMETIC:
+        _arithmetic(instr)
+    elif op in sil.COMPARISONS:
+        _need(args[0].type == args[1].type and not args[0].type.linear, f"{op} compares {args[0].type} with {args[1].type}",
+              position, "types")  # fmt: skip
+        _type(dest, BOOL, instr)
+    elif check is not None:
+        check(instr, function, module, labels, known)
+
+
+def _arithmetic(instr: Instr) -> None:
+    kinds = (Int, Bool) if instr.op in ("and", "or", "xor") else Int
+    _type(instr.dest, kinds, instr)
+    for reg in instr.args:
+        _type(reg, instr.dest.type, instr)
+
+
+def _check_const(instr: Instr, *_) -> None:
+    low, high = (0, 1) if isinstance(instr.dest.type, Bool) else (
+        (instr.dest.type.minimum, instr.dest.type.maximum) if isinstance(instr.dest.type, Int) else (1, 0))  # fmt: skip
+    _need(type(instr.extra) is int and low <= instr.extra <= high, f"{instr.extra!r} is no {instr.dest.type}", instr.position, "types")
+
+
+def _check_mov(instr: Instr, *_) -> None:
+    _type(instr.dest, instr.args[0].type, instr)
+    _need(not isinstance(instr.dest.type, Endpoint), "an endpoint is copied", instr.position, "types")
+
+
+def _check_not(instr: Instr, *_) -> None:
+    _type(instr.args[0], BOOL, instr)
+    _type(instr.dest, BOOL, instr)
+
+
+def _check_neg(instr: Instr, *_) -> None:
+    _type(instr.args[0], Int, instr)
+    _type(instr.dest, instr.args[0].type, instr)
+
+
+_check_inv = _check_neg
+
+
+def _check_cast(instr: Instr, *_) -> None:
+    _type(instr.args[0], (Int, Bool), instr)
+    _type(instr.dest, Int, instr)
+
+
+def _check_new(instr: Instr, *_) -> None:
+    _type(instr.args[0], U64, instr)
+    _type(instr.dest, Vector, instr)
+
+
+def _check_free(instr: Instr, *_) -> None:
+    _type(instr.args[0], Vector, instr)
+
+
+def _check_load(instr: Instr, *_) -> None:
+    _type(instr.args[0], Vector, instr)
+    _type(instr.args[1], U64, instr)
+    _type(instr.dest, instr.args[0].type.element, instr)
+
+
+def _check_store(instr: Instr, *_) -> None:
+    _type(instr.args[0], Vector, instr)
+    _type(instr.args[1], U64, instr)
+    _type(instr.args[2], instr.args[0].type.element, instr)
+
+
+def _check_len(instr: Instr, *_) -> None:
+    _type(instr.args[0], Vector, instr)
+    _type(instr.dest, U64, instr)
+
+
+def _check_cycles(instr: Instr, *_) -> None:
+    _type(instr.dest, U64, instr)
+
+
+_check_process_id = _check_cycles
+
+
+def _check_print_text(instr: Instr, *_) -> None:
+    _need(isinstance(instr.extra, str), "print_text has no text", instr.position)
+
+
+def _check_print_int(instr: Instr, *_) -> None:
+    _type(instr.args[0], (Int, Bool), instr)
+
+
+def _check_mark(instr: Instr, *_) -> None:
+    _type(instr.args[0], Int, instr)
+
+
+def _check_close(instr: Instr, function: Function, module: Module, *_) -> None:
+    _contract(instr, module)
+
+
+def _contract(instr: Instr, module: Module):
+    _need(len(instr.args) >= 1, f"{instr.op} names no endpoint", instr.position)
+    _type(instr.args[0], Endpoint, instr)
+    type_ = instr.args[0].type
+    _need(type_.contract in module.contracts and type_.side in ("Imp", "Exp"), f"contract {type_.contract} is not declared",
+          instr.position, "contract.send")  # fmt: skip
+    return module.contracts[type_.contract]
+
+
+def _check_send(instr: Instr, function: Function, module: Module, *_) -> None:
+    contract = _contract(instr, module)
+    _need(instr.dest is None, "send has no result", instr.position)
+    _need(instr.extra in contract.messages, f"contract {contract.name} has no message {instr.extra!r}", instr.position, "contract.send")
+    wanted = contract.messages[instr.extra].arguments
+    _need(len(wanted) == len(instr.args) - 1, f"{instr.extra} carries {len(wanted)} arguments", instr.position, "contract.arguments")
+    for reg, (_, type_) in zip(instr.args[1:], wanted):
+        _type(reg, type_, instr)
+
+
+def _check_receive(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
+    contract = _contract(instr, module)
+    table = instr.extra
+    _need(isinstance(table, Receive) and isinstance(table.arms, dict), "receive has no arms", instr.position)
+    _need(table.closed is None or table.closed in labels, f"there is no block {table.closed!r}", instr.position)
+    for name, (regs, label) in table.arms.items():
+        _need(name in contract.messages, f"contract {contract.name} has no message {name!r}", instr.position, "contract.receive")
+        _need(label in labels, f"there is no block {label!r}", instr.position)
+        wanted = contract.messages[name].arguments
+        _need(len(regs) == len(wanted), f"{name} carries {len(wanted)} arguments", instr.position, "contract.arguments")
+        _need(len({id(r) for r in regs}) == len(regs), "an argument is taken twice", instr.position)
+        for reg, (_, type_) in zip(regs, wanted):
+            _register(reg, known, instr.position)
+            _type(reg, type_, instr)
+
+
+def _check_call(instr: Instr, function: Function, module: Module, *_) -> None:
+    callee = module.functions.get(instr.extra) if isinstance(instr.extra, str) else None
+    _need(callee is not None, f"{instr.extra!r} is no function of the program", instr.position, "closed-api")
+    _need(len(callee.params) == len(instr.args), f"{instr.extra} takes {len(callee.params)} arguments", instr.position, "types")
+    for reg, param in zip(instr.args, callee.params):
+        _type(reg, param.type, instr)
+    _need((instr.dest is None) == (callee.result is None), f"{instr.extra}: result and destination differ", instr.position, "types")
+    if instr.dest is not None:
+        _type(instr.dest, callee.result, instr)
+
+
+def _check_ret(instr: Instr, function: Function, *_) -> None:
+    _need(instr.dest is None and len(instr.args) == (function.result is not None), f"{function.name} returns the wrong thing",
+          instr.position, "types")  # fmt: skip
+    if instr.args:
+        _type(instr.args[0], function.result, instr)
+
+
+def _check_br(instr: Instr, function: Function, module: Module, labels: set, *_) -> None:
+    _need(instr.extra in labels, f"there is no block {instr.extra!r}", instr.position)
+
+
+def _check_cbr(instr: Instr, function: Function, module: Module, labels: set, *_) -> None:
+    _type(instr.args[0], BOOL, instr)
+    _need(isinstance(instr.extra, tuple) and len(instr.extra) == 2 and set(instr.extra) <= labels, "a branch leads nowhere", instr.position)
+
+
+def _check_fault(instr: Instr, *_) -> None:
+    _need(type(instr.extra) is int and 0 < instr.extra < 0x10000, "a fault without a code", instr.position)

@@ -1,0 +1,469 @@
+"""The verifier: nothing runs unless SIL alone proves it harmless.
+
+It trusts no claim of the compiler, only SIL and the declared contracts and ABI. For each function it
+follows, over all paths to a fixed point: which registers have a value, who owns each exchange-heap
+vector, and in which states of its contract each endpoint can be. Helpers are followed at each call
+with the endpoint states of that call.
+
+Rules
+-----
+sil.malformed           blocks, labels, registers and instructions fit together
+types                   operands have the types the instruction wants
+init                    a register has a value on every path before it is used
+owner.use-after-send    a vector that was sent is not used
+owner.use-after-free    nor one that was freed
+owner.use-after-move    nor one that was handed on
+owner.leak              a vector is sent, freed or handed on before its register or function ends
+owner.merge             paths that meet agree on who owns a vector
+contract.send           a message is sent only where the contract allows it
+contract.receive        a SIP waits only where it is the other side's turn
+contract.exhaustive     a receive handles every message that can come
+contract.closed         a closed endpoint is not used
+closed-api              only functions of the program itself are called
+recursion               no function calls itself, so the stack is bounded
+privileged              no raw memory access
+
+A process that ends by a fault owes nothing: the kernel takes back what it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from singlab.sing import sil
+from singlab.sing.errors import SipError
+from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
+from singlab.sing.sil_types import Malformed, check_function
+from singlab.sing.types import Endpoint, Vector
+
+CLOSED = -1  #: state of an endpoint this side has closed
+PEER_GONE = -2  #: state of an endpoint whose peer has closed
+
+_GONE = {"send": ("owner.use-after-send", "was sent"), "free": ("owner.use-after-free", "was freed"),
+         "call": ("owner.use-after-move", "was handed to a function"), "mov": ("owner.use-after-move", "was moved"),
+         "ret": ("owner.use-after-move", "was returned")}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Owned:
+    """The register owns a vector, acquired at a position."""
+
+    position: Position
+
+
+@dataclass(frozen=True)
+class Gone:
+    """The register owned a vector that left by an operation at a position."""
+
+    by: str
+    position: Position
+
+
+@dataclass(frozen=True)
+class Torn:
+    """Paths that met here disagreed on whether the register owns its vector."""
+
+    position: Position
+
+
+Status = bool | Owned | Gone | Torn | frozenset
+
+
+@dataclass
+class Report:
+    """What the verifier found; empty means accepted."""
+
+    module: Module
+    findings: list[SipError] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> bool:
+        return not self.findings
+
+    def __repr__(self) -> str:
+        return "accepted" if self.accepted else "\n".join(str(f) for f in self.findings)
+
+    def _repr_html_(self) -> str:
+        if self.accepted:
+            return f"<div style='border-left:4px solid #009E73;padding:.4em .8em'><b>Accepted:</b> {self.module.name}</div>"
+        return "".join(f._repr_html_() for f in self.findings)
+
+
+def named(reg: Reg) -> str:
+    """Return what to call a register in a message."""
+    return f"'{reg.name}'" if reg.name else "a value without a name"
+
+
+class FunctionFlow:
+    """Follow one function from given endpoint states."""
+
+    def __init__(self, function: Function, flow: ModuleFlow, entry: dict[Reg, Status]):
+        self.function, self.flow = function, flow
+        self.blocks = {block.label: block for block in function.blocks}
+        self.order = {block.label: i for i, block in enumerate(function.blocks)}
+        self.incoming: dict[str, dict[Reg, Status]] = {function.blocks[0].label: entry}
+        self.outgoing: dict[tuple[str, str], dict[Reg, Status]] = {}
+        self.exits: dict[int, frozenset] = {}
+        self.say: Callable[[SipError], None] | None = None
+
+    def run(self, report: bool) -> None:
+        """Go to the fixed point, then once more to report."""
+        todo = [self.function.blocks[0].label]
+        while todo:
+            label = todo.pop()
+            for target, state in self.block(self.blocks[label]):
+                self.outgoing[label, target] = state
+                merged = self.merge(target)
+                if self.incoming.get(target) != merged:
+                    self.incoming[target] = merged
+                    if target not in todo:
+                        todo.append(target)
+        if not report:
+            return
+        self.say = self.flow.report
+        for block in self.function.blocks:
+            if block.label in self.incoming:
+                self.torn(block)
+                self.block(block)
+
+    def merge(self, target: str) -> dict[Reg, Status]:
+        """Return the state in which a block begins: what all its ways in agree on."""
+        states = [s for (_, t), s in sorted(self.outgoing.items()) if t == target]
+        if target == self.function.blocks[0].label:
+            states.append(self.incoming[target])
+        merged = dict(states[0])
+        for state in states[1:]:
+            for reg in set(merged) | set(state):
+                merged[reg] = self.join(reg, merged.get(reg, False), state.get(reg, False))
+        return merged
+
+    @staticmethod
+    def join(reg: Reg, a: Status, b: Status) -> Status:
+        if a == b:
+            return a
+        if isinstance(reg.type, Endpoint):
+            return (a or frozenset()) | (b or frozenset())
+        if isinstance(reg.type, Vector):
+            for one, other in ((a, b), (b, a)):
+                if isinstance(one, Torn):
+                    return one
+                if isinstance(one, Owned):
+                    return one if isinstance(other, Owned) else Torn(one.position)
+            return a or b
+        return False
+
+    def torn(self, block: Block) -> None:
+        """Report vectors on whose owner the ways into a block disagree, once, where they first meet."""
+        ways = [(source, s) for (source, t), s in sorted(self.outgoing.items()) if t == block.label]
+        for reg, status in self.incoming[block.label].items():
+            if isinstance(status, Torn) and not any(isinstance(s.get(reg), Torn) for _, s in ways):
+                round_again = any(isinstance(s.get(reg), Owned) and self.order[source] >= self.order[block.label]
+                                  for source, s in ways)  # fmt: skip
+                if round_again:
+                    self.error("owner.leak", f"block {named(reg)} is still owned here when the loop begins its next round",
+                               status.position, f"send it or free({reg.name or '...'}) before the round ends")  # fmt: skip
+                else:
+                    self.error("owner.merge", f"block {named(reg)} is sent or freed on one path only", status.position,
+                               f"send it or free({reg.name or '...'}) on every path")  # fmt: skip
+
+    def error(self, rule: str, message: str, position: Position, hint: str) -> None:
+        """Report, unless still on the way to the fixed point."""
+        if self.say is not None:
+            module = self.flow.module
+            self.say(SipError(rule, message, hint=hint, line=position.line, column=position.column)
+                     .at(module.filename, module.source))  # fmt: skip
+
+    # ---- one block ------------------------------------------------------------------------------------------------
+
+    def block(self, block: Block) -> list[tuple[str, dict[Reg, Status]]]:
+        """Follow a block; returns the state for each block after it."""
+        state = dict(self.incoming[block.label])
+        for instr in block.instrs[:-1]:
+            self.instruction(instr, state)
+        last = block.instrs[-1]
+        for reg in last.args:
+            self.use(reg, state, last)
+        if last.op == "receive":
+            return self.receive(last, state)
+        if last.op == "ret":
+            self.leave(last, state)
+        return [(label, state) for label in sil.successors(last)]
+
+    def use(self, reg: Reg, state: dict[Reg, Status], instr: Instr) -> None:
+        """Check that a register has a value here, and owns it where that matters."""
+        status = state.get(reg, False)
+        if isinstance(reg.type, Vector):
+            if isinstance(status, Gone):
+                rule, what = _GONE[status.by]
+                where = f" on line {status.position.line}" if status.position.line else ""
+                self.error(rule, f"block {named(reg)} {what}{where} and belongs to somebody else now", instr.position,
+                           "use it before, or allocate another block")  # fmt: skip
+            elif status is False:
+                self.error("init", f"{named(reg)} may have no value here", instr.position, "assign it on every path before")
+            return
+        if status is False or status == frozenset():
+            self.error("init", f"{named(reg)} may have no value here: it is assigned on some paths only", instr.position,
+                       "assign it before the branch or loop")  # fmt: skip
+
+    def consume(self, reg: Reg, state: dict[Reg, Status], instr: Instr) -> None:
+        """A linear register hands its vector on."""
+        if isinstance(reg.type, Vector):
+            state[reg] = Gone(instr.op, instr.position)
+
+    def define(self, reg: Reg, status: Status, state: dict[Reg, Status], instr: Instr) -> None:
+        """A register gets a value; a vector it still owned would be lost."""
+        old = state.get(reg, False)
+        if isinstance(old, Owned):
+            self.error("owner.leak", f"block {named(reg)} from line {old.position.line} is overwritten here and lost",
+                       instr.position, f"send it or free({reg.name or '...'}) first")  # fmt: skip
+        state[reg] = status
+
+    def instruction(self, instr: Instr, state: dict[Reg, Status]) -> None:
+        """Follow one instruction that is not a terminator."""
+        for reg in instr.args:
+            self.use(reg, state, instr)
+        op = instr.op
+        if op.startswith("raw_"):
+            self.error("privileged", f"{op} reaches memory directly", instr.position, "only the kernel's own functions may")
+        elif op == "send":
+            self.send(instr, state)
+            seen = set()
+            for reg in instr.args[1:]:
+                if reg in seen and isinstance(reg.type, Vector):
+                    self.error("owner.use-after-send", f"block {named(reg)} is in this message twice", instr.position,
+                               "a block has one owner; send two blocks")  # fmt: skip
+                seen.add(reg)
+                self.consume(reg, state, instr)
+        elif op == "close":
+            if CLOSED in state.get(instr.args[0], frozenset()):
+                self.closed(instr, CLOSED)
+            state[instr.args[0]] = frozenset({CLOSED})
+        elif op == "free":
+            self.consume(instr.args[0], state, instr)
+        elif op == "call":
+            self.call(instr, state)
+        if instr.dest is not None:
+            status: Status = True
+            if isinstance(instr.dest.type, Vector):
+                status = Owned(instr.position)
+                if op == "mov":
+                    before = state.get(instr.args[0])
+                    status = before if isinstance(before, Owned) else status
+                    self.consume(instr.args[0], state, instr)
+            self.define(instr.dest, status, state, instr)
+
+    def call(self, instr: Instr, state: dict[Reg, Status]) -> None:
+        callee = self.flow.module.functions[instr.extra]
+        endpoints = [r for r in instr.args if isinstance(r.type, Endpoint)]
+        if len(set(endpoints)) != len(endpoints):
+            self.error("contract.send", "one endpoint is handed over twice in this call", instr.position, "hand it over once")
+        vectors = [r for r in instr.args if isinstance(r.type, Vector)]
+        for reg in vectors:
+            if vectors.count(reg) > 1:
+                self.error("owner.use-after-move", f"block {named(reg)} is handed over twice in this call", instr.position,
+                           "a block has one owner; pass two blocks")  # fmt: skip
+                break
+        after = self.flow.follow(callee, tuple(state.get(r) or frozenset() for r in instr.args if isinstance(r.type, Endpoint)),
+                                 report=self.say is not None)  # fmt: skip
+        for reg, states in zip(endpoints, after):
+            state[reg] = states
+        for reg in instr.args:
+            self.consume(reg, state, instr)
+
+    def leave(self, instr: Instr, state: dict[Reg, Status]) -> None:
+        """A return: nothing may be owned any more but what is returned."""
+        for reg in instr.args:
+            self.consume(reg, state, instr)
+        for reg, status in state.items():
+            if isinstance(status, Owned):
+                where = instr.position if instr.position.line != self.function.position.line else status.position
+                self.error("owner.leak", f"block {named(reg)} from line {status.position.line} is still owned when "
+                           f"{self.function.name} returns", where, f"send it or free({reg.name or '...'}) before")  # fmt: skip
+        for index, param in enumerate(p for p in self.function.params if isinstance(p.type, Endpoint)):
+            self.exits[index] = self.exits.get(index, frozenset()) | (state.get(param) or frozenset())
+
+    # ---- contracts ---------------------------------------------------------------------------------------------
+
+    def closed(self, instr: Instr, state: int) -> None:
+        what = "this side has closed it" if state == CLOSED else "the peer has closed it"
+        self.error("contract.closed", f"{named(instr.args[0])} is used although {what}", instr.position,
+                   "end the conversation here")  # fmt: skip
+
+    def send(self, instr: Instr, state: dict[Reg, Status]) -> None:
+        endpoint = instr.args[0]
+        contract, side = self.flow.module.contracts[endpoint.type.contract], endpoint.type.side
+        after = set()
+        for s in sorted(state.get(endpoint) or ()):
+            if s < 0:
+                self.closed(instr, s)
+                continue
+            step = contract.transitions[s]
+            if instr.extra in step and contract.messages[instr.extra].sender == side:
+                after.add(step[instr.extra])
+                continue
+            turn = contract.turn(s)
+            if turn is None:
+                allowed = "there the conversation is over"
+                hint = "remove the send, or close the endpoint"
+            elif turn != side:
+                allowed = f"there it is the other side's turn to send {' or '.join(step)}"
+                hint = f"receive {' or '.join(step)} first"
+            else:
+                allowed = f"there it may send {' or '.join(step)}"
+                hint = f"send {' or '.join(step)} here"
+            self.error("contract.send", f"{instr.extra} is sent in state {contract.states[s]}; {allowed}", instr.position, hint)
+        state[endpoint] = frozenset(after)
+        if not after:  # carry on in some state, so that one mistake is reported once
+            targets = {t for step in contract.transitions for m, t in step.items() if m == instr.extra}
+            state[endpoint] = frozenset(targets or {0})
+
+    def receive(self, instr: Instr, state: dict[Reg, Status]) -> list[tuple[str, dict[Reg, Status]]]:
+        endpoint = instr.args[0]
+        contract, side = self.flow.module.contracts[endpoint.type.contract], endpoint.type.side
+        table: Receive = instr.extra
+        arrive: dict[str, set[int]] = {name: set() for name in table.arms}
+        for s in sorted(state.get(endpoint) or ()):
+            if s < 0:
+                self.closed(instr, s)
+                continue
+            step = contract.transitions[s]
+            turn = contract.turn(s)
+            if turn == side:
+                own = " or ".join(step)
+                self.error("contract.receive", f"{self.function.name} waits for a message in state {contract.states[s]}, but "
+                           f"there it is its own turn to send {own}: both sides would wait for ever (deadlock)",
+                           instr.position, f"send {own} first")  # fmt: skip
+                for name in table.arms:
+                    arrive[name] |= {t for st in contract.transitions for m, t in st.items() if m == name}
+                continue
+            if turn is None and table.closed is None:
+                self.error("contract.receive", f"{self.function.name} waits for a message in state {contract.states[s]}, where "
+                           "the conversation is over", instr.position, "handle case ChannelClosed():, or return")  # fmt: skip
+            for name, target in step.items():
+                if name in arrive:
+                    arrive[name].add(target)
+                else:
+                    where = contract.states[s]
+                    self.error("contract.exhaustive", f"{name} can arrive here (state {where}) and is not handled",
+                               instr.position, f"add: case {contract.name}.{name}"
+                               f"({', '.join(n for n, _ in contract.messages[name].arguments)}):")  # fmt: skip
+        result = []
+        for name, (regs, label) in table.arms.items():
+            if not arrive[name]:
+                continue
+            arm = dict(state)
+            arm[endpoint] = frozenset(arrive[name])
+            for reg in regs:
+                self.define(reg, Owned(instr.position) if isinstance(reg.type, Vector) else True, arm, instr)
+            result.append((label, arm))
+        if table.closed is not None:
+            result.append((table.closed, {**state, endpoint: frozenset({PEER_GONE})}))
+        return self.together(result)
+
+    def together(self, ways: list[tuple[str, dict[Reg, Status]]]) -> list[tuple[str, dict[Reg, Status]]]:
+        """Join the ways of one receive that lead to the same block."""
+        joined: dict[str, dict[Reg, Status]] = {}
+        for label, state in ways:
+            if label in joined:
+                joined[label] = {r: self.join(r, joined[label].get(r, False), state.get(r, False))
+                                 for r in set(joined[label]) | set(state)}  # fmt: skip
+            else:
+                joined[label] = state
+        return list(joined.items())
+
+
+class ModuleFlow:
+    """Follow a module from its entry, helpers at each call."""
+
+    def __init__(self, module: Module):
+        self.module = module
+        self.known: dict[tuple[str, tuple], tuple[frozenset, ...]] = {}
+        self.reported: set[tuple[str, tuple]] = set()
+        self.findings: list[SipError] = []
+
+    def report(self, error: SipError) -> None:
+        if not any((e.rule, e.line, e.message) == (error.rule, error.line, error.message) for e in self.findings):
+            self.findings.append(error)
+
+    def follow(self, function: Function, endpoints: tuple[frozenset, ...], report: bool) -> tuple[frozenset, ...]:
+        """Return the endpoint states after a function, given those before it."""
+        key = (function.name, endpoints)
+        if key not in self.known or (report and key not in self.reported):
+            state: dict[Reg, Status] = {}
+            remaining = list(endpoints)
+            for param in function.params:
+                if isinstance(param.type, Endpoint):
+                    state[param] = remaining.pop(0)
+                else:
+                    state[param] = Owned(function.position) if isinstance(param.type, Vector) else True
+            flow = FunctionFlow(function, self, state)
+            if report:
+                self.reported.add(key)
+            flow.run(report)
+            self.known[key] = tuple(flow.exits.get(i, frozenset()) for i in range(len(endpoints)))
+        return self.known[key]
+
+    def recursion(self) -> None:
+        """Report functions that can call themselves."""
+        calls = {n: [i for b in f.blocks for i in b.instrs if i.op == "call"] for n, f in self.module.functions.items()}
+        done: set[str] = set()
+
+        for root in calls:
+            stack: list[tuple[str, int]] = [(root, 0)]
+            path = [root]
+            while stack:
+                name, index = stack.pop()
+                if index >= len(calls[name]):
+                    done.add(name)
+                    path.pop()
+                    continue
+                stack.append((name, index + 1))
+                instr = calls[name][index]
+                if instr.extra in path:
+                    raise SipError("recursion", f"{instr.extra} calls itself", line=instr.position.line,
+                                   column=instr.position.column, hint="write a loop: the stack must be bounded before it starts",
+                                   ).at(self.module.filename, self.module.source)  # fmt: skip
+                if instr.extra not in done:
+                    stack.append((instr.extra, 0))
+                    path.append(instr.extra)
+
+
+def verify(module: Module, collect: bool = False) -> Report:
+    """Verify a module.
+
+    Parameters
+    ----------
+    module : sil.Module
+    collect : bool
+        Return a report with every finding instead of raising the first.
+
+    Returns
+    -------
+    Report
+        Accepted if it has no findings.
+
+    Raises
+    ------
+    SipError
+        The first finding, unless ``collect``.
+    """
+    flow = ModuleFlow(module)
+    try:
+        for function in module.functions.values():
+            check_function(function, module)
+        entry = module.functions.get(module.entry)
+        if entry is None:
+            raise Malformed("sil.malformed", f"the entry {module.entry!r} is no function", Position())
+        flow.recursion()
+        endpoints = tuple(frozenset({0}) for p in entry.params if isinstance(p.type, Endpoint))
+        flow.follow(entry, endpoints, report=True)
+    except SipError as error:
+        flow.findings.insert(0, error)
+    except Malformed as error:
+        flow.findings.insert(0, SipError(error.rule, error.message, line=error.position.line, column=error.position.column,
+                                         hint=error.hint).at(module.filename, module.source))  # fmt: skip
+    flow.findings.sort(key=lambda e: (e.line, e.column))
+    if flow.findings and not collect:
+        raise flow.findings[0]
+    return Report(module, flow.findings)

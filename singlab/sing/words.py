@@ -1,0 +1,285 @@
+"""Kernel functions to RV64: the machine-word subset of Python, compiled by the lab's own compiler.
+
+Reads the sources of the kernel's functions and gives the code they have on the simulated machine, and
+with it the *points*: for each straight piece of source, where its code lies and how many instructions
+it has. The native form of the kernel charges these as it runs (:mod:`singlab.kernel.native`).
+
+Every value is an unsigned 64-bit word; ``and`` and ``or`` evaluate both sides; ``emit`` generates
+nothing. A point is named by the line of its statement and its role: entry, then, else, join, head, body, exit.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from singlab.sing import sil
+from singlab.sing.codegen import ModuleCode
+from singlab.sing.expressions import _BINARY, _COMPARE
+from singlab.sing.types import BOOL, U64
+
+LOADS = {"ld8": "raw_load8", "ld16": "raw_load16", "ld32": "raw_load32", "ld64": "raw_load64"}
+STORES = {"st8": "raw_store8", "st16": "raw_store16", "st32": "raw_store32", "st64": "raw_store64"}
+
+
+class WordsError(Exception):
+    """A kernel function uses what the subset does not have."""
+
+
+class FunctionWords:
+    """Lower one kernel function to SIL with keyed blocks."""
+
+    def __init__(self, node: ast.FunctionDef, file: str, constants: dict[str, int], known: set[str]):
+        self.node, self.file, self.constants, self.known = node, file, constants, known
+        self.blocks: list[sil.Block] = []
+        self.variables: dict[str, sil.Reg] = {}
+        self.count = 0
+        self.loops: list[tuple[str, str]] = []
+
+    def refuse(self, node: ast.AST, message: str) -> WordsError:
+        return WordsError(f"{self.file}.py:{getattr(node, 'lineno', 0)}: {message}")
+
+    def reg(self, type_=U64, name: str | None = None) -> sil.Reg:
+        self.count += 1
+        return sil.Reg(self.count - 1, type_, name)
+
+    def begin(self, key: str) -> sil.Block:
+        """Return a new block, placed later."""
+        return sil.Block(key.replace(":", "_"), key=key)
+
+    def place(self, block: sil.Block) -> None:
+        """Put a block next in the layout and make it current."""
+        self.blocks.append(block)
+        self.block = block
+
+    def emit(self, op: str, dest=None, args=(), extra=None):
+        self.block.instrs.append(sil.Instr(op, dest, tuple(args), extra, sil.Position(self.node.lineno)))
+        return dest
+
+    def ended(self) -> bool:
+        return bool(self.block.instrs) and self.block.instrs[-1].op in sil.TERMINATORS
+
+    def go(self, block: sil.Block) -> None:
+        if not self.ended():
+            self.emit("br", extra=block.label)
+
+    def lower(self) -> sil.Function:
+        """Return the function's SIL."""
+        params = []
+        for argument in self.node.args.args[1:]:
+            reg = self.reg(name=argument.arg)
+            self.variables[argument.arg] = reg
+            params.append(reg)
+        self.place(self.begin(f"{self.node.lineno}:entry"))
+        body = self.node.body[1:] if ast.get_docstring(self.node) else self.node.body
+        self.statements(body)
+        if not self.ended():
+            zero = self.emit("const", self.reg(), extra=0)
+            self.emit("ret", None, (zero,))
+        reached = self.reachable()
+        return sil.Function(self.node.name, params, U64, [b for b in self.blocks if b.label in reached],
+                            sil.Position(self.node.lineno))  # fmt: skip
+
+    def reachable(self) -> set[str]:
+        by_label = {block.label: block for block in self.blocks}
+        reached, todo = {self.blocks[0].label}, [self.blocks[0].label]
+        while todo:
+            for label in sil.successors(by_label[todo.pop()].instrs[-1]):
+                if label not in reached:
+                    reached.add(label)
+                    todo.append(label)
+        return reached
+
+    def statements(self, body: list[ast.stmt]) -> None:
+        for node in body:
+            if isinstance(node, ast.If):
+                self.if_(node)
+            elif isinstance(node, ast.While):
+                self.while_(node)
+            elif isinstance(node, ast.Return):
+                value = self.expr(node.value) if node.value else self.emit("const", self.reg(), extra=0)
+                self.emit("ret", None, (value,))
+            elif isinstance(node, (ast.Break, ast.Continue)):
+                self.emit("br", extra=self.loops[-1][isinstance(node, ast.Break)])
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                self.assign(node.targets[0].id, self.expr(node.value))
+            elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+                left = ast.copy_location(ast.Name(node.target.id, ast.Load()), node)
+                self.assign(node.target.id, self.expr(ast.copy_location(ast.BinOp(left, node.op, node.value), node)))
+            elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                self.call(node.value)
+            else:
+                raise self.refuse(node, f"no {type(node).__name__} in kernel functions")
+
+    def assign(self, name: str, value: sil.Reg) -> None:
+        if name not in self.variables:
+            self.variables[name] = self.reg(name=name)
+        self.emit("mov", self.variables[name], (value,))
+
+    def if_(self, node: ast.If) -> None:
+        line = node.lineno
+        then, join = self.begin(f"{line}:then"), self.begin(f"{line}:join")
+        other = self.begin(f"{line}:else") if node.orelse else join
+        test = self.test(node.test)
+        self.emit("cbr", None, (test,), (then.label, other.label))
+        self.place(then)
+        self.statements(node.body)
+        self.go(join)
+        if node.orelse:
+            self.place(other)
+            self.statements(node.orelse)
+            self.go(join)
+        self.place(join)
+        if not any(join.label in sil.successors(b.instrs[-1]) for b in self.blocks[:-1] if b.instrs):
+            # both branches leave: nothing after this is reached
+            zero = self.emit("const", self.reg(), extra=0)
+            self.emit("ret", None, (zero,))
+
+    def while_(self, node: ast.While) -> None:
+        line = node.lineno
+        head, body, leave = (self.begin(f"{line}:{role}") for role in ("head", "body", "exit"))
+        self.go(head)
+        self.place(head)
+        test = self.test(node.test)
+        self.emit("cbr", None, (test,), (body.label, leave.label))
+        self.place(body)
+        self.loops.append((head.label, leave.label))
+        self.statements(node.body)
+        self.loops.pop()
+        self.go(head)
+        self.place(leave)
+
+    # ---- expressions ------------------------------------------------------------------------------------------
+
+    def constant(self, node: ast.expr) -> int | None:
+        """Return the value of a constant expression."""
+        if isinstance(node, ast.Constant) and type(node.value) is int:
+            return node.value
+        if isinstance(node, ast.Name) and node.id not in self.variables and node.id in self.constants:
+            return self.constants[node.id]
+        if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
+            left, right = self.constant(node.left), self.constant(node.right)
+            if left is not None and right is not None:
+                from singlab.sing.expressions import ExpressionLowering
+
+                return ExpressionLowering.fold(type(node.op), left, right)
+        return None
+
+    def test(self, node: ast.expr) -> sil.Reg:
+        """Return a bool register for a condition."""
+        if isinstance(node, ast.BoolOp):
+            result = self.test(node.values[0])
+            for value in node.values[1:]:
+                other = self.test(value)
+                result = self.emit("and" if isinstance(node.op, ast.And) else "or", self.reg(BOOL), (result, other))
+            return result
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return self.emit("not", self.reg(BOOL), (self.test(node.operand),))
+        if isinstance(node, ast.Compare):
+            if len(node.ops) != 1:
+                raise self.refuse(node, "no chained comparisons in kernel functions")
+            left, right = self.expr(node.left), self.expr(node.comparators[0])
+            return self.emit(_COMPARE[type(node.ops[0])], self.reg(BOOL), (left, right))
+        zero = self.emit("const", self.reg(), extra=0)
+        return self.emit("ne", self.reg(BOOL), (self.expr(node), zero))
+
+    def expr(self, node: ast.expr) -> sil.Reg:
+        value = self.constant(node)
+        if value is not None:
+            value &= (1 << 64) - 1
+            return self.emit("const", self.reg(), extra=value if value < 1 << 63 else value - (1 << 64))
+        if isinstance(node, ast.Name):
+            if node.id not in self.variables:
+                raise self.refuse(node, f"{node.id} is not known")
+            return self.variables[node.id]
+        if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
+            op = _BINARY[type(node.op)]
+            left, right = self.expr(node.left), self.expr(node.right)
+            return self.emit(op, self.reg(), (left, right))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
+            return self.emit("inv", self.reg(), (self.expr(node.operand),))
+        if isinstance(node, (ast.Compare, ast.BoolOp)):
+            return self.emit("cast", self.reg(), (self.test(node),))
+        if isinstance(node, ast.Call):
+            return self.call(node)
+        raise self.refuse(node, f"no {type(node).__name__} in kernel functions")
+
+    def address(self, node: ast.expr) -> tuple[sil.Reg, int]:
+        """Return base and offset of an address, folding a small constant into the access."""
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            offset = self.constant(node.right)
+            if offset is not None and offset < 2048:
+                base, more = self.address(node.left)
+                if more + offset < 2048:
+                    return base, more + offset
+                return self.expr(node.left), offset
+        return self.expr(node), 0
+
+    def call(self, node: ast.Call) -> sil.Reg | None:
+        name = node.func.id
+        if name == "emit":
+            return None
+        if name in LOADS:
+            base, offset = self.address(node.args[1])
+            return self.emit(LOADS[name], self.reg(), (base,), offset)
+        if name in STORES:
+            base, offset = self.address(node.args[1])
+            value = self.expr(node.args[2])
+            return self.emit(STORES[name], None, (base, value), offset)
+        if name not in self.known:
+            raise self.refuse(node, f"{name} is no kernel function")
+        arguments = [self.expr(a) for a in node.args[1:]]
+        return self.emit("call", self.reg(), arguments, name)
+
+
+@dataclass
+class CoreImage:
+    """The kernel's functions as code.
+
+    Attributes
+    ----------
+    text : bytes
+    functions : dict of str to (int, int)
+        "file:name" to byte offset and size.
+    points : dict of str to dict
+        "file:name" to its points: "line:role" to [byte offset, instructions].
+    module : sil.Module
+    """
+
+    text: bytes
+    functions: dict[str, tuple[int, int]]
+    points: dict[str, dict[str, list[int]]]
+    module: sil.Module
+
+
+def compile_core(sources: dict[str, str], constants: dict[str, dict[str, int]]) -> CoreImage:
+    """Compile kernel functions.
+
+    Parameters
+    ----------
+    sources : dict of str to str
+        File name (without .py) to text, in the order in which they import each other.
+    constants : dict of str to dict
+        For each file the integer names its module sees.
+    """
+    functions: dict[str, sil.Function] = {}
+    home: dict[str, str] = {}
+    for file, text in sources.items():
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef):
+                functions[node.name] = FunctionWords(node, file, constants[file], set(home) | {node.name}).lower()
+                home[node.name] = file
+    module = sil.Module("kernel", functions, "", {})
+    generated = ModuleCode(module, start=False).generate()
+    starts = {name: generated.code.labels[name] for name in functions}
+    order = sorted(starts, key=starts.__getitem__)
+    ends = dict(zip(order, [starts[n] for n in order[1:]] + [generated.code.text_bytes]))
+    return CoreImage(
+        generated.code.text,
+        {f"{home[n]}:{n}": (starts[n], ends[n] - starts[n]) for n in functions},
+        {
+            f"{home[n]}:{n}": {b.key: list(generated.blocks[n, b.label]) for b in f.blocks if b.key}
+            for n, f in functions.items()
+        },
+        module,
+    )

@@ -1,0 +1,153 @@
+"""A trace: events in their one order, with the names that belong to them.
+
+Everything that looks at a run afterwards (views, plots, statistics, exports) looks at this. A trace can
+be saved and loaded, turned into a table, and says of each event in a sentence what happened.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from singlab.trace.record import EVENT, FAULTS, PAGE_TYPES, Kind
+
+_LOW32 = 0xFFFF_FFFF
+
+#: One sentence a kind. The view in the browser uses the same table, so both say the same.
+SENTENCES = {
+    Kind.BOOT: "the system boots with {b} pages of memory",
+    Kind.PROCESS_CREATE: "{process} is created",
+    Kind.PROCESS_START: "{process} starts",
+    Kind.PROCESS_EXIT: "{process} ends with value {b}",
+    Kind.PROCESS_STOP: "{process} is stopped from outside",
+    Kind.PROCESS_FAULT: "{process} ends by a fault: {fault}",
+    Kind.THREAD_CREATE: "thread {a} of {owner} is made",
+    Kind.THREAD_RUN: "thread {a} of {runner} runs",
+    Kind.THREAD_BLOCK: "thread {a} of {runner} waits for a message",
+    Kind.THREAD_READY: "thread {a} of {runner} is ready",
+    Kind.THREAD_PREEMPT: "thread {a} of {runner} has used up its time slice",
+    Kind.THREAD_YIELD: "thread {a} of {runner} lets others run",
+    Kind.THREAD_EXIT: "thread {a} of {runner} is gone",
+    Kind.CHANNEL_CREATE: "channel {a} ({contract}) connects {imp} and {exp}",
+    Kind.CHANNEL_CLOSE: "{sender} closes its end of channel {channel}",
+    Kind.SEND: "{sender} sends {message}",
+    Kind.RECEIVE: "{sender} receives {message}",
+    Kind.CHANNEL_STATE: "{sender} is now in state {state}",
+    Kind.BLOCK_ALLOC: "{holder} gets a block of {low} bytes at {hex}",
+    Kind.BLOCK_OWNER: "the block at {hex} now belongs to {taker}",
+    Kind.BLOCK_FREE: "{holder} gives back the block at {hex}",
+    Kind.BLOCK_COPY: "{b} bytes are copied",
+    Kind.PAGES_ALLOC: "{low} pages from page {a} on go to {tagged} ({type})",
+    Kind.PAGES_FREE: "{low} pages from page {a} on are free again",
+    Kind.PRINT: "{self} prints",
+    Kind.MARK: "{self} marks {a}",
+    Kind.DEADLOCK: "deadlock: {a} processes wait for each other",
+    Kind.REFUSED: "the kernel refuses a call of {self}",
+    Kind.CLOSED_SEEN: "{sender} learns that channel {channel} is closed",
+    Kind.ABI: "{self} calls the kernel",
+}
+
+
+class Trace:
+    """Events and their names.
+
+    Attributes
+    ----------
+    events : structured ndarray of dtype EVENT
+    meta : dict
+        Clock rate, memory, processes, threads, channels, contracts; plain data, as in JSON.
+    lost : int
+        Events that were overwritten before they could be kept.
+    """
+
+    def __init__(self, events: np.ndarray, meta: dict, lost: int = 0):
+        self.events, self.meta, self.lost = events, meta, lost
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    def __getitem__(self, index: slice) -> Trace:
+        if not isinstance(index, slice):
+            raise TypeError("a trace is cut with slices: trace[10:20]; trace.events[10] is one event")
+        return Trace(self.events[index], self.meta, self.lost)
+
+    # ---- names --------------------------------------------------------------------------------------------
+
+    def process_name(self, number: int) -> str:
+        """Return a process's name, or what it is otherwise."""
+        if number == 1:
+            return "the kernel"
+        about = self.meta.get("processes", {}).get(str(number))
+        return about["name"] if about else f"process {number}" if number else "nobody"
+
+    def _fields(self, event) -> dict:
+        """Return what the sentences may need of an event."""
+        kind, a, b = int(event["kind"]), int(event["a"]), int(event["b"])
+        name = self.process_name
+        channel_number = a & _LOW32
+        channel = self.meta.get("channels", {}).get(str(channel_number), {})
+        contract = self.meta.get("contracts", {}).get(channel.get("contract"), {})
+        side = a >> 56 if kind != Kind.CHANNEL_CLOSE else b
+        message = a >> 32 & 0xFFFFFF
+        messages, states = contract.get("messages", []), contract.get("states", [])
+        thread_process = self.meta.get("threads", {}).get(str(a), {}).get("process", int(event["process"]))
+        fault, line = b & 0xFFFF, b >> 16
+        return {
+            "a": a, "b": b, "hex": f"{a:#x}", "low": b & _LOW32, "process": name(a), "owner": name(b),
+            "runner": name(thread_process), "self": name(int(event["process"])), "channel": channel_number,
+            "contract": channel.get("contract", "?"), "imp": name(channel.get("imp", 0)), "exp": name(channel.get("exp", 0)),
+            "sender": name(channel.get("exp" if side else "imp", 0)),
+            "message": messages[message]["name"] if message < len(messages) else f"message {message}",
+            "state": states[b] if b < len(states) else f"state {b}",
+            "holder": name(b >> 32), "taker": name(b & _LOW32), "tagged": name(b >> 48),
+            "type": PAGE_TYPES[b >> 32 & 15] if (b >> 32 & 15) < len(PAGE_TYPES) else "?",
+            "fault": FAULTS.get(fault, f"code {fault}") + (f" (line {line})" if line else ""),
+        }  # fmt: skip
+
+    def describe(self, index: int) -> str:
+        """Return in a sentence what event ``index`` is."""
+        event = self.events[index]
+        sentence = SENTENCES.get(int(event["kind"]))
+        return sentence.format(**self._fields(event)) if sentence else f"event of kind {int(event['kind'])}"
+
+    def frame(self):
+        """Return a pandas DataFrame: one row an event, with readable names and the sentence."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "cycle": self.events["cycle"].astype(np.int64),
+                "microseconds": self.events["cycle"] / self.meta.get("clock_hz", 1e9) * 1e6,
+                "event": [Kind(k).name.lower() if k in Kind._value2member_map_ else str(k) for k in self.events["kind"]],
+                "process": [self.process_name(int(p)) if p else "" for p in self.events["process"]],
+                "what": [self.describe(i) for i in range(len(self))],
+            }
+        )
+
+    # ---- files -----------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> Path:
+        """Write the trace to a file (NumPy's compressed format) and return its path."""
+        path = Path(path)
+        with path.open("wb") as file:
+            np.savez_compressed(file, events=self.events, meta=np.array(json.dumps(self.meta)), lost=np.array(self.lost))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """Read a trace from a file; raises ValueError if it is none."""
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                events, meta, lost = stored["events"], json.loads(str(stored["meta"])), int(stored["lost"])
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{path} is not a saved trace ({error}); save one with Trace.save") from None
+        if events.dtype != EVENT:
+            raise ValueError(f"{path} holds events of another version of the lab; record it again")
+        return cls(events, meta, lost)
+
+    def __repr__(self) -> str:
+        return f"<Trace of {len(self):,} events" + (f", {self.lost:,} lost>" if self.lost else ">")
