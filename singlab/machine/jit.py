@@ -88,6 +88,7 @@ def jit(signature=None, **options):
         Passed on to :func:`numba.njit`.
     """
     options.setdefault("cache", True)
+    options.setdefault("no_cfunc_wrapper", True)
     if DISABLED:
         return lambda function: function
     if signature is None:
