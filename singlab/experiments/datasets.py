@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_PACKAGED = Path(__file__).resolve().parent.parent / "datasets"
+_PACKAGED = Path(__file__).resolve().parent.parent / "course" / "datasets"
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent / "datasets"
 
 

@@ -24,6 +24,7 @@ if "numba" not in sys.modules:
 
 import numba
 from numba.core import config
+from platformdirs import user_cache_path
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -31,17 +32,15 @@ PACKAGE = Path(__file__).resolve().parent.parent
 COMPILED_SOURCES = ("machine", "kernel", "trace")
 
 
+#: Called with a function's name before it is compiled or loaded; a progress bar hangs here.
+listener = None
+
+
 def cache_root() -> Path:
     """Return the folder that holds all of singlab's caches (``SINGLAB_CACHE`` overrides it)."""
     if chosen := os.environ.get("SINGLAB_CACHE"):
         return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "singlab"
+    return user_cache_path("singlab", appauthor=False)
 
 
 def source_hash() -> str:
@@ -93,4 +92,11 @@ def jit(signature=None, **options):
         return lambda function: function
     if signature is None:
         return numba.njit(**options)
-    return numba.njit(signature, **options)
+    compile_now = numba.njit(signature, **options)
+
+    def announced(function):
+        if listener is not None:
+            listener(function.__name__)
+        return compile_now(function)
+
+    return announced

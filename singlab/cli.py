@@ -1,0 +1,238 @@
+"""The command line: ``singlab lab | demo | doctor | warm | bench | grade``.
+
+Each command says in one message what went wrong and what to do, and then exits with a code other than 0.
+"""
+
+from __future__ import annotations
+
+import json as json_
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn, Optional
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from singlab import __version__
+
+app = typer.Typer(
+    help="Run, break and measure a Singularity-style operating system.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_out = Console()
+_err = Console(stderr=True)
+
+#: Where a server looks for a free port when none was asked for.
+_FIRST_PORT, _PORTS = 8888, 40
+
+
+def fail(message: str) -> NoReturn:
+    """Print one message and end the command with code 1."""
+    _err.print(f"[bold red]singlab:[/] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def run() -> None:
+    """Run the command line; errors that a user can cause become one message."""
+    from singlab.kernel.image import SealError
+    from singlab.sing.errors import SipError
+
+    try:
+        app()
+    except (SipError, SealError) as error:
+        _err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        _err.print(f"singlab: {error.strerror}: {error.filename}", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"singlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Run, break and measure a Singularity-style operating system."""
+
+
+# ---- lab -----------------------------------------------------------------------------------------------------
+
+
+def port_is_free(port: int) -> bool:
+    """Return whether a server could listen on a port of this computer."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if sys.platform != "win32":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def choose_port(wanted: int | None) -> int:
+    """Return the port asked for, or the first free one; ends the command if there is none."""
+    if wanted is not None:
+        if not 0 <= wanted <= 65535:
+            fail(f"{wanted} is not a port; ports go from 1 to 65535.")
+        if wanted and not port_is_free(wanted):
+            fail(
+                f"port {wanted} is in use by another program. Choose another one with --port, "
+                "or leave --port out to take the next free one."
+            )
+        return wanted
+    for port in range(_FIRST_PORT, _FIRST_PORT + _PORTS):
+        if port_is_free(port):
+            return port
+    fail(f"no free port between {_FIRST_PORT} and {_FIRST_PORT + _PORTS - 1}; name one with --port.")
+
+
+def has_browser() -> bool:
+    """Return whether this computer can open a web browser."""
+    import webbrowser
+
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return True
+
+
+def lab_environment() -> dict[str, str]:
+    """Return the environment for JupyterLab: the user's own, plus settings that keep it off the network."""
+    from singlab.lectures import PACKAGE
+
+    paths = [str(PACKAGE / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH", "")]
+    return {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, paths))}
+
+
+@app.command()
+def lab(
+    folder: Annotated[Optional[Path], typer.Argument(help="Where to work; lectures are laid out there.")] = None,  # noqa: UP045
+    port: Annotated[Optional[int], typer.Option(help="Port of the server on this computer.")] = None,  # noqa: UP045
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open the lectures in JupyterLab."""
+    import subprocess
+
+    from singlab.lectures import FIRST_LECTURE, working_folder
+
+    if browser and not has_browser():
+        fail("no web browser was found on this computer. Run: singlab lab --no-browser, and open the address it prints.")
+    chosen = choose_port(port)
+    where = working_folder(folder)
+    command = [
+        sys.executable, "-m", "jupyterlab", str(where), f"--port={chosen}", "--ServerApp.ip=127.0.0.1",
+        "--ServerApp.port_retries=0", f"--LabApp.default_url=/lab/tree/{FIRST_LECTURE.as_posix()}",
+    ]  # fmt: skip
+    if not browser:
+        command.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    _out.print(f"Lectures are in [bold]{where}[/]. Press Ctrl-C twice to end.")
+    try:
+        raise typer.Exit(subprocess.call(command, env=lab_environment()))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+# ---- demo, warm, doctor ------------------------------------------------------------------------------------
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("build"),
+) -> None:
+    """Run lecture 00 without a browser; write its HTML and its plots."""
+    from singlab.demo import run_demo
+
+    for path in run_demo(out):
+        _out.print(f"wrote [bold]{path}[/]", soft_wrap=True)
+
+
+@app.command()
+def warm() -> None:
+    """Compile everything once for this computer, so that nothing waits later."""
+    from singlab.warmup import warm_up
+
+    seconds = warm_up()
+    _out.print("ready" + (f" after {seconds:.0f} s" if seconds > 2 else ""))
+
+
+@app.command()
+def doctor() -> None:
+    """Look at this computer and say what is missing."""
+    from singlab.doctor import checkup
+
+    table = Table("", "what", "found", "what to do", box=None, header_style="dim")
+    findings = checkup()
+    for finding in findings:
+        sign = {"good": "[green]✓[/]", "note": "[yellow]·[/]", "bad": "[red]✗[/]"}[finding.verdict]
+        table.add_row(sign, finding.what, finding.found, finding.advice)
+    _out.print(table)
+    if any(finding.verdict == "bad" for finding in findings):
+        raise typer.Exit(1)
+
+
+# ---- bench -----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def bench(
+    area: Annotated[str, typer.Argument(help="What to measure: all, start, machine or kernel.")] = "all",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    plot: Annotated[Optional[Path], typer.Option(help="Draw the rows into this file.")] = None,  # noqa: UP045
+) -> None:
+    """Measure the lab itself."""
+    from singlab.bench import AREAS, draw, run_area, table
+
+    if area not in AREAS:
+        fail(f"there is no area {area!r}; choose one of {', '.join(AREAS)}.")
+    result = run_area(area, progress=not json)
+    if json:
+        print(json_.dumps(result, indent=1))
+    else:
+        _out.print(table(result))
+    if plot is not None:
+        draw(result, plot)
+
+
+# ---- grade -----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def grade(
+    notebooks: Annotated[list[Path], typer.Argument(help="Notebooks with answers.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a notebook.")] = False,
+) -> None:
+    """Grade exercises; a student's Python is never run."""
+    from singlab.grading import GradingError, grade_notebook
+    from singlab.grading.report import as_text
+
+    failed = False
+    for path in notebooks:
+        try:
+            report = grade_notebook(path)
+        except GradingError as error:
+            failed = True
+            if json:
+                print(json_.dumps({"notebook": str(path), "error": str(error)}))
+            else:
+                _err.print(f"singlab: {error}", markup=False, highlight=False, soft_wrap=True)
+            continue
+        if json:
+            print(json_.dumps(report.as_dict()))
+        else:
+            _out.print(as_text(report), markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,96 @@
+"""Warming up: compile everything once, with a progress bar, so that nothing waits later.
+
+The hart and the kernel compile in two processes side by side; each writes to the disk cache, and a
+last pass loads both from it. Leaves out the student's programs, which compile in milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+_CHILD = (
+    "import importlib, singlab.machine.jit as jit\n"
+    "jit.listener = lambda name: print(name, flush=True)\n"
+    "importlib.import_module({module!r})\n"
+)
+#: What compiles side by side; the second needs what the first does only in small part.
+_MODULES = ("singlab.machine.hart", "singlab.kernel.native")
+
+
+def is_warm() -> bool:
+    """Return whether these sources have been compiled on this computer already."""
+    from singlab.machine.jit import CACHE, DISABLED
+
+    return DISABLED or (CACHE / "warm").exists()
+
+
+def warm_up(progress: bool = True) -> float:
+    """Compile what is not in the disk cache yet; returns the seconds it took.
+
+    Raises
+    ------
+    RuntimeError
+        If a part does not compile; the message holds the reason.
+    """
+    start = time.perf_counter()
+    from singlab.machine.jit import CACHE
+
+    if not is_warm():
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("Compiling once for this computer"), BarColumn(), TextColumn("{task.fields[what]}"), TimeElapsedColumn())  # fmt: skip
+        with Progress(*columns, disable=not progress, console=Console(stderr=True)) as bar:
+            task = bar.add_task("", total=_count(), what="")
+            _compile(lambda name: bar.update(task, advance=1, what=name))
+            _load()
+            bar.update(task, completed=_count(), what="done")
+        (CACHE / "warm").touch()
+    return time.perf_counter() - start
+
+
+def _count() -> int:
+    """Return how many functions there are to compile."""
+    from singlab.kernel.native_files import CORE, CORE_FILES
+    from singlab.machine.jit import PACKAGE
+
+    files = [*(PACKAGE / "machine").glob("*.py"), *(PACKAGE / "trace").glob("*.py"), PACKAGE / "kernel" / "gate.py"]
+    marked = sum(file.read_text(encoding="utf-8").count('@jit("') for file in files)
+    return marked + sum((CORE / f"{name}.py").read_text(encoding="utf-8").count("\ndef ") for name in CORE_FILES)
+
+
+def _compile(tick) -> None:
+    from singlab.machine.jit import PACKAGE
+
+    seen: set[str] = set()
+    failures = []
+
+    def follow(module: str) -> None:
+        command = [sys.executable, "-c", _CHILD.format(module=module)]
+        path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, "PYTHONPATH": path}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as child:
+            for line in child.stdout:
+                if line.strip() not in seen:
+                    seen.add(line.strip())
+                    tick(line.strip())
+            problem = child.stderr.read()
+        if child.returncode:
+            failures.append(problem.strip().splitlines()[-1] if problem.strip() else f"exit code {child.returncode}")
+
+    threads = [threading.Thread(target=follow, args=(module,)) for module in _MODULES]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise RuntimeError(f"the lab could not be compiled: {failures[0]}")
+
+
+def _load() -> None:
+    """Import everything in this process: what is left (little) compiles, the rest comes from the cache."""
+    import singlab.kernel.system  # noqa: F401
