@@ -39,6 +39,7 @@ from singlab.sing.types import Endpoint, Vector
 
 CLOSED = -1  #: state of an endpoint this side has closed
 PEER_GONE = -2  #: state of an endpoint whose peer has closed
+ASTRAY = -3  #: state of an endpoint after a send that was reported
 
 _GONE = {"send": ("owner.use-after-send", "was sent"), "free": ("owner.use-after-free", "was freed"),
          "call": ("owner.use-after-move", "was handed to a function"), "mov": ("owner.use-after-move", "was moved"),
@@ -154,13 +155,15 @@ class FunctionFlow:
         return False
 
     def torn(self, block: Block) -> None:
-        """Report vectors on whose owner the ways into a block disagree, once, where they first meet."""
+        """Report vectors that are owned on one way into a block and not on another.
+
+        Where a way brings one that is torn already, it was reported there, or comes round from here.
+        """
         ways = [(source, s) for (source, t), s in sorted(self.outgoing.items()) if t == block.label]
         for reg, status in self.incoming[block.label].items():
-            if isinstance(status, Torn) and not any(isinstance(s.get(reg), Torn) for _, s in ways):
-                round_again = any(isinstance(s.get(reg), Owned) and self.order[source] >= self.order[block.label]
-                                  for source, s in ways)  # fmt: skip
-                if round_again:
+            owned = [source for source, s in ways if isinstance(s.get(reg), Owned)]
+            if isinstance(status, Torn) and owned:
+                if any(self.order[source] >= self.order[block.label] for source in owned):
                     self.error("owner.leak", f"block {named(reg)} is still owned here when the loop begins its next round",
                                status.position, f"send it or free({reg.name or '...'}) before the round ends")  # fmt: skip
                 else:
@@ -295,6 +298,9 @@ class FunctionFlow:
         contract, side = self.flow.module.contracts[endpoint.type.contract], endpoint.type.side
         after = set()
         for s in sorted(state.get(endpoint) or ()):
+            if s == ASTRAY:
+                after.add(s)
+                continue
             if s < 0:
                 self.closed(instr, s)
                 continue
@@ -314,9 +320,8 @@ class FunctionFlow:
                 hint = f"send {' or '.join(step)} here"
             self.error("contract.send", f"{instr.extra} is sent in state {contract.states[s]}; {allowed}", instr.position, hint)
         state[endpoint] = frozenset(after)
-        if not after:  # carry on in some state, so that one mistake is reported once
-            targets = {t for step in contract.transitions for m, t in step.items() if m == instr.extra}
-            state[endpoint] = frozenset(targets or {0})
+        if not after:  # the mistake is reported once: what follows on this path is not held against the contract
+            state[endpoint] = frozenset({ASTRAY})
 
     def receive(self, instr: Instr, state: dict[Reg, Status]) -> list[tuple[str, dict[Reg, Status]]]:
         endpoint = instr.args[0]
@@ -324,6 +329,10 @@ class FunctionFlow:
         table: Receive = instr.extra
         arrive: dict[str, set[int]] = {name: set() for name in table.arms}
         for s in sorted(state.get(endpoint) or ()):
+            if s == ASTRAY:
+                for name in table.arms:
+                    arrive[name].add(s)
+                continue
             if s < 0:
                 self.closed(instr, s)
                 continue
