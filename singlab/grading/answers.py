@@ -1,0 +1,128 @@
+"""The answer in a notebook, as source.
+
+Code cells are read, never run. A cell that is no Python is left out (and remembered, in case the answer
+stands in it), so that a scratch cell does not cost points; of two definitions the later one counts, as it
+would in a notebook that was run from top to bottom.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from singlab.sing.errors import SipError
+from singlab.sing.program import Program, blank_magics, programs_from_source
+
+#: An answer is a page of code; more than this is no answer, and compiling it would only cost time.
+MOST_CHARACTERS = 200_000
+
+
+class GradingError(Exception):
+    """A notebook cannot be graded at all; the message says why and what to do."""
+
+
+@dataclass
+class Answer:
+    """The code of a notebook.
+
+    Attributes
+    ----------
+    text : str
+        All code cells, one after the other; line numbers of programs refer to it.
+    places : list of (int, int)
+        For each line of ``text``: number of the code cell and line in it, both from 1.
+    broken : list of (int, str, SyntaxError)
+        Cells that are no Python: number, text, why.
+    exercise : str
+        Which exercise the notebook says it is.
+    """
+
+    text: str
+    places: list[tuple[int, int]]
+    exercise: str
+    broken: list[tuple[int, str, Exception]] = field(default_factory=list)
+
+    def program(self, name: str, given: dict) -> Program:
+        """Return the program of a name, compiled against the given contracts whatever the notebook says.
+
+        Raises
+        ------
+        SipError
+            If there is none, or the cell it stands in is no Python.
+        """
+        for number, text, error in self.broken:
+            if re.search(rf"\bdef\s+{re.escape(name)}\b", text):
+                line = getattr(error, "lineno", 0) or 0
+                raise SipError(
+                    "syntax", f"this is not Python: {getattr(error, 'msg', None) or error}", filename=f"cell {number}",
+                    line=line, column=getattr(error, "offset", 0) or 0,
+                    source_line=text.splitlines()[line - 1] if 0 < line <= len(text.splitlines()) else "",
+                    hint="correct the line; brackets, colons and indentation are the usual causes",
+                )  # fmt: skip
+        unit = programs_from_source(self.text, "notebook", given)
+        if name not in unit.programs:
+            raise SipError("answer.missing", f"there is no SIP called {name}", filename="notebook",
+                           hint=f"define it with @sip above def {name}(...):")  # fmt: skip
+        return unit.programs[name]
+
+    def locate(self, error: SipError) -> SipError:
+        """Turn a line of the joined text into a cell and a line of that cell; returns the error."""
+        if error.filename == "notebook" and 0 < error.line <= len(self.places):
+            number, line = self.places[error.line - 1]
+            error.filename, error.line = f"cell {number}", line
+        return error
+
+    def line(self, line: int) -> str:
+        """Return in words where a line of the joined text stands."""
+        if 0 < line <= len(self.places):
+            number, inside = self.places[line - 1]
+            return f"cell {number}, line {inside}"
+        return f"line {line}"
+
+
+def read_answer(path: str | Path) -> Answer:
+    """Read the code of a notebook.
+
+    Raises
+    ------
+    GradingError
+        If the file is missing or no notebook.
+    """
+    import nbformat
+
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise GradingError(f"{path} does not exist. Name a notebook, such as exercises/ex00_first_sip.ipynb.") from None
+    except IsADirectoryError:
+        raise GradingError(f"{path} is a folder. Name a notebook in it.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GradingError(f"{path} cannot be read ({error}).") from None
+    again = "Save it again from JupyterLab, or fetch the exercise anew; your file is as it was."
+    try:
+        node = nbformat.reads(text, as_version=4)
+        cells = [cell for cell in node.cells if cell.cell_type == "code"]
+        sources = ["".join(cell.source) for cell in cells]
+        named = dict(node.metadata.get("singlab", {})).get("exercise")
+    except Exception as error:  # a damaged file can fail anywhere in the reader; whatever it was, it is no notebook
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GradingError(f"{path} is not a notebook: {reason[:200]}. {again}") from None
+    if sum(map(len, sources)) > MOST_CHARACTERS:
+        raise GradingError(f"{path} holds more than {MOST_CHARACTERS:,} characters of code. Remove what is not the answer.")
+    lines: list[str] = []
+    places: list[tuple[int, int]] = []
+    broken = []
+    for number, source in enumerate(sources, 1):
+        plain = blank_magics(source)
+        try:
+            ast.parse(plain)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            broken.append((number, plain, error))
+            continue
+        for inside, line in enumerate(plain.splitlines() or [""], 1):
+            lines.append(line)
+            places.append((number, inside))
+    return Answer("\n".join(lines), places, str(named or path.stem), broken)

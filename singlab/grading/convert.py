@@ -1,0 +1,84 @@
+"""From the master solutions to the students' exercises, with nbgrader's own converter.
+
+``python -m singlab.grading.convert`` writes ``exercises/`` anew from ``solutions/``; ``--check`` only says
+whether they are up to date.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+#: What a student finds where the solution was.
+STUB = "# Write your answer here. As it stands, the server ends at once.\nreturn"
+
+
+def student_version(master: Path) -> str:
+    """Return the student's version of a master notebook, as the text of a notebook.
+
+    Raises
+    ------
+    RuntimeError
+        If nbgrader is missing or refuses the master.
+    """
+    try:
+        from nbgrader.converters import GenerateAssignment
+        from nbgrader.coursedir import CourseDirectory
+        from traitlets.config import Config
+    except ImportError:
+        raise RuntimeError("making exercises needs nbgrader: pip install 'singlab[course]'") from None
+    name = master.stem
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        place = root / "source" / name
+        place.mkdir(parents=True)
+        shutil.copy(master, place / master.name)
+        config = Config()
+        config.CourseDirectory.root = str(root)
+        config.CourseDirectory.assignment_id = name
+        config.ClearSolutions.code_stub = {"python": STUB}
+        config.CourseDirectory.db_url = f"sqlite:///{root / 'gradebook.db'}"
+        config.GenerateAssignment.create_assignment = True
+        converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
+        path = os.environ.get("PATH", "")
+        # it starts a command of its own, which lies beside this Python and need not be on the path
+        os.environ["PATH"] = os.pathsep.join((sysconfig.get_path("scripts"), path))
+        try:
+            converter.start()
+        except Exception as error:
+            raise RuntimeError(f"{master} could not be converted: {error}") from error
+        finally:
+            os.environ["PATH"] = path
+        node = json.loads((root / "release" / name / master.name).read_text(encoding="utf-8"))
+    node["metadata"].pop("celltoolbar", None)
+    return json.dumps(node, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the exercises of the checkout; returns the exit code."""
+    from singlab.lectures import checkout
+
+    root = checkout()
+    if root is None:
+        print("singlab: exercises are made in a checkout of the course, beside solutions/.", file=sys.stderr)
+        return 1
+    stale = []
+    for master in sorted((root / "solutions").glob("*.ipynb")):
+        target = root / "exercises" / master.name
+        text = student_version(master)
+        if not target.is_file() or target.read_text(encoding="utf-8") != text:
+            stale.append(target.name)
+            if "--check" not in arguments:
+                target.write_text(text, encoding="utf-8")
+    if stale:
+        print(f"{'stale' if '--check' in arguments else 'written'}: {', '.join(stale)}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,146 @@
+"""From an answer to a report: build it, and if it is accepted, examine it check by check."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from singlab.grading.answers import GradingError, read_answer
+from singlab.grading.conversation import converse
+from singlab.grading.exercises import NAMES, Exercise, exercise
+from singlab.grading.report import Report, Result
+from singlab.kernel import InstallError, KernelError
+from singlab.sing import build, programs_from_source
+from singlab.sing.errors import SipError
+from singlab.sing.program import Program
+
+#: Names of mistakes by the rule that found them; the longest matching beginning counts.
+MISTAKES = {
+    "answer.missing": "No answer",
+    "contract.receive": "Deadlock",
+    "contract.send": "Wrong order of messages",
+    "contract.exhaustive": "Message not handled",
+    "contract.closed": "Message to a channel that is closed",
+    "contract": "Contract broken",
+    "owner.leak": "Leaked block",
+    "owner.merge": "Leaked block",
+    "owner": "Use of a block that belongs to somebody else",
+    "init": "Variable without a value",
+    "types": "Types do not fit",
+    "syntax": "Not Python",
+    "recursion": "Recursion",
+}
+
+
+def mistake(rule: str) -> str:
+    """Return the name of the mistake a rule stands for."""
+    while rule:
+        if rule in MISTAKES:
+            return MISTAKES[rule]
+        rule = rule.rpartition(".")[0]
+    return "Not in the SIP language"
+
+
+@cache
+def _given(name: str):
+    """Return an exercise's contracts and its client's image."""
+    known = exercise(name)
+    unit = programs_from_source(known.source, known.name)
+    return unit.contracts, build(unit.programs[known.client])
+
+
+def _refused(known: Exercise, error: SipError, hidden: bool) -> Report:
+    results = [Result(c.title, 0, c.points, c.hidden, "Not run: the answer was refused.") for c in known.checks if hidden or not c.hidden]
+    return Report(known.name, results, mistake(error.rule), str(error), partial=not hidden)
+
+
+def grade_program(
+    name: str, program: Program, hidden: bool = True, where: Callable[[int], str] = "line {}".format
+) -> Report:
+    """Grade one answer.
+
+    Parameters
+    ----------
+    name : str
+        The exercise.
+    program : Program
+        The answer; the exercise's own contracts replace any of the same name.
+    hidden : bool
+        Run the hidden checks too.
+    where : callable
+        Says in words where a source line is.
+
+    Returns
+    -------
+    Report
+    """
+    known = exercise(name)
+    contracts, client = _given(known.name)
+    program = replace(program, names=ChainMap(dict(contracts), program.names))
+    try:
+        image = build(program)
+        _fits(known, image, client)
+    except SipError as error:
+        return _refused(known, error, hidden)
+    results = []
+    for check_ in known.checks:
+        if check_.hidden and not hidden:
+            continue
+        try:
+            feedback = check_.judge(converse(image, client, **check_.arguments), where)
+        except (KernelError, InstallError) as error:
+            feedback = f"Your server could not be started: {error}"
+        results.append(Result(check_.title, 0 if feedback else check_.points, check_.points, check_.hidden, feedback))
+    return Report(known.name, results, partial=not hidden)
+
+
+def _fits(known: Exercise, image, client) -> None:
+    """Refuse an answer whose parameters are not those the exercise asks for."""
+    wanted = [(p.name, p.contract) for p in client.manifest.parameters if p.contract]
+    found = [(p.name, p.contract) for p in image.manifest.parameters]
+    if found != wanted or image.manifest.parameters[0].side != "Exp":
+        name, contract = wanted[0]
+        raise SipError("types", f"{known.answer} does not have the parameters of the exercise",
+                       filename=known.answer, hint=f"write def {known.answer}({name}: {contract}.Exp):")  # fmt: skip
+
+
+def grade_notebook(path: str | Path) -> Report:
+    """Grade the answer in a notebook with all checks; nothing in the notebook is run.
+
+    Raises
+    ------
+    GradingError
+        If the file is no notebook, or no exercise of this course.
+    """
+    answer = read_answer(path)
+    try:
+        known = exercise(answer.exercise)
+    except KeyError:
+        raise GradingError(f"{path} is exercise {answer.exercise!r}, which is not one of {', '.join(NAMES)}. "
+                           "Grade a notebook from the exercises folder.") from None  # fmt: skip
+    contracts, _ = _given(known.name)
+    try:
+        program = answer.program(known.answer, contracts)
+        report = grade_program(known.name, program, where=answer.line)
+    except SipError as error:
+        report = _refused(known, answer.locate(error), True)
+    report.notebook = str(path)
+    return report
+
+
+def check(name: str, program: Program) -> Report:
+    """Run the visible checks of an exercise on an answer, in the notebook.
+
+    Parameters
+    ----------
+    name : str
+        Such as "ex00".
+    program : Program
+        Your function decorated with ``@sip``.
+    """
+    if not isinstance(program, Program):
+        raise SipError("answer.missing", f"{program!r} is no SIP", hint='decorate your function with @sip: check("ex00", tally)')
+    return grade_program(name, program, hidden=False)
