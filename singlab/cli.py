@@ -140,10 +140,10 @@ def lab(
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     _out.print(f"Lectures are in [bold]{where}[/]. Press Ctrl-C twice to end.")
-    try:
-        raise typer.Exit(subprocess.call(command, env=lab_environment()))
-    except KeyboardInterrupt:
-        raise typer.Exit(0) from None
+    if os.name == "posix":
+        sys.stdout.flush()
+        os.execve(sys.executable, command, lab_environment())  # signals go to the server itself
+    raise typer.Exit(subprocess.call(command, env=lab_environment()))
 
 
 # ---- demo, warm, doctor ------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def execute(notebook: Path, progress: bool = True):
     from rich.progress import Progress
 
     node = nbformat.read(notebook, as_version=4)
-    client = NotebookClient(node, timeout=_CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(notebook.parent)}})  # fmt: skip
+    client = NotebookClient(node, timeout=_CELL_SECONDS, kernel_name="python3", extra_arguments=["--log-level=ERROR"], resources={"metadata": {"path": str(notebook.parent)}})  # fmt: skip
     with Progress(disable=not progress) as bar:
         task = bar.add_task(f"Running {notebook.name}", total=len(node.cells))
         with client.setup_kernel():

@@ -58,7 +58,11 @@ def _refused(known: Exercise, error: SipError, hidden: bool) -> Report:
 
 
 def grade_program(
-    name: str, program: Program, hidden: bool = True, where: Callable[[int], str] = "line {}".format
+    name: str,
+    program: Program,
+    hidden: bool = True,
+    where: Callable[[int], str] = "line {}".format,
+    locate: Callable[[SipError], SipError] = lambda error: error,
 ) -> Report:
     """Grade one answer.
 
@@ -72,6 +76,8 @@ def grade_program(
         Run the hidden checks too.
     where : callable
         Says in words where a source line is.
+    locate : callable
+        Turns the place of a refusal into one the student knows.
 
     Returns
     -------
@@ -84,7 +90,7 @@ def grade_program(
         image = build(program)
         _fits(known, image, client)
     except SipError as error:
-        return _refused(known, error, hidden)
+        return _refused(known, locate(error), hidden)
     results = []
     for check_ in known.checks:
         if check_.hidden and not hidden:
@@ -124,7 +130,7 @@ def grade_notebook(path: str | Path) -> Report:
     contracts, _ = _given(known.name)
     try:
         program = answer.program(known.answer, contracts)
-        report = grade_program(known.name, program, where=answer.line)
+        report = grade_program(known.name, program, where=answer.line, locate=answer.locate)
     except SipError as error:
         report = _refused(known, answer.locate(error), True)
     report.notebook = str(path)

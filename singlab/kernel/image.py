@@ -25,6 +25,9 @@ _HASH_BYTES = 32
 class SealError(Exception):
     """An image is not (or no longer) what was sealed; the message says what is wrong and what to do."""
 
+    def _render_traceback_(self) -> list[str]:
+        return [f"SealError: {self}"]
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -70,6 +73,8 @@ class Manifest:
         Whether the verifier accepted the program.
     source : str
         The program's own text, for views.
+    result : str
+        Type of the exit value; empty if it has none.
     """
 
     name: str
@@ -83,6 +88,7 @@ class Manifest:
     lines: list[tuple[int, int]] = field(default_factory=list)
     verified: bool = False
     source: str = ""
+    result: str = ""
 
 
 @dataclass(frozen=True)

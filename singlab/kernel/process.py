@@ -117,7 +117,9 @@ class Process:
         """What it returned, or None if it did not end by itself; signed where its result type is."""
         if self.state != "stopped" or self.fault is not None or self._was_stopped():
             return None
-        return self._field(at.P_EXIT)
+        value = self._field(at.P_EXIT)
+        signed = self.installed.image.manifest.result.startswith("i")
+        return value - (1 << 64) if signed and value >> 63 else value
 
     def _was_stopped(self) -> bool:
         return bool(self._field(at.P_STOPPED))
@@ -131,7 +133,7 @@ class Process:
             return End("fault", None, self.fault)
         if self._was_stopped():
             return End("stopped", None, None)
-        return End("exit", self._field(at.P_EXIT), None)
+        return End("exit", self.exit_value, None)
 
     @property
     def console(self) -> str:
@@ -180,7 +182,8 @@ class Process:
             "name": self.name,
             "state": end.state,
             "value": end.value,
-            "fault": str(end.fault) if end.fault else None,
+            "fault": end.fault.message if end.fault else "",
+            "line": end.fault.line or None if end.fault else None,
             **self.holdings(),
         }
 

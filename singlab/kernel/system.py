@@ -439,10 +439,11 @@ class System:
         self._host = host.copy()
 
     def frame(self):
-        """Return one row a process: name, state, exit value, fault, and what it still holds (a pandas DataFrame)."""
+        """Return one row a process: name, state, exit value, fault and its line, and what it still holds (a pandas DataFrame)."""
         import pandas as pd
 
-        return pd.DataFrame([p.row() for p in self.processes])
+        table = pd.DataFrame([p.row() for p in self.processes])
+        return table.astype({"value": "object", "line": "Int64"}) if len(table) else table
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{p.name} {p.state}" for p in self.processes) or "no processes"

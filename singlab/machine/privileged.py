@@ -114,9 +114,7 @@ def csr_write(m, index, value):
     """Write a CSR, keeping to the values it may hold."""
     if index == _W(SSTATUS):
         m[index] = value & SSTATUS_WRITABLE
-    elif index == _W(SEPC):
-        m[index] = value & _ALIGN
-    elif index == _W(STVEC):
+    elif index == _W(SEPC) or index == _W(STVEC):
         m[index] = value & _ALIGN
     elif index == _W(SIE):
         m[index] = value & STIE

@@ -7,9 +7,9 @@ import numpy as np
 from singlab.kernel.abi import ABI_VERSION
 from singlab.kernel.image import Manifest, Parameter, SealedImage, seal
 from singlab.sing import verifier
-from singlab.sing.codegen import generate
 from singlab.sing.compile import compile_program
 from singlab.sing.errors import SipError
+from singlab.sing.modulecode import generate
 from singlab.sing.program import Program
 from singlab.sing.sil import Module
 from singlab.sing.types import Endpoint
@@ -67,5 +67,6 @@ def seal_module(module: Module, verified: bool) -> SealedImage:
         lines=generated.code.lines,
         verified=verified,
         source=module.source,
+        result=str(module.functions[module.entry].result or ""),
     )
     return seal(manifest, generated.code.text, np.concatenate(tables) if tables else np.zeros(0, np.uint64))

@@ -381,10 +381,11 @@ def parse_contracts(text: str, filename: str = "<contract>", first_line: int = 1
         ) from None  # fmt: skip
     contracts: dict[str, Contract] = {}
     for part in tree.children:
-        contract_ = _Builder(part, text, filename, first_line).build()
-        if contract_.name in contracts:
-            raise SipError("contract.states", f"contract {contract_.name} is declared twice", filename=filename,
-                           hint="rename one of them")  # fmt: skip
+        builder = _Builder(part, text, filename, first_line)
+        if builder.name in contracts:
+            raise builder.refuse("contract.states", f"contract {builder.name} is declared twice", part.children[0],
+                                 "rename one of them")  # fmt: skip
+        contract_ = builder.build()
         contracts[contract_.name] = contract_
     return contracts
 

@@ -206,13 +206,10 @@ class ExpressionLowering:
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             self.condition(node.operand, no, yes)
         elif isinstance(node, ast.Compare) and len(node.ops) > 1:
-            left: ast.expr = node.left
+            left = self.once(node.left)
             for index, (op, right) in enumerate(zip(node.ops, node.comparators)):
-                if index < len(node.ops) - 1 and self.literal(right) is None and not isinstance(right, ast.Name):
-                    value = self.expr(right, None)
-                    name = f"#{self.count}"
-                    self.variables[name] = value
-                    right = ast.copy_location(ast.Name(name, ast.Load()), right)
+                if index < len(node.ops) - 1:
+                    right = self.once(right)
                 test = self.comparison(left, op, right, node)
                 last = index == len(node.ops) - 1
                 more = yes if last else self.new_block("more")
@@ -227,6 +224,14 @@ class ExpressionLowering:
                 raise self.refuse("types", f"a condition must be a bool, not {value.type}", node,
                                   f"compare it: {ast.unparse(node)} != 0")  # fmt: skip
             self.emit("cbr", node, None, (value,), (yes.label, no.label))
+
+    def once(self, node: ast.expr) -> ast.expr:
+        """Evaluate what is used twice now; returns a name for its value. Literals take their type where they are used."""
+        if self.literal(node) is not None or isinstance(node, ast.Name):
+            return node
+        name = f"#{self.count}"
+        self.variables[name] = self.expr(node, None)
+        return ast.copy_location(ast.Name(name, ast.Load()), node)
 
     def ex_IfExp(self, node: ast.IfExp, want: Type | None) -> sil.Reg:
         yes, no, after = self.new_block("then"), self.new_block("else"), self.new_block("after")
@@ -309,7 +314,7 @@ class ExpressionLowering:
         self.arity(node, len(types), name)
         arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args, types)]
         dest = None if result is None else self.reg(result)
-        self.emit("call", node, dest, arguments, name)
+        self.emit("call", node, dest, arguments, self.module.label(helper))
         return dest
 
     def arity(self, node: ast.Call, count: int, name: str) -> None:
@@ -425,6 +430,8 @@ class ExpressionLowering:
         for index, argument in enumerate(node.args):
             text += " " if index else ""
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                if any("\ud800" <= letter <= "\udfff" for letter in argument.value):
+                    raise self.refuse("types", "half of a surrogate pair cannot be printed", argument, "write the whole character")
                 text += argument.value
                 continue
             value = self.expr(argument, None)

@@ -14,7 +14,7 @@ from singlab.sing.contracts import Contract, EndpointType, Message
 from singlab.sing.errors import SipError
 from singlab.sing.expressions import ExpressionLowering
 from singlab.sing.program import Program
-from singlab.sing.types import BOOL, I64, INTS, Endpoint, Int, Type, Vector
+from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, Int, Type, Vector
 
 _INSTEAD = {
     "ListComp": "write a loop", "Lambda": "write a @function", "Try": "test the condition before, with if",
@@ -29,6 +29,7 @@ class FunctionLowering(ExpressionLowering):
 
     def __init__(self, program: Program, module: ModuleLowering):
         self.program, self.module = program, module
+        self.lines = program.source.splitlines()
         self.blocks: list[sil.Block] = []
         self.variables: dict[str, sil.Reg] = {}
         self.count = 0
@@ -39,9 +40,17 @@ class FunctionLowering(ExpressionLowering):
 
     def refuse(self, rule: str, message: str, node: ast.AST, hint: str = "") -> SipError:
         """Return an error at a node."""
-        return SipError(rule, message, hint=hint, line=getattr(node, "lineno", 0),
-                        column=getattr(node, "col_offset", -1) + 1,
-                        ).at(self.program.filename, self.program.source)  # fmt: skip
+        place = self.place(node)
+        error = SipError(rule, message, hint=hint, line=place.line, column=place.column)
+        return error.at(self.program.filename, self.program.source)
+
+    def place(self, node: ast.AST) -> sil.Position:
+        """Return where a node begins, in characters: Python counts the column in bytes."""
+        line, column = getattr(node, "lineno", 0), getattr(node, "col_offset", -1)
+        text = self.lines[line - 1] if 0 < line <= len(self.lines) else ""
+        if column > 0 and not text.isascii():
+            column = len(text.encode()[:column].decode(errors="ignore"))
+        return sil.Position(line, column + 1)
 
     def new_block(self, hint: str) -> sil.Block:
         """Return a new block, not yet current."""
@@ -56,8 +65,7 @@ class FunctionLowering(ExpressionLowering):
 
     def emit(self, op: str, node: ast.AST, dest: sil.Reg | None = None, args: tuple = (), extra=None) -> sil.Reg | None:
         """Append an instruction to the current block; returns its destination."""
-        position = sil.Position(getattr(node, "lineno", 0), getattr(node, "col_offset", -1) + 1)
-        self.block.instrs.append(sil.Instr(op, dest, tuple(args), extra, position))
+        self.block.instrs.append(sil.Instr(op, dest, tuple(args), extra, self.place(node)))
         return dest
 
     def ended(self) -> bool:
@@ -104,7 +112,8 @@ class FunctionLowering(ExpressionLowering):
                                   "add a return at its end")  # fmt: skip
             self.emit("ret" if self.result is None else "fault", node, extra=None if self.result is None else 4)
         blocks = self.reachable_blocks()
-        return sil.Function(node.name, params, self.result, blocks, sil.Position(node.lineno, node.col_offset + 1))
+        return sil.Function(self.module.label(self.program), params, self.result, blocks, self.place(node), self.program.filename,
+                            self.program.source)  # fmt: skip
 
     def reachable_blocks(self) -> list[sil.Block]:
         by_label = {block.label: block for block in self.blocks}
@@ -316,11 +325,17 @@ class FunctionLowering(ExpressionLowering):
         known = self.variables.get(node.target.id)
         first_node = call.args[0] if len(call.args) > 1 else ast.copy_location(ast.Constant(0), call)
         stop_node = call.args[1] if len(call.args) > 1 else call.args[0]
-        first, stop = self.pair(first_node, stop_node, known.type if known else None, call)
+        want = known.type if known else None
+        bounds = [self.literal(first_node), self.literal(stop_node)]
+        if want is None and step > 0 and all(bound is not None and bound >= 0 for bound in bounds):
+            want = U64  # as in range(len(v)), so that both kinds of index go together
+        first, stop = self.pair(first_node, stop_node, want, call)
         if not isinstance(stop.type, Int):
             raise self.refuse("types", f"a range over {stop.type}", call, "use integers")
         if step < 0 and not stop.type.signed:
             raise self.refuse("types", f"a range that counts down over {stop.type}", call, "use i64 values")
+        if abs(step) > stop.type.maximum:
+            raise self.refuse("types", f"the step {step} does not fit {stop.type}", call.args[2], "use a wider type for start and stop")
         counter, limit = self.reg(stop.type), self.reg(stop.type)
         self.emit("mov", node, counter, (first,))
         self.emit("mov", node, limit, (stop,))
@@ -333,10 +348,22 @@ class FunctionLowering(ExpressionLowering):
         self.assign(node.target.id, counter, node)
         self.loop(node.body, body, again, after, node)
         self.block = again
+        if abs(step) > 1:
+            self.stay_within(node, stop.type, (limit, counter) if step > 0 else (counter, limit), abs(step), after)
         by = self.emit("const", node, self.reg(stop.type), extra=abs(step))
         self.emit("add" if step > 0 else "sub", node, counter, (counter, by))
         self.emit("br", node, extra=head.label)
         self.block = after
+
+    def stay_within(self, node: ast.AST, type_: Int, ends: tuple[sil.Reg, sil.Reg], step: int, after: sil.Block) -> None:
+        """Leave a range whose next step would reach its end, before the step can leave the type."""
+        width = Int(type_.bits, False)
+        left = self.emit("cast", node, self.reg(width), (self.emit("sub", node, self.reg(type_), ends),))
+        bound = self.emit("const", node, self.reg(width), extra=step)
+        more = self.emit("gt", node, self.reg(BOOL), (left, bound))
+        onward = self.new_block("step")
+        self.emit("cbr", node, None, (more,), (onward.label, after.label))
+        self.block = onward
 
     def do_Break(self, node: ast.Break) -> None:
         self.emit("br", node, extra=self.innermost(node)[1])
@@ -408,10 +435,20 @@ class ModuleLowering:
         self.functions: dict[str, sil.Function | None] = {}
         self.signatures: dict[str, tuple[list[Type], Type | None]] = {}
         self.waiting: list[Program] = []
+        self.labels: dict[str, Program] = {program.name: program}
+
+    def label(self, program: Program) -> str:
+        """Return a function's name in the module: its own, numbered if another one has that already."""
+        name, number = program.name, 1
+        while self.labels.setdefault(name, program) is not program:
+            number += 1
+            name = f"{program.name}~{number}"
+        return name
 
     def signature(self, program: Program) -> tuple[list[Type], Type | None]:
         """Return parameter and result types of a helper, and see that it gets lowered."""
-        if program.name not in self.signatures:
+        label = self.label(program)
+        if label not in self.signatures:
             probe = FunctionLowering(program, self)
             types = []
             for argument in program.node.args.args:
@@ -421,17 +458,15 @@ class ModuleLowering:
                 types.append(probe.annotation(argument.annotation))
             returns = program.node.returns
             none = returns is None or (isinstance(returns, ast.Constant) and returns.value is None)
-            self.signatures[program.name] = (types, None if none else probe.annotation(returns))
+            self.signatures[label] = (types, None if none else probe.annotation(returns))
             self.waiting.append(program)
-        return self.signatures[program.name]
+        return self.signatures[label]
 
     def lower(self) -> sil.Module:
         """Return the module."""
         functions = {self.program.name: FunctionLowering(self.program, self).lower()}
         while self.waiting:
             program = self.waiting.pop()
-            if program.name == self.program.name:
-                continue
-            functions[program.name] = FunctionLowering(program, self).lower()
+            functions[self.label(program)] = FunctionLowering(program, self).lower()
         return sil.Module(self.program.name, functions, self.program.name, self.contracts, self.program.filename,
                           self.program.source)  # fmt: skip

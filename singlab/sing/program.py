@@ -94,9 +94,31 @@ class SourceUnit:
         return {**self.constants, **self.contracts, **self.functions, **self.programs}
 
 
+#: A cell with more magics than this is not read further.
+_MOST_MAGICS = 200
+
+
 def blank_magics(text: str) -> str:
-    """Replace notebook magics (lines that begin with % or !) by empty lines."""
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in text.splitlines())
+    """Replace notebook magics by empty lines.
+
+    A magic is a line beginning with % or ! at which Python's own reading fails; such a line inside brackets or
+    a long text is not. After a cell magic the whole cell is in another language.
+    """
+    if text.lstrip().startswith("%%"):
+        return "\n" * text.count("\n")
+    lines = text.splitlines()
+    for _ in range(_MOST_MAGICS):
+        try:
+            ast.parse("\n".join(lines))
+            break
+        except SyntaxError as error:
+            at = (error.lineno or 0) - 1
+            if not (0 <= at < len(lines) and lines[at].lstrip().startswith(("%", "!"))):
+                break
+            lines[at] = ""
+        except (ValueError, RecursionError, MemoryError):
+            break
+    return "\n".join(lines)
 
 
 def _decoration(node: ast.FunctionDef) -> str | None:

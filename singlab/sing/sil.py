@@ -121,13 +121,15 @@ class Block:
 
 @dataclass(eq=False)
 class Function:
-    """One function; ``blocks[0]`` is the entry. Parameters arrive in ``params``."""
+    """One function; ``blocks[0]`` is the entry. Parameters arrive in ``params``; file and source are for messages."""
 
     name: str
     params: list[Reg]
     result: Type | None
     blocks: list[Block]
     position: Position = Position()
+    filename: str = ""
+    source: str = ""
 
     def registers(self) -> list[Reg]:
         """Return every register of the function, parameters first, each once."""

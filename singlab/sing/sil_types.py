@@ -65,7 +65,7 @@ _SHAPES = {
     "print_text": (0, False), "print_int": (1, False), "cycles": (0, True), "process_id": (0, True), "yield": (0, False),
     "mark": (1, False), "br": (0, False), "cbr": (1, False), "receive": (1, False), "fault": (0, False),
 }  # fmt: skip
-_SHAPES |= {op: (2, True) for op in sil.ARITHMETIC + sil.COMPARISONS}
+_SHAPES |= dict.fromkeys(sil.ARITHMETIC + sil.COMPARISONS, (2, True))
 
 
 def _instruction(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:

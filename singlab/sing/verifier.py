@@ -40,6 +40,8 @@ from singlab.sing.types import Endpoint, Vector
 CLOSED = -1  #: state of an endpoint this side has closed
 PEER_GONE = -2  #: state of an endpoint whose peer has closed
 ASTRAY = -3  #: state of an endpoint after a send that was reported
+#: Helpers call each other at most so deep.
+MOST_NESTED_CALLS = 64
 
 _GONE = {"send": ("owner.use-after-send", "was sent"), "free": ("owner.use-after-free", "was freed"),
          "call": ("owner.use-after-move", "was handed to a function"), "mov": ("owner.use-after-move", "was moved"),
@@ -175,7 +177,7 @@ class FunctionFlow:
         if self.say is not None:
             module = self.flow.module
             self.say(SipError(rule, message, hint=hint, line=position.line, column=position.column)
-                     .at(module.filename, module.source))  # fmt: skip
+                     .at(self.function.filename or module.filename, self.function.source or module.source))  # fmt: skip
 
     # ---- one block ------------------------------------------------------------------------------------------------
 
@@ -414,28 +416,34 @@ class ModuleFlow:
         return self.known[key]
 
     def recursion(self) -> None:
-        """Report functions that can call themselves."""
+        """Report functions that can call themselves, and calls nested deeper than a stack should be."""
         calls = {n: [i for b in f.blocks for i in b.instrs if i.op == "call"] for n, f in self.module.functions.items()}
-        done: set[str] = set()
-
+        depth: dict[str, int] = {}
         for root in calls:
-            stack: list[tuple[str, int]] = [(root, 0)]
-            path = [root]
+            stack, path = [(root, 0)], [root]
             while stack:
                 name, index = stack.pop()
                 if index >= len(calls[name]):
-                    done.add(name)
+                    depth[name] = 1 + max((depth.get(i.extra, 0) for i in calls[name]), default=0)
+                    if depth[name] > MOST_NESTED_CALLS:
+                        raise self.located(name, self.module.functions[name].position, f"{name} nests more than {MOST_NESTED_CALLS} calls",
+                                           "write a loop, or join some of the helpers")  # fmt: skip
                     path.pop()
                     continue
                 stack.append((name, index + 1))
-                instr = calls[name][index]
-                if instr.extra in path:
-                    raise SipError("recursion", f"{instr.extra} calls itself", line=instr.position.line,
-                                   column=instr.position.column, hint="write a loop: the stack must be bounded before it starts",
-                                   ).at(self.module.filename, self.module.source)  # fmt: skip
-                if instr.extra not in done:
-                    stack.append((instr.extra, 0))
-                    path.append(instr.extra)
+                callee = calls[name][index].extra
+                if callee in path:
+                    raise self.located(name, calls[name][index].position, f"{callee} calls itself",
+                                       "write a loop: the stack must be bounded before it starts")  # fmt: skip
+                if callee not in depth and callee in calls:
+                    stack.append((callee, 0))
+                    path.append(callee)
+
+    def located(self, name: str, position: Position, message: str, hint: str) -> SipError:
+        """Return a refusal of the call structure at a place in a function."""
+        function = self.module.functions[name]
+        error = SipError("recursion", message, line=position.line, column=position.column, hint=hint)
+        return error.at(function.filename or self.module.filename, function.source or self.module.source)
 
 
 def verify(module: Module, collect: bool = False) -> Report:
@@ -459,6 +467,7 @@ def verify(module: Module, collect: bool = False) -> Report:
     """
     flow = ModuleFlow(module)
     try:
+        function = None
         for function in module.functions.values():
             check_function(function, module)
         entry = module.functions.get(module.entry)
@@ -471,7 +480,8 @@ def verify(module: Module, collect: bool = False) -> Report:
         flow.findings.insert(0, error)
     except Malformed as error:
         flow.findings.insert(0, SipError(error.rule, error.message, line=error.position.line, column=error.position.column,
-                                         hint=error.hint).at(module.filename, module.source))  # fmt: skip
+                                         hint=error.hint)
+                             .at(function and function.filename or module.filename, function and function.source or module.source))  # fmt: skip
     flow.findings.sort(key=lambda e: (e.line, e.column))
     if flow.findings and not collect:
         raise flow.findings[0]

@@ -14,8 +14,8 @@ import ast
 from dataclasses import dataclass
 
 from singlab.sing import sil
-from singlab.sing.codegen import ModuleCode
 from singlab.sing.expressions import _BINARY, _COMPARE
+from singlab.sing.modulecode import ModuleCode
 from singlab.sing.types import BOOL, U64
 
 LOADS = {"ld8": "raw_load8", "ld16": "raw_load16", "ld32": "raw_load32", "ld64": "raw_load64"}

@@ -39,8 +39,8 @@ SENTENCES = {
     Kind.BLOCK_OWNER: "the block at {hex} now belongs to {taker}",
     Kind.BLOCK_FREE: "{holder} gives back the block at {hex}",
     Kind.BLOCK_COPY: "{b} bytes are copied",
-    Kind.PAGES_ALLOC: "{low} pages from page {a} on go to {tagged} ({type})",
-    Kind.PAGES_FREE: "{low} pages from page {a} on are free again",
+    Kind.PAGES_ALLOC: "{pages} {go} to {tagged} ({type})",
+    Kind.PAGES_FREE: "{pages} {are} free again",
     Kind.PRINT: "{self} prints",
     Kind.MARK: "{self} marks {a}",
     Kind.DEADLOCK: "deadlock: {a} processes wait for each other",
@@ -94,8 +94,10 @@ class Trace:
         messages, states = contract.get("messages", []), contract.get("states", [])
         thread_process = self.meta.get("threads", {}).get(str(a), {}).get("process", int(event["process"]))
         fault, line = b & 0xFFFF, b >> 16
+        count = b & _LOW32
         return {
-            "a": a, "b": b, "hex": f"{a:#x}", "low": b & _LOW32, "process": name(a), "owner": name(b),
+            "a": a, "b": b, "hex": f"{a:#x}", "low": count, "go": "goes" if count == 1 else "go",
+            "are": "is" if count == 1 else "are", "pages": f"page {a}" if count == 1 else f"pages {a} to {a + count - 1}", "process": name(a), "owner": name(b),
             "runner": name(thread_process), "self": name(int(event["process"])), "channel": channel_number,
             "contract": channel.get("contract", "?"), "imp": name(channel.get("imp", 0)), "exp": name(channel.get("exp", 0)),
             "sender": name(channel.get("exp" if side else "imp", 0)),

@@ -73,6 +73,8 @@ def export_notebook(notebook: str | Path, page: str | Path) -> Path:
             if "application/vnd.jupyter.widget-view+json" in data:
                 # the still picture takes the widget's place and becomes the replay below; a bare progress bar goes
                 del data["application/vnd.jupyter.widget-view+json"]
+                if "text/html" not in data:
+                    data.clear()
         cell["outputs"] = [o for o in cell.get("outputs", []) if o.get("data") != {}] if "outputs" in cell else []
         if cell.cell_type != "code":
             cell.pop("outputs", None)

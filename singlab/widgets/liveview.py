@@ -1,7 +1,7 @@
 """The live view: threads, memory and messages of a run, played forwards and backwards.
 
 It reads events only. Given a trace it replays it; given a live source (anything with ``trace``,
-``advance(events=n)`` and ``done``, as a system has) it runs the source when the play head reaches
+``advance(events=n)``, ``done``, ``snapshot()`` and ``restore(...)``, as a system has) it runs the source when the play head reaches
 what is known. The front end asks, an asyncio task runs the source in short slices and sends frames of
 binary events; so a cell only starts the view and is free again.
 """
@@ -25,6 +25,8 @@ from singlab.widgets.still import still_picture
 #: Events run before the loop gets a turn, and seconds between two frames.
 _SLICE_EVENTS = 256
 _FRAME_SECONDS = 1 / 30
+#: Events that a saved notebook keeps of a run that has only begun.
+_PREVIEW_EVENTS = 1200
 
 
 class LiveView(anywidget.AnyWidget):
@@ -142,11 +144,24 @@ class LiveView(anywidget.AnyWidget):
 
     # ---- where no front end runs ------------------------------------------------------------------------------
 
+    def _preview(self) -> Trace:
+        """Return what a page without a kernel can replay: the run so far and a while beyond it.
+
+        The source goes ahead and back again, so that the view itself starts where it stood.
+        """
+        if self._source is None or self._source.done:
+            return self.trace
+        here = self._source.snapshot()
+        self._source.advance(events=_PREVIEW_EVENTS)
+        trace = self._source.trace
+        self._source.restore(here)
+        return trace
+
     def _repr_mimebundle_(self, **kwargs):
         """Add a still picture for places that show no widgets."""
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         data = dict(data or {})
-        data.setdefault("text/html", still_picture(self.trace))
+        data.setdefault("text/html", still_picture(self._preview()))
         data["text/plain"] = f"<LiveView of {html.escape(repr(self.trace))}>"
         return data, metadata

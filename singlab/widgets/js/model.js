@@ -134,7 +134,8 @@ class Run {
     const thread = (this.meta.threads || {})[e.a] || {};
     const line = Math.floor(e.b / 65536), fault = e.bLow & 0xffff;
     const fields = {
-      a: e.a, b: e.b, hex: "0x" + e.a.toString(16), low: e.bLow, process: this.name(e.a), owner: this.name(e.b),
+      a: e.a, b: e.b, hex: "0x" + e.a.toString(16), low: e.bLow, pages: e.bLow === 1 ? `page ${e.a}` : `pages ${e.a} to ${e.a + e.bLow - 1}`,
+      go: e.bLow === 1 ? "goes" : "go", are: e.bLow === 1 ? "is" : "are", process: this.name(e.a), owner: this.name(e.b),
       runner: this.name(thread.process !== undefined ? thread.process : e.process), self: this.name(e.process), channel,
       contract: about.contract || "?", imp: this.name(about.imp || 0), exp: this.name(about.exp || 0),
       sender: this.name((side ? about.exp : about.imp) || 0), message: this.messageName(channel, e.aHigh & 0xffffff),

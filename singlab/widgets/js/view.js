@@ -6,6 +6,13 @@ const SPEEDS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 const MESSAGE_KINDS = new Set([KIND.SEND, KIND.RECEIVE, KIND.CHANNEL_CLOSE, KIND.CLOSED_SEEN, KIND.PROCESS_START,
   KIND.PROCESS_EXIT, KIND.PROCESS_STOP, KIND.PROCESS_FAULT, KIND.DEADLOCK]);
 
+// Icons are drawn: a font need not have them.
+const icon = (path) => `<svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true"><path d="${path}"/></svg>`;
+const ICONS = {
+  start: icon("M2 2h2v12H2z M14 2v12L5 8z"), back: icon("M12 2h2v12h-2z M10 2v12L2 8z"),
+  step: icon("M2 2h2v12H2z M6 2v12l8-6z"), play: icon("M3 2v12l11-6z"), pause: icon("M3 2h4v12H3z M9 2h4v12H9z"),
+};
+
 function escapeText(text) {
   return String(text).replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" }[c]));
 }
@@ -28,10 +35,10 @@ class View {
     root.classList.add("singlab-view");
     root.innerHTML = `
       <div class="sl-bar" role="toolbar" aria-label="Playback">
-        <button data-act="start" data-testid="sl-start" title="To the start (Home)" aria-label="To the start">⏮</button>
-        <button data-act="back" data-testid="sl-back" title="Step back (left arrow)" aria-label="Step back">◀︎|</button>
-        <button data-act="play" data-testid="sl-play" class="sl-main" title="Play or pause (space)" aria-label="Play">▶ Play</button>
-        <button data-act="step" data-testid="sl-step" title="Step one event (right arrow)" aria-label="Step">|▶︎</button>
+        <button data-act="start" data-testid="sl-start" title="To the start (Home)" aria-label="To the start">${ICONS.start}</button>
+        <button data-act="back" data-testid="sl-back" title="Step back (left arrow)" aria-label="Step back">${ICONS.back}</button>
+        <button data-act="play" data-testid="sl-play" class="sl-main" title="Play or pause (space)" aria-label="Play">${ICONS.play} Play</button>
+        <button data-act="step" data-testid="sl-step" title="Step one event (right arrow)" aria-label="Step">${ICONS.step}</button>
         <input type="range" min="0" max="0" value="0" step="1" data-testid="sl-seek" aria-label="Position">
         <label class="sl-speed"><span></span><input type="range" min="0" max="${SPEEDS.length - 1}" value="3" data-testid="sl-speed" aria-label="Speed"></label>
       </div>
@@ -40,7 +47,7 @@ class View {
       <section class="sl-pane sl-threads"><h4>Threads<small>who runs, by event</small>
         <span class="sl-zoom"><button data-act="out" title="Show more events" aria-label="Zoom out">−</button><button data-act="in" title="Show fewer events" aria-label="Zoom in">+</button></span></h4><svg data-testid="sl-threads"></svg></section>
       <div class="sl-two">
-        <section class="sl-pane sl-memory"><h4>Memory<small>coloured by owner</small></h4><svg data-testid="sl-memory"></svg></section>
+        <section class="sl-pane sl-memory"><h4>Memory<small>coloured by owner</small></h4><svg data-testid="sl-memory"></svg><table class="sl-holds"></table></section>
         <section class="sl-pane sl-messages"><h4>Messages<small>time runs down</small></h4><div class="sl-channels"></div><svg data-testid="sl-messages"></svg></section>
       </div>
       <div class="sl-tip" hidden></div>`;
@@ -173,7 +180,8 @@ class View {
     this.run.processes().forEach((process) => this.colour(process));
     const state = run.stateAt(position);
     const play = this.$("[data-act=play]");
-    play.textContent = this.playing ? "⏸ Pause" : "▶ Play";
+    if (this.shown !== this.playing) play.innerHTML = this.playing ? `${ICONS.pause} Pause` : `${ICONS.play} Play`;
+    this.shown = this.playing;
     play.setAttribute("aria-label", this.playing ? "Pause" : "Play");
     this.seekBar.max = run.length;
     this.seekBar.value = position;
@@ -226,6 +234,7 @@ class View {
     });
     const stepTicks = count / 8;
     for (let i = Math.ceil(first / stepTicks) * stepTicks; i <= first + count && i < run.length; i += stepTicks) {
+      if (x(i) > width - 34) break;
       out.push(`<text x="${x(i)}" y="${height - 5}" text-anchor="middle" class="sl-tick">${run.events[i].cycle.toLocaleString("en")}</text>`);
     }
     out.push(`<text x="${left - 10}" y="${height - 5}" text-anchor="end" class="sl-tick">cycle</text>`);
@@ -245,7 +254,7 @@ class View {
       if (e.kind === KIND.BLOCK_ALLOC) this.seen.blocks.set(e.a, Math.max(e.bLow, this.seen.blocks.get(e.a) || 0));
     }
     const pages = [...this.seen.pages].sort((a, b) => a - b);
-    const cell = pages.length > 1200 ? 5 : pages.length > 300 ? 9 : 16, gap = cell > 8 ? 2 : 1;
+    const cell = pages.length > 1200 ? 5 : pages.length > 300 ? 9 : pages.length > 60 ? 16 : 22, gap = cell > 8 ? 2 : 1;
     const columns = Math.max(1, Math.floor((width - 4) / (cell + gap)));
     const shown = pages.slice(0, 6000);
     const out = [`<text x="0" y="13" class="sl-label">pages of 4 KB used so far</text>`];
@@ -274,8 +283,22 @@ class View {
     if (!blocks.length) out.push(`<text x="0" y="${y + 14}" class="sl-tick">none yet</text>`);
     y += Math.max(1, Math.ceil(blocks.length / half)) * 30;
     if (all.length > blocks.length) { out.push(`<text x="0" y="${y + 12}" class="sl-tick">and ${all.length - blocks.length} more places</text>`); y += 18; }
-    this.size(svg, Math.max(320, y + 6));
+    this.size(svg, y + 6);
     svg.innerHTML = out.join("");
+    this.paintHoldings(state);
+  }
+
+  // What each process holds at this moment, as numbers: the same state the squares and bars show.
+  paintHoldings(state) {
+    const rows = this.run.processes().map((process) => ({ process, pages: 0, blocks: 0, bytes: 0 }));
+    const of = new Map(rows.map((row) => [row.process, row]));
+    for (const tag of state.pages.values()) if (of.has(tag >>> 16)) of.get(tag >>> 16).pages += 1;
+    for (const block of state.blocks.values()) {
+      if (of.has(block.owner)) { of.get(block.owner).blocks += 1; of.get(block.owner).bytes += block.bytes; }
+    }
+    const cell = (value) => `<td class="${value ? "" : "sl-none"}">${value.toLocaleString("en")}</td>`;
+    this.$(".sl-holds").innerHTML = "<tr><th>holds now</th><th>pages</th><th>blocks</th><th>bytes</th></tr>" + rows.slice(0, 12).map((row) =>
+      `<tr data-process="${row.process}" style="opacity:${this.dim(row.process)}"><td><i style="background:${this.colour(row.process)}"></i>${escapeText(clip(this.run.name(row.process), 16))}</td>${cell(row.pages)}${cell(row.blocks)}${cell(row.bytes)}</tr>`).join("");
   }
 
   paintMessages(state) {
@@ -326,7 +349,7 @@ class View {
       const flying = arrow.from < this.position && (arrow.to === null || arrow.to >= this.position);
       out.push(`<g data-event="${arrow.from}" data-tip="${escapeText(run.name(from))} → ${escapeText(run.name(to))}: ${escapeText(name)}${arrow.block ? " (with a block)" : ""}" opacity="${done(arrow.from) * Math.max(this.dim(from), this.dim(to))}">
         <line x1="${x0}" y1="${y0}" x2="${stop}" y2="${y1}" stroke="${this.colour(from)}" stroke-width="${width2}" ${flying ? 'stroke-dasharray="6 4"' : ""} marker-end="url(#sl-tip)"/>
-        <text x="${(x0 + x1) / 2}" y="${(y0 + y1) / 2 - 6}" text-anchor="middle" class="sl-message">${escapeText(name)}</text></g>`);
+        <text x="${(x0 + x1) / 2}" y="${(y0 + y1) / 2 - 7}" text-anchor="middle" class="sl-message">${escapeText(name)}</text></g>`);
     };
     for (let r = firstRow; r < last; r++) {
       const index = this.rows.list[r], e = run.events[index];

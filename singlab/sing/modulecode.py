@@ -1,0 +1,98 @@
+"""A module's code: the entry, every function one after the other, constant text, and the stack they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from singlab.kernel.abi import ABI_NUMBER
+from singlab.sing.codegen import A0, RA, FunctionCode
+from singlab.sing.emitter import Code, Emitter
+from singlab.sing.errors import SipError
+from singlab.sing.sil import Module
+
+
+@dataclass
+class Generated:
+    """A module's code.
+
+    Attributes
+    ----------
+    code : Code
+    stack_bytes : int
+        The most stack its call graph can need.
+    blocks : dict
+        (function, block label) to (byte offset, number of instructions).
+    """
+
+    code: Code
+    stack_bytes: int
+    blocks: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+
+
+class ModuleCode:
+    """Generate a module: an entry that calls the SIP and exits with its value, then every function."""
+
+    def __init__(self, module: Module, start: bool = True):
+        self.module, self.start = module, start
+        self.out = Emitter()
+        self.data: dict[str, bytes] = {}
+        self.spans: dict[tuple[str, str], tuple[int, int]] = {}
+        self.count = 0
+        self.frames: dict[str, int] = {}
+
+    def fresh(self) -> str:
+        """Return a new local label."""
+        self.count += 1
+        return f".L{self.count}"
+
+    def text(self, content: bytes) -> str:
+        """Return the label of constant text."""
+        for label, known in self.data.items():
+            if known == content:
+                return label
+        label = f".T{len(self.data)}"
+        self.data[label] = content
+        return label
+
+    def generate(self) -> Generated:
+        """Return the code."""
+        entry = self.module.functions[self.module.entry] if self.start else None
+        if entry is not None:
+            self.out.line = entry.position.line
+            self.out.jump(entry.name, link=RA)
+            if entry.result is None:
+                self.out.ins("addi", A0, 0, 0)
+            self.out.abi(ABI_NUMBER["exit"])
+        for function in self.module.functions.values():
+            part = FunctionCode(function, self)
+            self.frames[function.name] = part.frame
+            part.generate()
+        code = self.out.finish(self.data)
+        code.text += bytes(-len(code.text) % 8)
+        blocks = {}
+        for key, (first, last) in self.spans.items():
+            items = self.out.items[first:last]
+            blocks[key] = (items[0].offset, sum(item.size for item in items) // 4)
+        return Generated(code, self.stack() if self.start else 0, blocks)
+
+    def stack(self) -> int:
+        """Return the deepest stack of the call graph, with headroom; the graph has no cycles."""
+        callees = {
+            name: {i.extra for b in f.blocks for i in b.instrs if i.op == "call"} for name, f in self.module.functions.items()
+        }
+        depth: dict[str, int] = {}
+
+        def deepest(name: str, above: tuple[str, ...]) -> int:
+            if name in above:
+                raise SipError("recursion", f"{name} calls itself", hint="write a loop: a SIP's stack is bounded before it starts")
+            if name not in depth:
+                depth[name] = self.frames[name] + max((deepest(c, (*above, name)) for c in callees[name]), default=0)
+            return depth[name]
+
+        return -(-(deepest(self.module.entry, ()) + 512) // 16) * 16
+
+
+def generate(module: Module) -> Generated:
+    """Return the code of a verified module; its first instruction is the entry."""
+    return ModuleCode(module).generate()
+

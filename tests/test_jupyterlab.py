@@ -1,0 +1,176 @@
+"""A student's first minutes, in a real JupyterLab: open lecture 00, run it, step and play the live view.
+
+The server is started as ``singlab lab`` starts it. No request may leave this computer.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from singlab.cli import lab_environment
+from singlab.lectures import checkout, lay_out
+from tests.conftest import outside
+
+pytestmark = pytest.mark.browser
+SHOTS = Path(__file__).resolve().parent.parent / "build" / "screenshots"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, request):
+    """A running ``singlab lab`` over a fresh course folder; yields its address."""
+    from tests.conftest import need_browser
+
+    need_browser()
+    folder = tmp_path_factory.mktemp("course")
+    lay_out(folder)
+    shutil.copy(checkout() / "solutions" / "ex00_first_sip.ipynb", folder / "solved.ipynb")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = (folder / "server.log").open("w")
+    environment = {
+        **lab_environment(),
+        "JUPYTER_TOKEN": "classroom",
+        # the theme chosen below must not become this user's own
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "singlab", "lab", str(folder), "--port", str(port), "--no-browser"],
+        env=environment, stdout=log, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{address}/api?token=classroom", timeout=2).close()
+                break
+            except OSError:
+                assert process.poll() is None, (folder / "server.log").read_text()
+                time.sleep(0.25)
+        else:
+            pytest.fail("JupyterLab did not come up:\n" + (folder / "server.log").read_text())
+        yield address
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def menu(page, *path: str) -> None:
+    """Choose an entry of JupyterLab's menu."""
+    page.locator(".lm-MenuBar-itemLabel", has_text=path[0]).first.click()
+    for entry in path[1:]:
+        page.locator(".lm-Menu-itemLabel", has_text=re.compile(f"^{re.escape(entry)}$")).last.click()
+
+
+def run_all(page) -> None:
+    """Run all cells and wait until none is running and the kernel rests."""
+    page.wait_for_function("() => document.body.innerText.includes('| Idle')", timeout=90_000)  # the status bar
+    menu(page, "Run", "Run All Cells")
+    page.wait_for_function(
+        """() => {
+            const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.textContent);
+            return prompts.some(p => /\\d/.test(p)) && !prompts.some(p => p.includes('*'));
+        }""",
+        timeout=120_000,
+    )
+
+
+def _position(view) -> int:
+    return int(view.locator("[data-testid=sl-sentence]").get_attribute("data-position"))
+
+
+def test_lecture_00_in_jupyterlab(server, watched_page):
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with watched_page(viewport={"width": 1360, "height": 950}) as page:
+        page.goto(f"{server}/lab/tree/notebooks/00_tour.ipynb?token=classroom")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
+        page.wait_for_selector(".jp-Notebook h1 >> text=A tour", timeout=60_000)
+        page.screenshot(path=SHOTS / "opened.png")
+
+        run_all(page)
+        view = page.locator(".singlab-view").first
+        view.wait_for(state="attached", timeout=60_000)
+        view.scroll_into_view_if_needed()
+        play = view.locator("[data-testid=sl-play]")
+        play.wait_for(state="visible", timeout=60_000)
+        page.wait_for_timeout(500)
+
+        before = _position(view)
+        for click in range(3):
+            view.locator("[data-testid=sl-step]").click()
+            page.wait_for_function(
+                f"() => Number(document.querySelector('.singlab-view [data-testid=sl-sentence]').dataset.position) > {before + click}"
+            )
+        assert _position(view) == before + 3
+        first = view.locator("[data-testid=sl-sentence]").inner_text()
+
+        view.locator("[data-testid=sl-back]").click()
+        page.wait_for_function(
+            f"() => Number(document.querySelector('.singlab-view [data-testid=sl-sentence]').dataset.position) === {before + 2}"
+        )
+
+        # play until there has been some conversation, at a brisk speed
+        view.locator("[data-testid=sl-speed]").evaluate("node => { node.value = 5; node.dispatchEvent(new Event('input')); }")
+        arrows = view.locator("[data-testid=sl-messages] .sl-message")
+        play.click()
+        page.wait_for_function(
+            f"() => Number(document.querySelector('.singlab-view [data-testid=sl-sentence]').dataset.position) > {before + 80}",
+            timeout=30_000,
+        )
+        page.locator(".sl-messages").scroll_into_view_if_needed()
+        page.wait_for_timeout(200)
+        page.screenshot(path=SHOTS / "playing.png")
+        play.click()
+        assert arrows.count() > 0
+        assert view.locator("[data-testid=sl-memory] rect[fill]").count() > 0
+        assert view.locator("[data-testid=sl-threads] rect[data-event]").count() > 0
+        assert view.locator("[data-testid=sl-sentence]").inner_text() != first
+        rest = _position(view)
+        page.wait_for_timeout(400)
+        assert _position(view) == rest, "the view goes on after pause"
+
+        assert page.locator("text=owner.use-after-send").count(), "the verifier's refusal is missing"
+        assert page.locator("text=the seal is broken").count(), "the loader's refusal is missing"
+        plot = page.locator(".jp-OutputArea-output img").first
+        plot.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        page.screenshot(path=SHOTS / "plot.png")
+        assert page.errors == []
+        assert outside(page.requests) == []
+
+
+def test_exercise_in_a_narrow_dark_window(server, watched_page):
+    """The solved exercise, run in half a window with the dark theme: the checks pass, the view keeps inside."""
+    with watched_page(viewport={"width": 860, "height": 950}) as page:
+        page.goto(f"{server}/lab/workspaces/narrow/tree/solved.ipynb?token=classroom")
+        page.wait_for_selector(".jp-Notebook h1 >> text=Exercise 00", timeout=60_000)
+        menu(page, "Settings", "Theme", "JupyterLab Dark")
+        page.keyboard.press("Control+b")  # more room for the notebook
+        run_all(page)
+        page.screenshot(path=SHOTS / "solved.png")
+        page.locator("text=points in the visible checks").first.scroll_into_view_if_needed()
+        page.screenshot(path=SHOTS / "checks.png")
+        assert "7 of 7 points in the visible checks" in page.locator(".jp-Notebook").inner_text()
+        view = page.locator(".singlab-view").first
+        view.scroll_into_view_if_needed()
+        for _ in range(60):
+            view.locator("[data-testid=sl-step]").click()
+        page.wait_for_timeout(300)
+        page.screenshot(path=SHOTS / "dark.png")
+        box, around = view.bounding_box(), page.locator(".jp-Notebook").first.bounding_box()
+        assert box["x"] + box["width"] <= around["x"] + around["width"] + 1
+        paper = view.evaluate("node => getComputedStyle(node).backgroundColor")
+        assert max(int(part) for part in re.findall(r"\d+", paper)[:3]) < 100, f"the view is light ({paper}) in a dark theme"
+        assert page.errors == []
+        assert outside(page.requests) == []

@@ -1,0 +1,63 @@
+"""Every notebook runs from top to bottom in a fresh kernel, and its failing cells fail as they should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from singlab.demo import execute, plots
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "solutions").glob("*.ipynb")])
+
+#: What the cells that are meant to fail must say, in order.
+FAILURES = {
+    "00_tour.ipynb": ["owner.use-after-send", "contract.send", "the seal is broken"],
+}
+
+
+def _text(node) -> str:
+    """Return all text in a notebook's outputs."""
+    out = []
+    for cell in node.cells:
+        for output in cell.get("outputs", []):
+            out.append(str(output.get("text", "")))
+            out.append(str(output.get("data", {}).get("text/plain", "")))
+            out.append("\n".join(output.get("traceback", [])))
+    return "\n".join(out)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_runs(path):
+    node = execute(path, progress=False)
+    failed = [
+        "\n".join(output["traceback"]) for cell in node.cells for output in cell.get("outputs", []) if output.output_type == "error"
+    ]
+    expected = FAILURES.get(path.name, [])
+    assert len(failed) == len(expected), failed
+    for text, words in zip(failed, expected, strict=True):
+        assert words in text
+        assert "Traceback" not in text, "a refusal shows its message, not the lab's insides"
+    if path.name == "00_tour.ipynb":
+        text = _text(node)
+        assert "finished after" in text
+        assert "contract violation" in text
+        assert "channel closed while a message was expected" in text
+        assert len(plots(node)) == 1
+    if path.name == "ex00_first_sip.ipynb":
+        assert "7 of 7 points in the visible checks" in _text(node)
+
+
+def test_student_version_runs_unsolved():
+    """The starter code runs: a student meets feedback, not a broken notebook."""
+    node = execute(ROOT / "exercises" / "ex00_first_sip.ipynb", progress=False)
+    text = _text(node)
+    assert "0 of 7 points in the visible checks" in text
+    assert not [o for cell in node.cells for o in cell.get("outputs", []) if o.output_type == "error"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebook_is_valid(path):
+    nbformat.validate(nbformat.read(path, as_version=4))
