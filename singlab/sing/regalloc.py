@@ -86,8 +86,19 @@ def loop_depths(function: Function) -> dict[str, int]:
     return depth
 
 
-def liveness(function: Function, skip: dict[Reg, int]) -> dict[str, set[Reg]]:
-    """Return the registers live at the end of each block."""
+def arms(instr: Instr) -> list[tuple[tuple[Reg, ...], str]]:
+    """Return, for each way out of a receive, the registers written on it and where it leads."""
+    table: Receive = instr.extra
+    ways = list(table.arms.values())
+    return ways + ([((), table.closed)] if table.closed else [])
+
+
+def liveness(function: Function, skip: dict[Reg, int]) -> tuple[dict[str, set[Reg]], dict[str, set[Reg]]]:
+    """Return the registers live at the beginning and at the end of each block.
+
+    The arguments of a message are written on the way to their case, so at the end of a block that receives
+    they are not live yet, unless another case needs an older value of theirs.
+    """
     use: dict[str, set[Reg]] = {}
     kill: dict[str, set[Reg]] = {}
     for block in function.blocks:
@@ -95,7 +106,8 @@ def liveness(function: Function, skip: dict[Reg, int]) -> dict[str, set[Reg]]:
         killed: set[Reg] = set()
         for instr in block.instrs:
             used |= {r for r in uses(instr) if r not in killed and r not in skip}
-            killed |= set(defines(instr))
+            if instr.dest is not None:
+                killed.add(instr.dest)
         use[block.label], kill[block.label] = used, killed
     live_in = {block.label: set(use[block.label]) for block in function.blocks}
     live_out: dict[str, set[Reg]] = {block.label: set() for block in function.blocks}
@@ -104,18 +116,23 @@ def liveness(function: Function, skip: dict[Reg, int]) -> dict[str, set[Reg]]:
         changed = False
         for block in reversed(function.blocks):
             out: set[Reg] = set()
-            for label in sil.successors(block.instrs[-1]):
-                out |= live_in[label]
+            last = block.instrs[-1]
+            if last.op == "receive":
+                for regs, label in arms(last):
+                    out |= live_in[label] - set(regs)
+            else:
+                for label in sil.successors(last):
+                    out |= live_in[label]
             if out != live_out[block.label]:
                 live_out[block.label] = out
                 live_in[block.label] = use[block.label] | (out - kill[block.label])
                 changed = True
-    return live_out
+    return live_in, live_out
 
 
 def allocate(function: Function, constants: dict[Reg, int]) -> Allocation:
     """Return where each register of a function lives."""
-    live_out = liveness(function, constants)
+    live_in, live_out = liveness(function, constants)
     depth = loop_depths(function)
     conflicts: dict[Reg, set[Reg]] = {}
     weight: dict[Reg, float] = {}
@@ -140,12 +157,18 @@ def allocate(function: Function, constants: dict[Reg, int]) -> Allocation:
                 for other in others:
                     conflicts.setdefault(other, set()).add(reg)
                 weight[reg] = weight.get(reg, 0) + scale
-            if len(made) > 1:
-                for reg in made:
-                    conflicts[reg] |= set(made) - {reg}
-            live -= set(made)
-            if instr.op in CALLS:
-                across |= live if instr.op != "receive" else {r for r in live_out[block.label] if r not in made}
+            if instr.op == "receive":
+                for regs, label in arms(instr):
+                    for reg in set(regs) - set(constants):
+                        others = (live_in[label] | set(regs)) - {reg} - set(constants)
+                        conflicts.setdefault(reg, set()).update(others)
+                        for other in others:
+                            conflicts.setdefault(other, set()).add(reg)
+                across |= live
+            if instr.op != "receive":
+                live -= set(made)
+                if instr.op in CALLS:
+                    across |= live
             for reg in uses(instr):
                 if reg not in constants:
                     live.add(reg)
@@ -158,7 +181,7 @@ def allocate(function: Function, constants: dict[Reg, int]) -> Allocation:
     for block in function.blocks[:1]:
         live = set(live_out[block.label])
         for instr in reversed(block.instrs):
-            live -= set(defines(instr))
+            live.discard(instr.dest)
             live |= {r for r in uses(instr) if r not in constants}
         for param in entry:
             for other in live - {param}:

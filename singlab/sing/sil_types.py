@@ -7,6 +7,8 @@ the answer is a finding or silence.
 
 from __future__ import annotations
 
+import re
+
 from singlab.sing import sil
 from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
 from singlab.sing.types import BOOL, U64, Bool, Endpoint, Int, Type, Vector
@@ -20,25 +22,67 @@ class Malformed(Exception):
         super().__init__(message)
 
 
+#: Names of functions and labels of blocks; the code generator's own labels look otherwise.
+_FUNCTION_NAME = re.compile(r"[A-Za-z_]\w*(~\d+)?")
+_LABEL = re.compile(r"\w+")
+#: Parameters that travel in registers.
+_MOST_PARAMETERS = 8
+
+
+def check_module(module: Module) -> None:
+    """Check what functions there are and how they are called; raises Malformed."""
+    nowhere = Position()
+    _need(isinstance(module.functions, dict) and isinstance(module.contracts, dict), "a module has no functions", nowhere)
+    for key, function in module.functions.items():
+        _need(isinstance(function, Function), f"{key!r} is no function", nowhere)
+        _need(isinstance(function.position, Position), f"{key!r} has no place", nowhere)
+        name = function.name
+        _need(isinstance(name, str) and name == key and _FUNCTION_NAME.fullmatch(name), f"{name!r} is no name of a function", function.position)
+        _need(isinstance(function.params, list) and len(function.params) <= _MOST_PARAMETERS,
+              f"{name} has more than {_MOST_PARAMETERS} parameters, or none at all", function.position)  # fmt: skip
+        for param in function.params:
+            _need(isinstance(param, Reg) and _is_type(param.type, module), f"{name}: {param!r} is no parameter", function.position)
+        result = function.result
+        _need(result is None or (_is_type(result, module) and not isinstance(result, Endpoint)), f"{name}: a result of no known type",
+              function.position)  # fmt: skip
+    entry = module.functions.get(module.entry) if isinstance(module.entry, str) else None
+    _need(entry is not None, f"the entry {module.entry!r} is no function", nowhere)
+    startup = [*(p.type for p in entry.params), *([entry.result] if entry.result else [])]
+    _need(not any(isinstance(t, Vector) for t in startup), "a process starts and ends without vectors", entry.position)
+
+
+def _is_type(type_, module: Module) -> bool:
+    """Whether something is a type SIL has."""
+    if isinstance(type_, Int):
+        return type(type_.bits) is int and type_.bits in (8, 16, 32, 64) and type(type_.signed) is bool
+    if isinstance(type_, Vector):
+        return isinstance(type_.element, Int) and _is_type(type_.element, module)
+    if isinstance(type_, Endpoint):
+        return isinstance(type_.contract, str) and type_.contract in module.contracts and type_.side in ("Imp", "Exp")
+    return isinstance(type_, Bool)
+
+
 def check_function(function: Function, module: Module) -> None:
-    """Check one function; raises Malformed."""
-    start = getattr(function, "position", Position())
-    _need(isinstance(function, Function) and isinstance(function.blocks, list) and function.blocks, "a function has no blocks",
-          start if isinstance(start, Position) else Position())  # fmt: skip
-    labels = [getattr(block, "label", None) for block in function.blocks]
-    _need(len(set(labels)) == len(labels) and all(isinstance(b, Block) for b in function.blocks), "two blocks have one label", start)
+    """Check one function of a checked module; raises Malformed."""
+    start = function.position
+    _need(isinstance(function.blocks, list) and function.blocks, "a function has no blocks", start)
+    for block in function.blocks:
+        _need(isinstance(block, Block) and isinstance(block.label, str) and _LABEL.fullmatch(block.label), "something is no block", start)
+    labels = {block.label for block in function.blocks}
+    _need(len(labels) == len(function.blocks), "two blocks have one label", start)
     known: dict[int, Reg] = {}
     for param in function.params:
-        _register(param, known, start)
+        _register(param, known, module, start)
     _need(len({id(p) for p in function.params}) == len(function.params), "a parameter stands twice", start)
-    _need(function.result is None or isinstance(function.result, (Int, Bool, Vector)), "a result of no known type", start)
     for block in function.blocks:
         _need(isinstance(block.instrs, list) and block.instrs, f"block {block.label} is empty", start)
         for index, instr in enumerate(block.instrs):
-            _need(isinstance(instr, Instr), "something is no instruction", start)
+            _need(isinstance(instr, Instr) and isinstance(instr.op, str) and isinstance(instr.position, Position),
+                  "something is no instruction", start)  # fmt: skip
             last = index == len(block.instrs) - 1
             _need((instr.op in sil.TERMINATORS) == last, f"block {block.label} does not end in exactly one terminator", instr.position)
-            _instruction(instr, function, module, set(labels), known)
+            # the entry block also receives the parameters, so nothing may jump to it
+            _instruction(instr, function, module, labels - {function.blocks[0].label}, known)
 
 
 def _need(condition, message: str, position: Position, rule: str = "sil.malformed") -> None:
@@ -46,8 +90,8 @@ def _need(condition, message: str, position: Position, rule: str = "sil.malforme
         raise Malformed(rule, message, position)
 
 
-def _register(reg, known: dict[int, Reg], position: Position) -> None:
-    _need(isinstance(reg, Reg) and isinstance(reg.type, (Int, Bool, Vector, Endpoint)), f"{reg!r} is no register", position)
+def _register(reg, known: dict[int, Reg], module: Module, position: Position) -> None:
+    _need(isinstance(reg, Reg) and type(reg.number) is int and _is_type(reg.type, module), f"{reg!r} is no register", position)
     _need(known.setdefault(reg.number, reg) is reg, f"register {reg.number} is two things", position)
 
 
@@ -72,7 +116,7 @@ def _instruction(instr: Instr, function: Function, module: Module, labels: set, 
     op, args, dest, position = instr.op, instr.args, instr.dest, instr.position
     _need(isinstance(args, tuple), f"{op} has no operands", position)
     for reg in (*args, *([dest] if dest is not None else [])):
-        _register(reg, known, position)
+        _register(reg, known, module, position)
     if isinstance(op, str) and op.startswith("raw_"):
         raise Malformed("privileged", f"{op} reaches memory directly", position, "only the kernel's own functions may")
     if op in _SHAPES:
@@ -161,7 +205,8 @@ _check_process_id = _check_cycles
 
 
 def _check_print_text(instr: Instr, *_) -> None:
-    _need(isinstance(instr.extra, str), "print_text has no text", instr.position)
+    _need(isinstance(instr.extra, str) and not any("\ud800" <= letter <= "\udfff" for letter in instr.extra),
+          "print_text has no text", instr.position)  # fmt: skip
 
 
 def _check_print_int(instr: Instr, *_) -> None:
@@ -188,7 +233,8 @@ def _contract(instr: Instr, module: Module):
 def _check_send(instr: Instr, function: Function, module: Module, *_) -> None:
     contract = _contract(instr, module)
     _need(instr.dest is None, "send has no result", instr.position)
-    _need(instr.extra in contract.messages, f"contract {contract.name} has no message {instr.extra!r}", instr.position, "contract.send")
+    _need(isinstance(instr.extra, str) and instr.extra in contract.messages, f"contract {contract.name} has no message {instr.extra!r}",
+          instr.position, "contract.send")  # fmt: skip
     wanted = contract.messages[instr.extra].arguments
     _need(len(wanted) == len(instr.args) - 1, f"{instr.extra} carries {len(wanted)} arguments", instr.position, "contract.arguments")
     for reg, (_, type_) in zip(instr.args[1:], wanted):
@@ -199,15 +245,18 @@ def _check_receive(instr: Instr, function: Function, module: Module, labels: set
     contract = _contract(instr, module)
     table = instr.extra
     _need(isinstance(table, Receive) and isinstance(table.arms, dict), "receive has no arms", instr.position)
-    _need(table.closed is None or table.closed in labels, f"there is no block {table.closed!r}", instr.position)
-    for name, (regs, label) in table.arms.items():
+    _need(table.closed is None or _leads(table.closed, labels), f"there is no block {table.closed!r}", instr.position)
+    for name, way in table.arms.items():
+        _need(isinstance(name, str) and isinstance(way, tuple) and len(way) == 2 and isinstance(way[0], tuple), f"the case {name!r} is none",
+              instr.position)  # fmt: skip
+        regs, label = way
         _need(name in contract.messages, f"contract {contract.name} has no message {name!r}", instr.position, "contract.receive")
-        _need(label in labels, f"there is no block {label!r}", instr.position)
+        _need(_leads(label, labels), f"there is no block {label!r}", instr.position)
         wanted = contract.messages[name].arguments
         _need(len(regs) == len(wanted), f"{name} carries {len(wanted)} arguments", instr.position, "contract.arguments")
         _need(len({id(r) for r in regs}) == len(regs), "an argument is taken twice", instr.position)
         for reg, (_, type_) in zip(regs, wanted):
-            _register(reg, known, instr.position)
+            _register(reg, known, module, instr.position)
             _type(reg, type_, instr)
 
 
@@ -229,13 +278,18 @@ def _check_ret(instr: Instr, function: Function, *_) -> None:
         _type(instr.args[0], function.result, instr)
 
 
+def _leads(label, labels: set) -> bool:
+    """Whether a label names a block that may be jumped to."""
+    return isinstance(label, str) and label in labels
+
+
 def _check_br(instr: Instr, function: Function, module: Module, labels: set, *_) -> None:
-    _need(instr.extra in labels, f"there is no block {instr.extra!r}", instr.position)
+    _need(_leads(instr.extra, labels), f"there is no block {instr.extra!r}", instr.position)
 
 
 def _check_cbr(instr: Instr, function: Function, module: Module, labels: set, *_) -> None:
     _type(instr.args[0], BOOL, instr)
-    _need(isinstance(instr.extra, tuple) and len(instr.extra) == 2 and set(instr.extra) <= labels, "a branch leads nowhere", instr.position)
+    _need(isinstance(instr.extra, tuple) and len(instr.extra) == 2 and all(_leads(to, labels) for to in instr.extra), "a branch leads nowhere", instr.position)
 
 
 def _check_fault(instr: Instr, *_) -> None:

@@ -30,11 +30,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from singlab.sing import sil
 from singlab.sing.errors import SipError
 from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
-from singlab.sing.sil_types import Malformed, check_function
+from singlab.sing.sil_types import Malformed, check_function, check_module
 from singlab.sing.types import Endpoint, Vector
 
 CLOSED = -1  #: state of an endpoint this side has closed
@@ -104,24 +105,47 @@ class FunctionFlow:
     def __init__(self, function: Function, flow: ModuleFlow, entry: dict[Reg, Status]):
         self.function, self.flow = function, flow
         self.blocks = {block.label: block for block in function.blocks}
-        self.order = {block.label: i for i, block in enumerate(function.blocks)}
+        self.order = self.reverse_postorder()
+        self.sources: dict[str, list[str]] = {label: [] for label in self.blocks}
+        self.returns = False
         self.incoming: dict[str, dict[Reg, Status]] = {function.blocks[0].label: entry}
         self.outgoing: dict[tuple[str, str], dict[Reg, Status]] = {}
         self.exits: dict[int, frozenset] = {}
         self.say: Callable[[SipError], None] | None = None
 
+    def reverse_postorder(self) -> dict[str, int]:
+        """Return a number for each block, smaller than those of the blocks after it except where a loop closes."""
+        done: list[str] = []
+        seen = {self.function.blocks[0].label}
+        stack = [(self.function.blocks[0].label, iter(sil.successors(self.function.blocks[0].instrs[-1])))]
+        while stack:
+            label, targets = stack[-1]
+            target = next((t for t in targets if t not in seen), None)
+            if target is None:
+                done.append(label)
+                stack.pop()
+            else:
+                seen.add(target)
+                stack.append((target, iter(sil.successors(self.blocks[target].instrs[-1]))))
+        return {label: i for i, label in enumerate(reversed(done))}
+
     def run(self, report: bool) -> None:
         """Go to the fixed point, then once more to report."""
-        todo = [self.function.blocks[0].label]
+        label = self.function.blocks[0].label
+        todo, waiting = [(self.order[label], label)], {label}
         while todo:
-            label = todo.pop()
+            _, label = heappop(todo)
+            waiting.discard(label)
             for target, state in self.block(self.blocks[label]):
+                if label not in self.sources[target]:
+                    self.sources[target].append(label)
                 self.outgoing[label, target] = state
                 merged = self.merge(target)
                 if self.incoming.get(target) != merged:
                     self.incoming[target] = merged
-                    if target not in todo:
-                        todo.append(target)
+                    if target not in waiting:
+                        waiting.add(target)
+                        heappush(todo, (self.order[target], target))
         if not report:
             return
         self.say = self.flow.report
@@ -129,10 +153,12 @@ class FunctionFlow:
             if block.label in self.incoming:
                 self.torn(block)
                 self.block(block)
+        if report and not self.flow.findings:
+            self.adrift()
 
     def merge(self, target: str) -> dict[Reg, Status]:
         """Return the state in which a block begins: what all its ways in agree on."""
-        states = [s for (_, t), s in sorted(self.outgoing.items()) if t == target]
+        states = [self.outgoing[source, target] for source in self.sources[target]]
         if target == self.function.blocks[0].label:
             states.append(self.incoming[target])
         merged = dict(states[0])
@@ -157,20 +183,38 @@ class FunctionFlow:
         return False
 
     def torn(self, block: Block) -> None:
-        """Report vectors that are owned on one way into a block and not on another.
-
-        Where a way brings one that is torn already, it was reported there, or comes round from here.
-        """
-        ways = [(source, s) for (source, t), s in sorted(self.outgoing.items()) if t == block.label]
+        """Report vectors on whose owner the ways into a block disagree, once, where they first meet."""
+        ways = [(source, self.outgoing[source, block.label]) for source in self.sources[block.label]]
         for reg, status in self.incoming[block.label].items():
-            owned = [source for source, s in ways if isinstance(s.get(reg), Owned)]
-            if isinstance(status, Torn) and owned:
-                if any(self.order[source] >= self.order[block.label] for source in owned):
-                    self.error("owner.leak", f"block {named(reg)} is still owned here when the loop begins its next round",
-                               status.position, f"send it or free({reg.name or '...'}) before the round ends")  # fmt: skip
-                else:
-                    self.error("owner.merge", f"block {named(reg)} is sent or freed on one path only", status.position,
-                               f"send it or free({reg.name or '...'}) on every path")  # fmt: skip
+            if isinstance(status, Torn) and not any(isinstance(s.get(reg), Torn) for _, s in ways):
+                again = any(isinstance(s.get(reg), Owned) and self.order[source] >= self.order[block.label] for source, s in ways)
+                self.disagree(reg, status, again)
+
+    def adrift(self) -> None:
+        """Report vectors whose disagreement goes round a loop, so that no block is the first to see it.
+
+        If the loop was entered owning the vector, some rounds lose it; else each round brings another one.
+        """
+        entered: set[Reg] = set()
+        torn: dict[Reg, Torn] = {}
+        for label, incoming in self.incoming.items():
+            for reg, status in incoming.items():
+                if isinstance(status, Torn):
+                    torn.setdefault(reg, status)
+            if any(self.order[source] >= self.order[label] for source in self.sources[label]):
+                outside = [self.outgoing[source, label] for source in self.sources[label] if self.order[source] < self.order[label]]
+                entered |= {reg for state in outside for reg, status in state.items() if isinstance(status, Owned)}
+        for reg, status in torn.items():
+            self.disagree(reg, status, reg not in entered)
+
+    def disagree(self, reg: Reg, status: Torn, again: bool) -> None:
+        """Report one vector that some ways own and others do not."""
+        if again:
+            self.error("owner.leak", f"block {named(reg)} is still owned here when the loop begins its next round",
+                       status.position, f"send it or free({reg.name or '...'}) before the round ends")  # fmt: skip
+        else:
+            self.error("owner.merge", f"block {named(reg)} is sent or freed on one path only", status.position,
+                       f"send it or free({reg.name or '...'}) on every path")  # fmt: skip
 
     def error(self, rule: str, message: str, position: Position, hint: str) -> None:
         """Report, unless still on the way to the fixed point."""
@@ -186,6 +230,8 @@ class FunctionFlow:
         state = dict(self.incoming[block.label])
         for instr in block.instrs[:-1]:
             self.instruction(instr, state)
+            if instr.op == "call" and not self.flow.comes_back:
+                return []
         last = block.instrs[-1]
         for reg in last.args:
             self.use(reg, state, last)
@@ -285,6 +331,7 @@ class FunctionFlow:
                 where = instr.position if instr.position.line != self.function.position.line else status.position
                 self.error("owner.leak", f"block {named(reg)} from line {status.position.line} is still owned when "
                            f"{self.function.name} returns", where, f"send it or free({reg.name or '...'}) before")  # fmt: skip
+        self.returns = True
         for index, param in enumerate(p for p in self.function.params if isinstance(p.type, Endpoint)):
             self.exits[index] = self.exits.get(index, frozenset()) | (state.get(param) or frozenset())
 
@@ -321,9 +368,8 @@ class FunctionFlow:
                 allowed = f"there it may send {' or '.join(step)}"
                 hint = f"send {' or '.join(step)} here"
             self.error("contract.send", f"{instr.extra} is sent in state {contract.states[s]}; {allowed}", instr.position, hint)
+            after.add(ASTRAY)  # reported once: what follows on this path is not held against the contract
         state[endpoint] = frozenset(after)
-        if not after:  # the mistake is reported once: what follows on this path is not held against the contract
-            state[endpoint] = frozenset({ASTRAY})
 
     def receive(self, instr: Instr, state: dict[Reg, Status]) -> list[tuple[str, dict[Reg, Status]]]:
         endpoint = instr.args[0]
@@ -398,7 +444,7 @@ class ModuleFlow:
             self.findings.append(error)
 
     def follow(self, function: Function, endpoints: tuple[frozenset, ...], report: bool) -> tuple[frozenset, ...]:
-        """Return the endpoint states after a function, given those before it."""
+        """Return the endpoint states after a function, given those before it; sets whether it comes back at all."""
         key = (function.name, endpoints)
         if key not in self.known or (report and key not in self.reported):
             state: dict[Reg, Status] = {}
@@ -412,8 +458,9 @@ class ModuleFlow:
             if report:
                 self.reported.add(key)
             flow.run(report)
-            self.known[key] = tuple(flow.exits.get(i, frozenset()) for i in range(len(endpoints)))
-        return self.known[key]
+            self.known[key] = tuple(flow.exits.get(i, frozenset()) for i in range(len(endpoints))), flow.returns
+        after, self.comes_back = self.known[key]
+        return after
 
     def recursion(self) -> None:
         """Report functions that can call themselves, and calls nested deeper than a stack should be."""
@@ -468,11 +515,10 @@ def verify(module: Module, collect: bool = False) -> Report:
     flow = ModuleFlow(module)
     try:
         function = None
+        check_module(module)
         for function in module.functions.values():
             check_function(function, module)
-        entry = module.functions.get(module.entry)
-        if entry is None:
-            raise Malformed("sil.malformed", f"the entry {module.entry!r} is no function", Position())
+        entry = module.functions[module.entry]
         flow.recursion()
         endpoints = tuple(frozenset({0}) for p in entry.params if isinstance(p.type, Endpoint))
         flow.follow(entry, endpoints, report=True)

@@ -1,0 +1,115 @@
+"""A valid module of the intermediate language, and the means to change it by hand."""
+
+from __future__ import annotations
+
+from running import SERVER, TALK, module
+
+from singlab.sing.sil import Block, Function, Instr, Module, Reg
+from singlab.sing.types import Type
+
+SUBJECT = (
+    TALK
+    + SERVER
+    + """
+@function
+def add(a: u64, b: u64) -> u64:
+    return a + b
+
+@function
+def total(v: ExVec[u8]) -> u64:
+    t: u64 = 0
+    for i in range(len(v)):
+        t += v[i]
+    free(v)
+    return t
+
+@function
+def ask(ch: Talk.Imp, n: u64) -> u64:
+    ch.send(Talk.Ask(n))
+    return ch.receive(Talk.Answer)
+
+@sip
+def p(ch: Talk.Imp, n: u64) -> u64:
+    v = new(u8, 16)
+    v[3] = 7
+    x = add(n, 1)
+    print("hi", x)
+    if n > 3:
+        x += ask(ch, n)
+    ch.send(Talk.Give(v))
+    t: u64 = 0
+    match ch.receive():
+        case Talk.Back(w):
+            t = total(w)
+        case ChannelClosed():
+            t = 1
+    return t + x
+"""
+)
+
+
+class Subject:
+    """A fresh module of SUBJECT's ``p``."""
+
+    def __init__(self):
+        self.module: Module = module(SUBJECT)
+        self.fresh = 1000
+
+    def function(self, name: str = "p") -> Function:
+        return self.module.functions[name]
+
+    def at(self, op: str, nth: int = 0, function: str = "p") -> Instr:
+        """Return the nth instruction of an operation."""
+        return [i for b in self.function(function).blocks for i in b.instrs if i.op == op][nth]
+
+    def block(self, instr: Instr) -> Block:
+        """Return the block an instruction stands in."""
+        return next(b for f in self.module.functions.values() for b in f.blocks if any(i is instr for i in b.instrs))
+
+    def index(self, instr: Instr) -> int:
+        return next(k for k, i in enumerate(self.block(instr).instrs) if i is instr)
+
+    def before(self, instr: Instr, *more: Instr) -> None:
+        """Put instructions before one."""
+        self.block(instr).instrs[self.index(instr) : self.index(instr)] = more
+
+    def after(self, instr: Instr, *more: Instr) -> None:
+        self.block(instr).instrs[self.index(instr) + 1 : self.index(instr) + 1] = more
+
+    def remove(self, instr: Instr) -> None:
+        del self.block(instr).instrs[self.index(instr)]
+
+    def reg(self, type_: Type) -> Reg:
+        """Return a new register."""
+        self.fresh += 1
+        return Reg(self.fresh, type_)
+
+    def start(self, *more: Instr) -> None:
+        """Put instructions at the beginning of ``p``."""
+        self.function().blocks[0].instrs[0:0] = more
+
+    @property
+    def endpoint(self) -> Reg:
+        """The endpoint parameter of ``p``."""
+        return self.function().params[0]
+
+    @property
+    def number(self) -> Reg:
+        """The integer parameter of ``p``."""
+        return self.function().params[1]
+
+    @property
+    def held(self) -> Reg:
+        """The variable that owns the first block."""
+        return self.at("store").args[0]
+
+
+def again(instr: Instr) -> Instr:
+    """Return another instruction like this one."""
+    return Instr(instr.op, instr.dest, instr.args, instr.extra, instr.position)
+
+
+def change(thing, **fields) -> None:
+    """Set fields of an instruction, function, block or module."""
+    for name, value in fields.items():
+        setattr(thing, name, value)

@@ -1,0 +1,252 @@
+"""The verifier against chance: random graphs checked by following every path, random changes of a good module run.
+
+The first part decides by brute force whether any path through a graph misuses a block or an endpoint,
+and wants the verifier's verdict to be the same. The second changes a good module at random; what the
+verifier still accepts must run without touching anything that is not its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mutants import SUBJECT, Subject
+from running import image
+
+from singlab.kernel import System
+from singlab.kernel import layout as at
+from singlab.sing import SipError, contract, format_module, sil, verify
+from singlab.sing.build import seal_module
+from singlab.sing.sil import Block, Function, Instr, Module, Receive, Reg
+from singlab.sing.types import BOOL, I32, U8, U64, Endpoint, Vector
+
+TALK = contract("""
+contract Talk {
+    in  message Ask(ulong n);
+    in  message Give(byte[]* in ExHeap data);
+    out message Answer(ulong n);
+    out message Back(byte[]* in ExHeap data);
+    out message Stop();
+    state Start: one { Ask? -> (Answer! -> Start or Stop! -> End); Give? -> Back! -> Start; }
+    state End: ;
+}
+""")
+
+GONE, CLOSED, PEER_CLOSED = "gone", -1, -2
+
+
+class Graph:
+    """A random function over two blocks of memory and an endpoint, and what happens on each of its paths."""
+
+    def __init__(self, seed: int):
+        self.random = random.Random(seed)
+        self.channel = Reg(0, Endpoint("Talk", "Imp"), "ch")
+        self.number, self.bool, self.size = Reg(1, U64, "n"), Reg(2, BOOL), Reg(3, U64)
+        self.memory = [Reg(10, Vector(U8), "v"), Reg(11, Vector(U8), "w")]
+        labels = [f"b{i}" for i in range(self.random.randint(1, 5))]
+        blocks = [Block("start", [Instr("const", self.size, (), 8), Instr("br", extra=labels[0])])]
+        blocks += [Block(label, self.straight() + [self.end(labels)]) for label in labels]
+        self.function = Function("p", [self.channel, self.number], U64, blocks)
+        self.module = Module("p", {"p": self.function}, "p", {"Talk": TALK})
+
+    def straight(self) -> list[Instr]:
+        made = []
+        for _ in range(self.random.randint(0, 3)):
+            v, w = self.random.sample(self.memory, 2)
+            made.append(self.random.choice([
+                Instr("new", v, (self.size,)), Instr("new", v, (self.size,)), Instr("free", None, (v,)), Instr("free", None, (v,)),
+                Instr("len", self.number, (v,)), Instr("mov", v, (w,)), Instr("mov", v, (v,)), Instr("send", None, (self.channel, v), "Give"),
+                Instr("send", None, (self.channel, self.number), "Ask"), Instr("close", None, (self.channel,)),
+            ]))  # fmt: skip
+        return made
+
+    def end(self, labels: list[str]) -> Instr:
+        pick = lambda: self.random.choice(labels)  # noqa: E731
+        choice = self.random.random()
+        if choice < 0.3:
+            return Instr("ret", None, (self.number,))
+        if choice < 0.4:
+            return Instr("br", extra=pick())
+        if choice < 0.75:
+            self.bool_known = True
+            return Instr("cbr", None, (Reg(2, BOOL),), (pick(), pick()))
+        arms = {"Answer": ((self.number,), pick()), "Back": ((self.random.choice(self.memory),), pick()), "Stop": ((), pick())}
+        kept = self.random.sample(sorted(arms), self.random.randint(1, 3))
+        return Instr("receive", None, (self.channel,), Receive({name: arms[name] for name in kept}, self.random.choice([None, pick()])))
+
+    def wrong_paths(self) -> bool:
+        """Return whether some path misuses something, or two that meet disagree on who owns a block."""
+        # a state: who owns v, who owns w (True, GONE or None before), and the endpoint's state
+        start = ("start", None, None, 0)
+        seen, todo = {start}, [start]
+        while todo:
+            label, *owns, state = todo.pop()
+            block = next(b for b in self.function.blocks if b.label == label)
+            ways = self.follow(block, owns, state)
+            if ways is None:
+                return True
+            todo += [w for w in ways if w not in seen]
+            seen.update(ways)
+        entered = {}
+        for label, v, w, _ in seen:
+            entered.setdefault(label, set()).add((v is True, w is True))
+        return any(len(owners) > 1 for owners in entered.values())
+
+    def follow(self, block: Block, owns: list, state: int):
+        """Return the states after a block, or None where it misuses something."""
+        owns = list(owns)
+        for instr in block.instrs[:-1]:
+            used = [self.memory.index(r) for r in instr.args if r in self.memory]
+            if any(owns[i] is not True for i in used):
+                return None
+            if instr.op == "close":
+                if state == CLOSED:
+                    return None
+                state = CLOSED
+            if instr.op == "send":
+                step = TALK.transitions[state] if state >= 0 else {}
+                if instr.extra not in step or TALK.messages[instr.extra].sender != "Imp":
+                    return None
+                state = step[instr.extra]
+            for i in used:
+                if instr.op in ("free", "mov", "send"):
+                    owns[i] = GONE
+            if instr.dest in self.memory:
+                i = self.memory.index(instr.dest)
+                if owns[i] is True:
+                    return None
+                owns[i] = True
+        last = block.instrs[-1]
+        if last.op == "ret":
+            return None if True in owns else []
+        if last.op != "receive":
+            return [(label, *owns, state) for label in sil.successors(last)]
+        if state < 0 or TALK.turn(state) == "Imp" or (TALK.turn(state) is None and last.extra.closed is None):
+            return None
+        ways = [] if last.extra.closed is None else [(last.extra.closed, *owns, PEER_CLOSED)]
+        for name, target in TALK.transitions[state].items():
+            if name not in last.extra.arms:
+                return None
+            regs, label = last.extra.arms[name]
+            after = list(owns)
+            for reg in regs:
+                if reg in self.memory:
+                    if after[self.memory.index(reg)] is True:
+                        return None
+                    after[self.memory.index(reg)] = True
+            ways.append((label, *after, target))
+        return ways
+
+
+@settings(max_examples=3000, deadline=None, derandomize=True)
+@given(st.integers(0, 10**9))
+def test_the_verdict_is_that_of_following_every_path(seed):
+    graph = Graph(seed)
+    # the branches ask one bool, which has a value from the start
+    ask = graph.bool
+    for block in graph.function.blocks:
+        for instr in block.instrs:
+            if instr.op == "cbr":
+                instr.args = (ask,)
+    graph.function.blocks[0].instrs.insert(0, Instr("const", ask, (), 1))
+    report = verify(graph.module, collect=True)
+    assert report.accepted == (not graph.wrong_paths()), f"{format_module(graph.module)}\n{report}"
+
+
+# ---- random changes ------------------------------------------------------------------------------------------------
+
+
+class Chance:
+    """Changes a module at random, one instruction at a time."""
+
+    def __init__(self, seed: int):
+        self.random = random.Random(seed)
+        self.subject = Subject()
+
+    def somewhere(self) -> tuple[Function, Block, int]:
+        function = self.random.choice([f for n, f in self.subject.module.functions.items()])
+        block = self.random.choice([b for b in function.blocks if b.instrs])
+        return function, block, self.random.randrange(len(block.instrs))
+
+    def step(self) -> None:
+        """Change one thing."""
+        function, block, index = self.somewhere()
+        instr = block.instrs[index]
+        registers = function.registers()
+        kind = self.random.randrange(11)
+        if kind == 0 and len(block.instrs) > 1:
+            del block.instrs[index]
+        elif kind == 1:
+            block.instrs.insert(index, copy.copy(instr))
+        elif kind == 2:
+            other = self.random.randrange(len(block.instrs))
+            block.instrs[index], block.instrs[other] = block.instrs[other], block.instrs[index]
+        elif kind == 3 and instr.args:
+            at_ = self.random.randrange(len(instr.args))
+            same = [r for r in registers if r.type == instr.args[at_].type] if self.random.random() < 0.8 else registers
+            instr.args = (*instr.args[:at_], self.random.choice(same), *instr.args[at_ + 1 :])
+        elif kind == 4 and instr.dest is not None:
+            same = [r for r in registers if r.type == instr.dest.type] if self.random.random() < 0.8 else registers
+            instr.dest = self.random.choice(same)
+        elif kind == 5:
+            instr.op = self.random.choice([*sil.ARITHMETIC, *sil.COMPARISONS, "mov", "load", "len", "free", "neg", "cast", "new"])
+        elif kind == 6 and instr.op in ("br", "cbr"):
+            labels = [b.label for b in function.blocks]
+            instr.extra = self.random.choice(labels) if instr.op == "br" else tuple(self.random.choices(labels, k=2))
+        elif kind == 7 and instr.op == "const":
+            instr.extra = self.random.choice([0, 1, 255, 1 << 31, (1 << 64) - 1, self.random.randrange(1 << 64)])
+        elif kind == 8:
+            self.random.choice(registers).type = self.random.choice([U8, U64, I32, BOOL, Vector(U8), Vector(U64), Endpoint("Talk", "Imp")])
+        elif kind == 9:
+            other_block = self.random.choice(function.blocks)
+            other_block.instrs.insert(self.random.randrange(len(other_block.instrs)), copy.copy(instr))
+        elif instr.op == "receive":
+            table = Receive(dict(instr.extra.arms), instr.extra.closed)
+            table.closed = self.random.choice([None, *(b.label for b in function.blocks)])
+            instr.extra = table
+        else:
+            rest = function.blocks[1:]
+            self.random.shuffle(rest)
+            function.blocks[1:] = rest
+
+
+def run_among_others(module: Module, isolation: str, text: str) -> None:
+    """Run a module beside a good pair; nothing but its own state may show that it ran."""
+    system = System(isolation=isolation, ram="4M", quantum_us=20)
+    good, good_server = system.create(image(SUBJECT), n=5), system.create(image(SUBJECT, "server"))
+    system.connect(good["ch"], good_server["ch"])
+    mutant, server = system.create(seal_module(module, verified=True), name="mutant", n=7), system.create(image(SUBJECT, "server"))
+    system.connect(mutant["ch"], server["ch"])
+    kernel_text = system.machine.read(at.TEXT_BASE, 0x1_0000)
+    code = {p.number: system.machine.read(p._field(at.P_CODE), p._field(at.P_CODE_BYTES)) for p in system.processes}
+    places = {p.number: p._field(at.P_CODE) for p in system.processes}
+    system.run(cycles=1_500_000)
+    assert good.exit_value == 20 and good_server.end.state == "exit", text
+    assert server.fault is None, text
+    # what the verifier proves: no stray access, no foreign block, no message out of turn, no stack overflow
+    assert mutant.fault is None or mutant.fault.code in (1, 2, 3, 5, 11), f"{mutant.fault}\n{text}"
+    assert system.machine.read(at.TEXT_BASE, 0x1_0000) == kernel_text
+    assert system.machine.read(places[mutant.number], len(code[mutant.number])) == code[mutant.number]
+    for process in system.processes:
+        if process.state == "stopped":
+            assert set(process.holdings().values()) == {0}
+
+
+@pytest.mark.parametrize("isolation", ["sip", "ring3"])
+def test_what_is_accepted_after_random_changes_harms_nobody(isolation):
+    accepted = 0
+    for seed in range(1500):
+        chance = Chance(seed)
+        for _ in range(chance.random.randint(1, 3)):
+            chance.step()
+        try:
+            verify(chance.subject.module)
+        except SipError as error:
+            assert error.rule and error.message
+            continue
+        accepted += 1
+        run_among_others(chance.subject.module, isolation, f"seed {seed}\n{format_module(chance.subject.module)}")
+    assert accepted > 60, "the changes are so wild that nothing is left to run"
