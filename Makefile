@@ -10,7 +10,7 @@ READY  := $(VENV)/ready
 
 lab: $(READY)
 	@$(BIN)/singlab warm
-	@$(BIN)/singlab lab
+	@$(BIN)/singlab lab $(ARGS)
 
 test: $(READY)
 	@$(BIN)/singlab warm

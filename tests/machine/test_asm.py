@@ -13,7 +13,6 @@ from singlab.machine.asm import AssemblyError, assemble, encode, load_immediate
 from singlab.machine.isa import CSRS, INSTRUCTIONS, REGISTER_NAMES
 
 
-
 def disassemble(word: int) -> tuple[str, str]:
     """Return mnemonic and operands as capstone reads them, without its aliases."""
     reader = capstone.Cs(capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64)
