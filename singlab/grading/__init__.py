@@ -4,15 +4,8 @@ examined on the simulated machine. A student's Python is never run.
 Names are imported when first used.
 """
 
-from importlib import import_module
+from singlab.lazy import lazy_names
 
 _HOME = {"check": "grade", "grade_notebook": "grade", "grade_program": "grade", "GradingError": "answers", "Report": "report"}
 __all__ = sorted(_HOME)
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _HOME)

@@ -3,7 +3,7 @@
 Names are imported when first used, so that a plain import stays quick.
 """
 
-from importlib import import_module
+from singlab.lazy import lazy_names
 
 _HOME = {
     **dict.fromkeys(("contract", "Contract", "parse_contracts"), "contracts"),
@@ -15,15 +15,7 @@ _HOME = {
     "SipError": "errors", "format_module": "sil", "load_ipython_extension": "magic",
 }  # fmt: skip
 __all__ = sorted(_HOME)
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
+__getattr__ = lazy_names(__name__, _HOME)
 
 # A submodule of the same name must not hide the function once it has been imported.
 from singlab.sing.build import build  # noqa: E402

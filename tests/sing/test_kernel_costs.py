@@ -1,0 +1,180 @@
+"""What the kernel's functions cost: charges.json is what the compiler makes of their sources, and it is what they retire.
+
+The RV64 form of a kernel function is put where the kernel's text lies and run by the hart, on one of two
+equal machines; the native form runs on the other. Both must retire as many instructions, return the same
+word and leave the same memory.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+from running import SERVER, TALK, image
+
+from singlab.kernel import System
+from singlab.kernel import layout as at
+from singlab.kernel.native import native
+from singlab.kernel.native_files import CHARGES
+from singlab.machine import state as _s
+from singlab.machine.asm import encode
+from singlab.sing import kernel_costs
+from singlab.sing.words import WordsError, compile_core
+
+RETURN = at.CORE_TEXT - 16
+STACK = at.CORE_TEXT - 64
+
+
+def test_charges_are_up_to_date(capsys):
+    assert kernel_costs.charges() == CHARGES.read_text(encoding="utf-8"), "run python -m singlab.sing.kernel_costs --write"
+    assert kernel_costs.main(["--check"]) == 0
+    assert kernel_costs.main(["--nonsense"]) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_a_stale_file_is_noticed_and_written_anew(tmp_path, monkeypatch):
+    path = tmp_path / "charges.json"
+    monkeypatch.setattr(kernel_costs, "CHARGES", path)
+    assert kernel_costs.main(["--check"]) == 1, "there is no file"
+    assert kernel_costs.main(["--write"]) == 0 and kernel_costs.main(["--check"]) == 0
+    path.write_text(path.read_text().replace(": [", ": [ ", 1))
+    assert kernel_costs.main(["--check"]) == 1
+
+
+@cache
+def core():
+    return kernel_costs.core_image()
+
+
+def test_points_cover_the_text_of_each_function_once():
+    """Every instruction of a function belongs to exactly one point."""
+    stored = json.loads(CHARGES.read_text(encoding="utf-8"))
+    assert stored["text_bytes"] == len(core().text) <= at.GLOBALS - at.CORE_TEXT, "the text ends before the kernel's variables"
+    for name, about in stored["functions"].items():
+        pieces = sorted(tuple(p) for p in about["points"].values() if p[1])
+        place = about["offset"]
+        for offset, count in pieces:
+            assert offset == place, name
+            place += 4 * count
+        assert 0 <= about["offset"] + about["bytes"] - place < 8, f"{name}: only padding may be left over"
+
+
+class Twins:
+    """Two machines in the same state: kernel functions run natively on one, as RV64 code on the other."""
+
+    def __init__(self):
+        text = TALK + SERVER + "@sip\ndef c(ch: Talk.Imp):\n    ch.send(Talk.Ask(1))\n    mark(ch.receive(Talk.Answer))\n"
+        self.systems = []
+        for _ in range(2):
+            system = System(ram="2M")
+            client, server = system.create(image(text, "c")), system.create(image(text, "server"))
+            system.connect(client["ch"], server["ch"])
+            self.systems.append(system)
+        self.process, self.other = client.record, server.record
+        self.table = system.machine.load_u64(client.values["ch"] + at.E_TABLE)
+        hart = self.systems[1].machine
+        hart.write(at.CORE_TEXT, core().text)
+        hart.write(RETURN, encode("hook", 4000).to_bytes(4, "little"))
+
+    def call(self, name: str, *arguments: int) -> int:
+        """Run a function on both; returns its value."""
+        word = np.uint64
+        natively, hart = (system.machine for system in self.systems)
+        before = natively.counters()
+        value = int(getattr(native, name.split(":")[1])(natively.m, *map(word, arguments)))
+        charged = natively.counters()["instructions"] - before["instructions"]
+        assert natively.counters()["kernel_instructions"] - before["kernel_instructions"] == charged
+        m = hart.m
+        offset, _ = core().functions[name]
+        m[_s.PC], m[_s.MODE], m[_s.SIE] = at.CORE_TEXT + offset, _s.S, 0
+        m[_s.X + 1], m[_s.X + 2] = RETURN, STACK
+        for index, argument in enumerate(arguments):
+            m[_s.X + 10 + index] = argument
+        start = hart.counters()["instructions"]
+        assert hart.run(cycles=3_000_000) == "hook" and int(m[_s.PC]) == RETURN
+        retired = hart.counters()["instructions"] - start - 1  # the hook itself
+        assert int(m[_s.X + 10]) == value, f"{name}: value"
+        assert retired == charged, f"{name}: {retired} instructions retired, {charged} charged"
+        assert int(m[_s.X + 2]) == STACK
+        assert self.memory(natively) == self.memory(hart), f"{name}: memory"
+        return value
+
+    @staticmethod
+    def memory(machine) -> bytes:
+        """Return all of RAM above the kernel's text."""
+        size = int(machine.m[_s.RAM_BYTES])
+        return machine.read(at.GLOBALS, at.RAM_BASE + size - at.GLOBALS)
+
+
+@pytest.mark.parametrize("count", [1, 3, 17, 10_000])
+def test_pages(count):
+    twins = Twins()
+    address = twins.call("pages:pages_alloc", at.ZONE_USER, count, 9 << 16 | at.TAG_NONGC)
+    assert bool(address) == (count < 1000)
+    if address:
+        hole = twins.call("pages:pages_alloc", at.ZONE_USER, 2, 9 << 16 | at.TAG_NONGC)
+        twins.call("pages:pages_free", address, count)
+        assert twins.call("pages:pages_alloc", at.ZONE_USER, 1, 8 << 16 | at.TAG_NONGC) == address
+        twins.call("pages:pages_free_owner", 9)
+        assert twins.call("pages:pages_alloc", at.ZONE_USER, 2, 8 << 16 | at.TAG_NONGC) in (address + at.PAGE, hole)
+
+
+@pytest.mark.parametrize("size", [0, 1, 16, 17, 100, 2048, 2049, 4096, 20_000, 1 << 24])
+def test_blocks(size):
+    twins = Twins()
+    block = twins.call("heap:block_alloc", twins.process, size)
+    assert bool(block) == (size < 1 << 24)
+    if not block:
+        return
+    second = twins.call("heap:block_alloc", twins.process, size)
+    for twin in twins.systems:
+        data = twin.machine.load_u64(block + at.B_DATA)
+        twin.machine.write(data, bytes(i * 7 & 255 for i in range(size)))
+    assert twins.call("channels:block_check", block, twins.process) == 0
+    assert twins.call("channels:block_check", block, twins.other) != 0
+    assert twins.call("channels:block_check", block + 8, twins.process) != 0
+    twins.call("heap:block_give", block, twins.process, twins.other)
+    copied = twins.call("heap:block_copy", block, twins.other, twins.process)
+    machine = twins.systems[1].machine
+    assert machine.read(machine.load_u64(copied + at.B_DATA), size) == bytes(i * 7 & 255 for i in range(size))
+    for one in (second, copied):
+        twins.call("heap:block_free", one, twins.process)
+    again = twins.call("heap:block_alloc", twins.process, size)
+    assert again in (copied, second)
+
+
+def test_channels():
+    twins = Twins()
+    imp = twins.call("channels:channel_create", twins.table, twins.process, twins.other)
+    exp = twins.systems[0].machine.load_u64(imp + at.E_PEER)
+    assert twins.call("channels:endpoint_check", imp, twins.process) == 0
+    assert twins.call("channels:endpoint_check", imp, twins.other) != 0
+    send = lambda message, *words: twins.call("channels:message_send", twins.process, imp, message, *words, *[0] * (4 - len(words)))  # noqa: E731
+    assert send(0, 77) == 0
+    assert send(0, 78) == 3, "it is not its turn"
+    assert send(99) == 3
+    block = twins.call("heap:block_alloc", twins.process, 64)
+    second = twins.call("channels:channel_create", twins.table, twins.process, twins.other)
+    give = (twins.process, second, 1, block, 0, 0, 0)
+    assert twins.call("channels:message_send", *give) == 0
+    assert twins.call("channels:message_send", *give) == 3
+    assert twins.call("channels:endpoint_close", imp, twins.process) == 0
+    assert twins.call("channels:endpoint_close", exp, twins.other) == 0
+    assert twins.call("channels:endpoint_check", imp, twins.process) != 0
+
+
+def test_the_subset_refuses_what_the_two_forms_would_not_agree_on():
+    """Chained comparisons, loops over ranges and unknown names have no RV64 form; the message names file and line."""
+    for body in ("    return 1 < m < 3", "    for i in m:\n        return i", "    return unknown", "    return m.x", "    m.x = 1",
+                 "    return elsewhere(m)", "    with m:\n        return 1"):  # fmt: skip
+        with pytest.raises(WordsError, match=r"core\.py:2"):
+            compile_core({"core": f"def f(m):\n{body}\n"}, {"core": {}})
+
+
+def test_conditions_evaluate_both_sides():
+    """``and`` and ``or`` cost the same whatever their sides are: one path through the condition, one point."""
+    source = "def f(m, a, b):\n    if (a < b) and (b < 10) or (a == 7):\n        return 1\n    return 2\n"
+    points = compile_core({"core": source}, {"core": {}}).points["core:f"]
+    assert set(points) == {"1:entry", "2:then", "2:join"}
