@@ -45,13 +45,14 @@ def encode(mnemonic: str, *operands: int) -> int:
     *operands : int
         In assembly order: rd, rs1, rs2 or immediate. Loads: rd, rs1, offset. Stores: rs2, rs1, offset.
         Branches and jumps: offset in bytes from the instruction itself. ``lui``/``auipc``: the upper
-        20 bits. CSR instructions: rd, csr number, rs1 or 5-bit immediate. ``hook``: its number.
+        20 bits. CSR instructions: rd, csr number, rs1 or 5-bit immediate. Atomics: rd, rs1 (address), rs2
+        (``lr`` without). ``hook``: its number.
     """
     try:
         form, opcode, funct3, funct7 = INSTRUCTIONS[mnemonic]
     except KeyError:
         raise AssemblyError(f"unknown instruction {mnemonic!r}") from None
-    expected = {"N": 0, "H": 1, "U": 2, "J": 2, "F": 2}.get(form, 3)
+    expected = {"N": 0, "H": 1, "U": 2, "J": 2, "F": 2, "1": 2}.get(form, 3)
     if len(operands) != expected:
         raise AssemblyError(f"{mnemonic} takes {expected} operands, not {len(operands)}")
     word = opcode | funct3 << 12
@@ -82,6 +83,9 @@ def encode(mnemonic: str, *operands: int) -> int:
     if form == "C":
         rd, csr, source = operands
         return word | rd << 7 | source << 15 | csr << 20
+    if form in "A1":  # rd, address, value; lr has no value
+        rd, rs1, rs2 = (*operands, 0) if form == "1" else operands
+        return word | rd << 7 | rs1 << 15 | rs2 << 20 | funct7 << 25
     if form == "F":
         rs1, rs2 = operands
         return word | rs1 << 15 | rs2 << 20 | funct7 << 25
@@ -228,6 +232,9 @@ class _Assembler:
         if form == "C":
             source = val(args[2]) if name.endswith("i") else reg(args[2])
             return [(name, reg(args[0]), self.csr(args[1]), source)]
+        if form in "A1":
+            *values, place = args
+            return [(name, reg(values[0]), reg(place.strip("()")), *map(reg, values[1:]))]
         if form == "F":
             return [(name, *(map(reg, args) if args else (0, 0)))]
         if form == "H":

@@ -1,8 +1,9 @@
 """Decoding: a 32-bit instruction word to one packed 64-bit micro-operation.
 
-``op`` (8 bits) | ``rd`` (8) | ``rs1`` (8) | ``rs2`` (8) | immediate (32, signed). The operation is a
-dense number, so that the interpreter's chain of comparisons becomes a jump table; a destination x0
-is redirected to a dummy slot, so that writing needs no check.
+``op`` (8 bits) | ``rd`` (6), length bit, 0 | ``rs1`` (8) | ``rs2`` (8) | immediate (32, signed). The
+operation is a dense number, so that the interpreter's chain of comparisons becomes a jump table; a
+destination x0 is redirected to a dummy slot, so that writing needs no check. Bit 14 says that the
+instruction was a compressed one, of two bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ OPS = (
     "addi", "slti", "sltiu", "xori", "ori", "andi", "slli", "srli", "srai", "addiw", "slliw", "srliw", "sraiw",
     "add", "sub", "sll", "slt", "sltu", "xor", "srl", "sra", "or", "and", "addw", "subw", "sllw", "srlw", "sraw",
     "lui", "auipc", "fence",
+    "lr.w", "lr.d", "sc.w", "sc.d",
+    "amoswap.w", "amoadd.w", "amoxor.w", "amoand.w", "amoor.w", "amomin.w", "amomax.w", "amominu.w", "amomaxu.w",
+    "amoswap.d", "amoadd.d", "amoxor.d", "amoand.d", "amoor.d", "amomin.d", "amomax.d", "amominu.d", "amomaxu.d",
     "mul", "mulh", "mulhsu", "mulhu", "div", "divu", "rem", "remu", "mulw", "divw", "divuw", "remw", "remuw",
     "ecall", "ebreak", "sret", "wfi", "sfence.vma", "fence.i", "hook",
     "csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci", "illegal",
@@ -37,6 +41,12 @@ _MULDIV = tuple(OP[n] for n in ("mul", "mulh", "mulhsu", "mulhu", "div", "divu",
 _WORD = (OP["addw"], OP["sllw"], 0, 0, 0, OP["srlw"], 0, 0)
 _WORD_MULDIV = (OP["mulw"], 0, 0, 0, OP["divw"], OP["divuw"], OP["remw"], OP["remuw"])
 _CSR = (0, OP["csrrw"], OP["csrrs"], OP["csrrc"], 0, OP["csrrwi"], OP["csrrsi"], OP["csrrci"])
+
+#: By the five bits of funct5: the .w form of each atomic operation; the .d forms follow nine later (lr and sc: one).
+_ATOMIC_NAMES = {2: "lr", 3: "sc", 1: "amoswap", 0: "amoadd", 4: "amoxor", 12: "amoand", 8: "amoor", 16: "amomin", 20: "amomax",
+                 24: "amominu", 28: "amomaxu"}  # fmt: skip
+ATOMIC_W = np.array([OP.get(f"{_ATOMIC_NAMES.get(f)}.w", 0) for f in range(32)], dtype=np.uint64)
+ATOMIC_D = np.array([OP.get(f"{_ATOMIC_NAMES.get(f)}.d", 0) for f in range(32)], dtype=np.uint64)
 
 LOADS = np.array((*_LOADS, 0), dtype=np.uint64)
 STORES = np.array((*_STORES, 0, 0, 0, 0), dtype=np.uint64)
@@ -57,7 +67,9 @@ O_ECALL, O_EBREAK, O_SRET, O_WFI, O_SFENCE, O_HOOK, O_ILLEGAL = (
     _W(OP[n]) for n in ("ecall", "ebreak", "sret", "wfi", "sfence.vma", "hook", "illegal")
 )
 
-_0, _1, _5, _7 = (_W(v) for v in (0, 1, 5, 7))
+_0, _1, _2, _3, _5, _7 = (_W(v) for v in (0, 1, 2, 3, 5, 7))
+#: Set in the micro-operation of a two-byte instruction.
+COMPRESSED = _W(1 << 14)
 _8, _12, _15, _16, _20, _24, _25, _32 = (_W(v) for v in (8, 12, 15, 16, 20, 24, 25, 32))
 _DUMMY = _W(_s.X_DUMMY)
 _FUNCT7_SUB = _W(0x20)
@@ -124,6 +136,14 @@ def decode(word):
             op = WORD_MULDIV[funct3]
         elif funct7 == _FUNCT7_SUB:
             op = O_SUBW if funct3 == _0 else (O_SRAW if funct3 == _5 else _0)
+    elif opcode == _W(0x2F):
+        if funct3 == _2:
+            op = ATOMIC_W[word >> _W(27)]
+        elif funct3 == _3:
+            op = ATOMIC_D[word >> _W(27)]
+        if word >> _W(27) == _2 and rs2 != _0:
+            op = _0
+        imm = _0
     elif opcode == _W(0x37) or opcode == _W(0x17):
         op = O_LUI if opcode == _W(0x37) else O_AUIPC
         imm = word & _W(0xFFFFF000)

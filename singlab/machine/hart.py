@@ -1,11 +1,11 @@
 """The hart: the interpreter of decoded instructions, with full timing.
 
-Unprivileged specification, RV64IM. One cycle an instruction; stalls as the profile says, each counted
+Unprivileged specification, RV64IMAC. One cycle an instruction; stalls as the profile says, each counted
 under its cause, so that CYCLES is always INSTRET plus the stalls. pc and the instructions since the
 last book-keeping are locals; the fetch is looked at once a line. Interrupts and limits are looked at
 where control may leave a line: on each new line and each jump.
 
-Leaves out the A and C extensions, and more than one hart.
+Leaves out floating point, and more than one hart.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import numpy as np
 
 from singlab.machine import profile as _p
 from singlab.machine import state as _s
+from singlab.machine.atomic import atomic
 from singlab.machine.caches import l1d, l1i
-from singlab.machine.decode import OP, decode
+from singlab.machine.decode import OP
+from singlab.machine.fetch import fetch, forget
 from singlab.machine.jit import jit
 from singlab.machine.muldiv import muldiv
 from singlab.machine.privileged import AT_HOOK, AT_WFI, system, take_timer, timer_enabled, trap
@@ -27,7 +29,7 @@ STOP_LIMIT, STOP_HOOK, STOP_WFI = 0, 1, 3
 
 _W = np.uint64
 _I = np.int64
-_0, _1, _2, _3, _4, _6, _8, _12, _16, _24, _32 = (_W(v) for v in (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32))
+_0, _1, _2, _3, _4, _6, _8, _12, _13, _16, _24, _32 = (_W(v) for v in (0, 1, 2, 3, 4, 6, 8, 12, 13, 16, 24, 32))
 _FULL = _W(0xFFFF_FFFF_FFFF_FFFF)
 _EVEN = _W(0xFFFF_FFFF_FFFF_FFFE)
 _FF, _MASK32, _31, _63 = _W(0xFF), _W(0xFFFF_FFFF), _W(31), _W(63)
@@ -40,6 +42,8 @@ C_STALL_BRANCH, C_STALL_MULDIV, C_TAKEN = _s.C_STALL_BRANCH, _s.C_STALL_MULDIV, 
 BRANCH_CYCLES = _p.P_BRANCH_CYCLES
 
 _LAST_LOAD, _LAST_STORE, _LAST_BRANCH = _W(OP["lwu"]), _W(OP["sd"]), _W(OP["bgeu"])
+_FIRST_SC, _LAST_LR, _LAST_ATOMIC = _W(OP["sc.w"]), _W(OP["lr.d"]), _W(OP["amomaxu.d"])
+_LR_D, _SC_D, _FIRST_AMO_D = _W(OP["lr.d"]), _W(OP["sc.d"]), _W(OP["amoswap.d"])
 _FIRST_MULDIV, _LAST_MULDIV = _W(OP["mul"]), _W(OP["remuw"])
 (LB, LH, LW, LD, LBU, LHU, SB, SH, SW, BEQ, BNE, BLT, BGE, BLTU, BGEU, JAL, JALR, ADDI, SLTI, SLTIU, XORI, ORI, ANDI,
  SLLI, SRLI, SRAI, ADDIW, SLLIW, SRLIW, SRAIW, ADD, SUB, SLL, SLT, SLTU, XOR, SRL, SRA, OR, AND, ADDW, SUBW, SLLW,
@@ -97,13 +101,13 @@ def hart_run(m, uops):
     ----------
     m : ndarray of uint64
         The computer.
-    uops : ndarray of uint64, shape (RAM bytes // 4,)
-        Decoded instructions; 0 where not decoded yet.
+    uops : ndarray of uint64
+        Decoded instructions (:mod:`singlab.machine.fetch`).
     """
     pc = m[PC]
     n = _0  # instructions since the books were last brought up to date
     line = _FULL
-    base = _0  # index of micro-operations is pc/4 + base
+    base = _0  # slot of a micro-operation is pc/2 + base
     while True:
         # ---- a new line, a jump, or the start: look at limits, interrupts and the fetch ----------------
         m[INSTRET] += n
@@ -117,14 +121,10 @@ def hart_run(m, uops):
         deadline = m[STOP_CYCLE]
         if m[TIMECMP] < deadline and timer_enabled(m):
             deadline = m[TIMECMP]
-        if pc & _3 != _0:
-            trap(m, _0, pc, pc)
-            pc = m[PC]
-            continue
         pa = pc
         if m[SATP] != _0 and m[MODE] != _3:
             pa = translate(m, pc, FETCH)
-        if pa == NO_ADDRESS or pa - RAM_BASE > m[RAM_BYTES] - _4:
+        if pa == NO_ADDRESS or pa - RAM_BASE > m[RAM_BYTES] - _2:
             trap(m, _12 if pa == NO_ADDRESS else _1, pc, pc)
             pc = m[PC]
             if m[STOP] != _0 or pc - RAM_BASE > m[RAM_BYTES] - _4:
@@ -135,15 +135,22 @@ def hart_run(m, uops):
             m[C_STALL_FETCH] += stall
             m[CYCLES] += stall
         line = pc >> _6
-        base = ((pa - RAM_BASE) >> _2) - (pc >> _2)
+        base = ((pa - RAM_BASE) >> _1) - (pc >> _1)
         while True:
-            u = uops[(pc >> _2) + base]
+            u = uops[(pc >> _1) + base]
             if u == _0:
-                at = ((pc >> _2) + base) << _2
-                u = decode(raw_ld32(m, at + RAM_OFFSET))
-                uops[at >> _2] = u
+                m[PC] = pc
+                u = fetch(m, uops, pc, (pc >> _1) + base)
+                if u == _0:
+                    m[INSTRET] += n
+                    m[CYCLES] += n
+                    n = _0
+                    trap(m, m[FAULT_CAUSE], pc + _2, pc)
+                    pc = m[PC]
+                    break
             op = u & _FF
-            rd = u >> _8 & _FF
+            rd = u >> _8 & _63
+            step = _4 - (u >> _13 & _2)
             a = m[u >> _16 & _FF]
             imm = _W(_I(u) >> _SIGN32)
             n += _1
@@ -180,7 +187,7 @@ def hart_run(m, uops):
                 else:
                     value = raw_ld32(m, at)
                 m[rd] = value
-                pc += _4
+                pc += step
             elif op <= _LAST_STORE:
                 va = a + imm
                 b = m[u >> _24 & _FF]
@@ -208,7 +215,7 @@ def hart_run(m, uops):
                     raw_st32(m, at, b)
                 else:
                     raw_st16(m, at, b)
-                pc += _4
+                pc += step
             elif op <= _LAST_BRANCH:
                 b = m[u >> _24 & _FF]
                 if op == BEQ:
@@ -230,18 +237,18 @@ def hart_run(m, uops):
                 if taken:
                     m[C_TAKEN] += _1
                     pc += imm
-                    if pc >> _6 != line or pc & _3 != _0 or m[CYCLES] + n >= deadline:
+                    if pc >> _6 != line or m[CYCLES] + n >= deadline:
                         break
                     continue
-                pc += _4
+                pc += step
             elif op == JAL:
-                m[rd] = pc + _4
+                m[rd] = pc + step
                 pc += imm
-                if pc >> _6 != line or pc & _3 != _0 or m[CYCLES] + n >= deadline:
+                if pc >> _6 != line or m[CYCLES] + n >= deadline:
                     break
                 continue
             elif op == JALR:
-                m[rd] = pc + _4
+                m[rd] = pc + step
                 if u >> _16 & _FF != _1:  # returns are predicted, other indirect jumps are not
                     m[C_STALL_BRANCH] += m[BRANCH_CYCLES]
                     m[CYCLES] += m[BRANCH_CYCLES]
@@ -249,104 +256,122 @@ def hart_run(m, uops):
                 break
             elif op == ADDI:
                 m[rd] = a + imm
-                pc += _4
+                pc += step
             elif op == ADD:
                 m[rd] = a + m[u >> _24 & _FF]
-                pc += _4
+                pc += step
             elif op == SUB:
                 m[rd] = a - m[u >> _24 & _FF]
-                pc += _4
+                pc += step
             elif op == SLTI:
                 m[rd] = _1 if _I(a) < _I(imm) else _0
-                pc += _4
+                pc += step
             elif op == SLTIU:
                 m[rd] = _1 if a < imm else _0
-                pc += _4
+                pc += step
             elif op == XORI:
                 m[rd] = a ^ imm
-                pc += _4
+                pc += step
             elif op == ORI:
                 m[rd] = a | imm
-                pc += _4
+                pc += step
             elif op == ANDI:
                 m[rd] = a & imm
-                pc += _4
+                pc += step
             elif op == SLLI:
                 m[rd] = a << imm
-                pc += _4
+                pc += step
             elif op == SRLI:
                 m[rd] = a >> imm
-                pc += _4
+                pc += step
             elif op == SRAI:
                 m[rd] = _W(_I(a) >> _I(imm))
-                pc += _4
+                pc += step
             elif op == ADDIW:
                 m[rd] = sext32(a + imm)
-                pc += _4
+                pc += step
             elif op == SLLIW:
                 m[rd] = sext32(a << imm)
-                pc += _4
+                pc += step
             elif op == SRLIW:
                 m[rd] = sext32((a & _MASK32) >> imm)
-                pc += _4
+                pc += step
             elif op == SRAIW:
                 m[rd] = _W(_I(sext32(a)) >> _I(imm))
-                pc += _4
+                pc += step
             elif op == SLL:
                 m[rd] = a << (m[u >> _24 & _FF] & _63)
-                pc += _4
+                pc += step
             elif op == SLT:
                 m[rd] = _1 if _I(a) < _I(m[u >> _24 & _FF]) else _0
-                pc += _4
+                pc += step
             elif op == SLTU:
                 m[rd] = _1 if a < m[u >> _24 & _FF] else _0
-                pc += _4
+                pc += step
             elif op == XOR:
                 m[rd] = a ^ m[u >> _24 & _FF]
-                pc += _4
+                pc += step
             elif op == SRL:
                 m[rd] = a >> (m[u >> _24 & _FF] & _63)
-                pc += _4
+                pc += step
             elif op == SRA:
                 m[rd] = _W(_I(a) >> _I(m[u >> _24 & _FF] & _63))
-                pc += _4
+                pc += step
             elif op == OR:
                 m[rd] = a | m[u >> _24 & _FF]
-                pc += _4
+                pc += step
             elif op == AND:
                 m[rd] = a & m[u >> _24 & _FF]
-                pc += _4
+                pc += step
             elif op == ADDW:
                 m[rd] = sext32(a + m[u >> _24 & _FF])
-                pc += _4
+                pc += step
             elif op == SUBW:
                 m[rd] = sext32(a - m[u >> _24 & _FF])
-                pc += _4
+                pc += step
             elif op == SLLW:
                 m[rd] = sext32(a << (m[u >> _24 & _FF] & _31))
-                pc += _4
+                pc += step
             elif op == SRLW:
                 m[rd] = sext32((a & _MASK32) >> (m[u >> _24 & _FF] & _31))
-                pc += _4
+                pc += step
             elif op == SRAW:
                 m[rd] = _W(_I(sext32(a)) >> _I(m[u >> _24 & _FF] & _31))
-                pc += _4
+                pc += step
             elif op == LUI:
                 m[rd] = imm
-                pc += _4
+                pc += step
             elif op == AUIPC:
                 m[rd] = pc + imm
-                pc += _4
+                pc += step
             elif op == FENCE:
-                pc += _4
+                pc += step
+            elif op <= _LAST_ATOMIC:
+                width = _8 if op == _LR_D or op == _SC_D or op >= _FIRST_AMO_D else _4
+                kind = LOAD if op <= _LAST_LR else STORE
+                at = _0
+                if a & (width - _1) != _0:
+                    m[FAULT_CAUSE] = _4 if op <= _LAST_LR else _6
+                else:
+                    at = data_address(m, a, width, kind)
+                if at == _0:
+                    m[INSTRET] += n - _1
+                    m[CYCLES] += n
+                    m[_s.C_STALL_TRAP] += _1
+                    n = _0
+                    trap(m, m[FAULT_CAUSE], a, pc)
+                    pc = m[PC]
+                    break
+                atomic(m, op, rd, at, m[u >> _24 & _FF])
+                pc += step
             elif op <= _LAST_MULDIV:
                 stall = muldiv(m, op, rd, a, m[u >> _24 & _FF])
                 m[C_STALL_MULDIV] += stall
                 m[CYCLES] += stall
-                pc += _4
+                pc += step
             elif op == FENCEI:
-                uops[:] = _0
-                pc += _4
+                forget(uops, m[RAM_BYTES])
+                pc += step
                 break
             else:
                 m[INSTRET] += n

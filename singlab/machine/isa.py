@@ -1,8 +1,8 @@
-"""The instruction set as data: RV64IM with Zicsr, Zifencei and the supervisor's instructions.
+"""The instruction set as data: RV64IMA with Zicsr, Zifencei and the privileged instructions.
 
 One table serves the assembler and the decoder's tests. Encodings are those of "The RISC-V Instruction
 Set Manual", volume I, chapter 37 (instruction set listings), and volume II for the privileged ones.
-Leaves out the A and C extensions and floating point.
+The C extension has a table of its own, in :mod:`singlab.machine.compressed`. Leaves out floating point.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ INSTRUCTIONS |= {"addw": ("R", 0x3B, 0, 0), "subw": ("R", 0x3B, 0, 0x20), "sllw"
                  "remuw": ("R", 0x3B, 7, 1)}  # fmt: skip
 INSTRUCTIONS |= {n: ("C", 0x73, f, 0) for n, f in
                  (("csrrw", 1), ("csrrs", 2), ("csrrc", 3), ("csrrwi", 5), ("csrrsi", 6), ("csrrci", 7))}  # fmt: skip
+
+_FUNCT5 = {"lr": 2, "sc": 3, "amoswap": 1, "amoadd": 0, "amoxor": 4, "amoand": 12, "amoor": 8, "amomin": 16, "amomax": 20,
+           "amominu": 24, "amomaxu": 28}  # fmt: skip
+INSTRUCTIONS |= {f"{n}.{w}": ("A" if n != "lr" else "1", 0x2F, f, code << 2)
+                 for n, code in _FUNCT5.items() for w, f in (("w", 2), ("d", 3))}  # fmt: skip
 
 #: Control and status registers by name.
 CSRS = {

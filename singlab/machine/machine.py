@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from singlab.machine import state as _s
+from singlab.machine.fetch import forget, new_uops
 from singlab.machine.hart import STOP_HOOK, STOP_LIMIT, STOP_WFI, hart_run
 from singlab.machine.isa import REGISTER_NAMES
 from singlab.machine.profile import Profile, apply_profile, get_profile
@@ -27,7 +28,7 @@ def parse_size(size: str | int) -> int:
 
 
 class Machine:
-    """A simulated RV64IM computer.
+    """A simulated RV64IMAC computer.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class Machine:
     m : ndarray of uint64
         The whole state (:mod:`singlab.machine.state`).
     uops : ndarray of uint64
-        Decoded instructions, one slot for each four bytes of RAM; derived, never part of a snapshot.
+        Decoded instructions (:mod:`singlab.machine.fetch`); derived, never part of a snapshot.
     profile : Profile
     """
 
@@ -52,7 +53,7 @@ class Machine:
         self.m = _s.new_state(parse_size(ram))
         apply_profile(self.m, self.profile)
         self.m[_s.RANDOM] = seed
-        self.uops = np.zeros(int(self.m[_s.RAM_BYTES]) // 4, dtype=np.uint64)
+        self.uops = new_uops(int(self.m[_s.RAM_BYTES]))
 
     # ---- memory, from outside and untimed ----------------------------------------------------------------
 
@@ -71,8 +72,9 @@ class Machine:
         """Write bytes at a physical address; instructions there are decoded again."""
         at = self._offset(address, len(data))
         self.m.view(np.uint8)[at : at + len(data)] = np.frombuffer(data, dtype=np.uint8)
-        first = (address - _s.RAM_BASE) // 4
-        self.uops[first : (address - _s.RAM_BASE + len(data) + 3) // 4] = 0
+        # an instruction that begins just before the first byte may reach into what was written
+        first = max(0, (address - _s.RAM_BASE) // 2 - 1)
+        self.uops[first : (address - _s.RAM_BASE + len(data) + 1) // 2] = 0
 
     def load_u64(self, address: int) -> int:
         """Return the eight-byte word at a physical address."""
@@ -112,7 +114,7 @@ class Machine:
         if snapshot.shape != self.m.shape:
             raise ValueError("the snapshot is of a machine with another amount of RAM")
         self.m[:] = snapshot
-        self.uops[:] = 0
+        forget(self.uops, self.m[_s.RAM_BYTES])
 
     def save(self, path: str | Path) -> Path:
         """Write the state to a compressed file and return its path."""

@@ -31,6 +31,7 @@ _INTERRUPT = _W(1 << 63)
 _TIMER_CAUSE = _W(1 << 63 | 5)
 _ILLEGAL = _W(2)
 _ALIGN = _W(0xFFFF_FFFF_FFFF_FFFC)
+_EVEN = _W(0xFFFF_FFFF_FFFF_FFFE)
 _SATP_MODE = _W(60)
 
 O_ECALL, O_EBREAK, O_SRET, O_WFI, O_SFENCE, O_HOOK = (
@@ -114,7 +115,9 @@ def csr_write(m, index, value):
     """Write a CSR, keeping to the values it may hold."""
     if index == _W(SSTATUS):
         m[index] = value & SSTATUS_WRITABLE
-    elif index == _W(SEPC) or index == _W(STVEC):
+    elif index == _W(SEPC):
+        m[index] = value & _EVEN
+    elif index == _W(STVEC):
         m[index] = value & _ALIGN
     elif index == _W(SIE):
         m[index] = value & STIE

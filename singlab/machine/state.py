@@ -47,6 +47,7 @@ CURRENT_THREAD = 54  #: mirror of the kernel's current thread id, for events
 CURRENT_PROCESS = 55  #: mirror of the kernel's current process id, for events
 HOOK_NUMBER = 56  #: number of the hook instruction the hart stopped at
 FAULT_CAUSE = 57  #: cause of the last failed translation or access
+RESERVATION = 58  #: physical address that lr has reserved + 1, 0 = none
 
 #: Event counters, one word each, in this order.
 COUNTERS = (

@@ -38,16 +38,28 @@ def ours(code: bytes, registers: dict[int, int], data: bytes, profile: str) -> t
     return [int(v) for v in made.m[:32]], made.read(DATA - WINDOW // 2, WINDOW)
 
 
-@pytest.mark.parametrize("profile", ["athlon64", "teaching"])
-@pytest.mark.parametrize("block", range(8))
-def test_random_programs(block, profile):
-    for seed in range(25 * block, 25 * block + 25):
-        code, registers = random_program(seed, 400)
+def compare(seeds: range, profile: str, compressed: bool = True) -> None:
+    """Run random programs on both and compare everything."""
+    for seed in seeds:
+        code, registers = random_program(seed, 400, compressed)
         data = window(seed)
         theirs, mine = peer(code, registers, data), ours(code, registers, data, profile)
         for number, (a, b) in enumerate(zip(theirs[0], mine[0], strict=True)):
             assert a == b, f"seed {seed}: x{number} is {b:#x}, Unicorn has {a:#x}"
         assert theirs[1] == mine[1], f"seed {seed}: memory differs"
+
+
+@pytest.mark.parametrize("profile", ["athlon64", "teaching"])
+@pytest.mark.parametrize("block", range(8))
+def test_random_programs(block, profile):
+    compare(range(25 * block, 25 * block + 25), profile, compressed=block % 4 != 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(50))
+def test_a_million_random_instructions(block):
+    """Fifty blocks of fifty programs of four hundred instructions."""
+    compare(range(10_000 + 50 * block, 10_050 + 50 * block), "athlon64")
 
 
 OPERATIONS = sorted(n for n, i in INSTRUCTIONS.items() if i[0] == "R")

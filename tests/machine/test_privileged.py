@@ -128,7 +128,7 @@ def test_wfi_ends_at_once_when_an_interrupt_is_pending():
 
 @pytest.mark.parametrize(
     ("csr", "written", "read"),
-    [("sepc", (1 << 64) - 1, (1 << 64) - 4), ("stvec", 0x1237, 0x1234), ("sie", (1 << 64) - 1, 0x20), ("sscratch", 0xDEAD_BEEF_0BAD_CAFE, 0xDEAD_BEEF_0BAD_CAFE),
+    [("sepc", (1 << 64) - 1, (1 << 64) - 2), ("stvec", 0x1237, 0x1234), ("sie", (1 << 64) - 1, 0x20), ("sscratch", 0xDEAD_BEEF_0BAD_CAFE, 0xDEAD_BEEF_0BAD_CAFE),
      ("satp", 5 << 60 | 3, 0), ("satp", 8 << 60 | 0x80010, 8 << 60 | 0x80010)],
 )  # fmt: skip
 def test_registers_hold_only_values_they_may(csr, written, read):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from bench import BASE, DATA, machine, random_program, window
+from bench import BASE, DATA, WINDOW, machine, random_program, window
 
 from singlab.machine import PROFILES, Machine, Profile
 from singlab.machine import state as s
@@ -35,7 +35,7 @@ def test_the_profile_changes_time_and_nothing_else():
         ends = []
         for profile in PROFILES:
             made = machine(code, profile=profile, **{f"x{n}": v for n, v in registers.items()})
-            made.write(DATA - 2048, window(seed))
+            made.write(DATA - WINDOW // 2, window(seed))
             made.run(cycles=1_000_000)
             ends.append((made.m[:34].tolist(), int(made.m[s.INSTRET]), made.read(BASE, 4 << 20)))
         assert ends[0] == ends[1] == ends[2]

@@ -134,7 +134,7 @@ def test_a_long_run_loses_nothing():
 
 def test_events_written_while_nobody_read_are_counted_lost():
     system = System(ram="2M")
-    system.run()
+    assert [e["kind"] for e in system.trace.events] == [Kind.BOOT, Kind.PAGES_ALLOC]
     for number in range(RING + 10):
         emit(system.machine.m, W(Kind.MARK), W(number), W(0))
     trace = system.trace
@@ -167,8 +167,8 @@ SAID = {
     Kind.BLOCK_OWNER: ((0x8020_0000, 3 | 2 << 32), "the block at 0x80200000 now belongs to server"),
     Kind.BLOCK_FREE: ((0x8020_0000, 64 | 3 << 32), "server gives back the block at 0x80200000"),
     Kind.BLOCK_COPY: ((0x8020_0000, 4096), "4096 bytes are copied"),
-    Kind.PAGES_ALLOC: ((300, 2 | (2 << 16 | 2) << 32), "2 pages from page 300 on go to client (stack)"),
-    Kind.PAGES_FREE: ((300, 2), "2 pages from page 300 on are free again"),
+    Kind.PAGES_ALLOC: ((300, 2 | (2 << 16 | 2) << 32), "pages 300 to 301 go to client (stack)"),
+    Kind.PAGES_FREE: ((300, 2), "pages 300 to 301 are free again"),
     Kind.PRINT: ((0x8020_0000, 5), "client prints"),
     Kind.MARK: ((77, 0), "client marks 77"),
     Kind.DEADLOCK: ((2, 0), "deadlock: 2 processes wait for each other"),
@@ -186,6 +186,11 @@ def test_every_kind_has_its_sentence():
 def test_the_sentence_says_what_happened(kind):
     (a, b), words = SAID[kind]
     assert say(kind, a, b) == words
+
+
+def test_one_page_is_not_several():
+    assert say(Kind.PAGES_FREE, 300, 1) == "page 300 is free again"
+    assert say(Kind.PAGES_ALLOC, 300, 1 | (3 << 16 | 5) << 32) == "page 300 goes to server (code)"
 
 
 @pytest.mark.parametrize("code", FAULTS)
