@@ -48,7 +48,6 @@ def _run(profile: str) -> float:
     machine = Machine(profile=profile, ram="16M")
     machine.write(_BASE, assemble(_SIEVE, _BASE).code)
     machine.m[s.PC] = _BASE
-    machine.m[s.MODE] = s.S
     start = time.perf_counter()
     machine.run(cycles=2_000_000_000)
     spent = time.perf_counter() - start
@@ -85,7 +84,7 @@ def _instructions() -> list[Row]:
 
     machine = Machine(ram="16M")
     machine.write(_BASE, assemble(_SIEVE, _BASE).code)
-    machine.m[s.PC], machine.m[s.MODE] = _BASE, s.S
+    machine.m[s.PC] = _BASE
     machine.run(cycles=2_000_000_000)
     count = int(machine.m[s.INSTRET])
     peer = _unicorn(count)

@@ -89,7 +89,7 @@ def boot(machine: Machine, *, ring3: bool, copy: bool, check: bool, quantum: int
     machine.write(at.PAGE_TAGS, tags.tobytes())
     emit(m, np.uint64(Kind.BOOT), np.uint64(ram), np.uint64(pages))
     emit(m, np.uint64(Kind.PAGES_ALLOC), np.uint64(0), np.uint64(kernel | at.TAG_KERNEL_SYSTEM << 32))
-    m[_s.MODE] = _s.S
+    machine.leave_machine_level()
     m[_s.STVEC] = labels["trap"]
     m[_s.SIE] = _STIE
     m[_s.PC] = labels["idle"]

@@ -27,7 +27,7 @@ OPS = (
     "amoswap.w", "amoadd.w", "amoxor.w", "amoand.w", "amoor.w", "amomin.w", "amomax.w", "amominu.w", "amomaxu.w",
     "amoswap.d", "amoadd.d", "amoxor.d", "amoand.d", "amoor.d", "amomin.d", "amomax.d", "amominu.d", "amomaxu.d",
     "mul", "mulh", "mulhsu", "mulhu", "div", "divu", "rem", "remu", "mulw", "divw", "divuw", "remw", "remuw",
-    "ecall", "ebreak", "sret", "wfi", "sfence.vma", "fence.i", "hook",
+    "ecall", "ebreak", "sret", "mret", "wfi", "sfence.vma", "fence.i", "hook",
     "csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci", "illegal",
 )  # fmt: skip
 OP = {name: number for number, name in enumerate(OPS, 1)}
@@ -63,8 +63,8 @@ O_ADDIW, O_SLLIW, O_SRLIW, O_SRAIW = (_W(OP[n]) for n in ("addiw", "slliw", "srl
 O_JAL, O_JALR, O_LUI, O_AUIPC, O_FENCE, O_FENCEI = (
     _W(OP[n]) for n in ("jal", "jalr", "lui", "auipc", "fence", "fence.i")
 )  # fmt: skip
-O_ECALL, O_EBREAK, O_SRET, O_WFI, O_SFENCE, O_HOOK, O_ILLEGAL = (
-    _W(OP[n]) for n in ("ecall", "ebreak", "sret", "wfi", "sfence.vma", "hook", "illegal")
+O_ECALL, O_EBREAK, O_SRET, O_MRET, O_WFI, O_SFENCE, O_HOOK, O_ILLEGAL = (
+    _W(OP[n]) for n in ("ecall", "ebreak", "sret", "mret", "wfi", "sfence.vma", "hook", "illegal")
 )
 
 _0, _1, _2, _3, _5, _7 = (_W(v) for v in (0, 1, 2, 3, 5, 7))
@@ -165,6 +165,8 @@ def decode(word):
             op = O_EBREAK
         elif word == _W(0x10200073):
             op = O_SRET
+        elif word == _W(0x30200073):
+            op = O_MRET
         elif word == _W(0x10500073):
             op = O_WFI
     if op == _0:

@@ -20,12 +20,13 @@ from singlab.machine.decode import OP
 from singlab.machine.fetch import fetch, forget
 from singlab.machine.jit import jit
 from singlab.machine.muldiv import muldiv
-from singlab.machine.privileged import AT_HOOK, AT_WFI, system, take_timer, timer_enabled, trap
+from singlab.machine.privileged import AT_HOOK, AT_WFI, deadline, system, take_interrupt, trap
 from singlab.machine.state import raw_ld8, raw_ld16, raw_ld32, raw_ld64, raw_st8, raw_st16, raw_st32, raw_st64
 from singlab.machine.translate import FETCH, LOAD, NO_ADDRESS, STORE, translate
 
 #: Why :func:`hart_run` returned.
 STOP_LIMIT, STOP_HOOK, STOP_WFI = 0, 1, 3
+STOP_LOST = 5  #: a trap whose handler lies outside memory: nothing more can happen
 
 _W = np.uint64
 _I = np.int64
@@ -35,6 +36,8 @@ _EVEN = _W(0xFFFF_FFFF_FFFF_FFFE)
 _FF, _MASK32, _31, _63 = _W(0xFF), _W(0xFFFF_FFFF), _W(31), _W(63)
 _SIGN32 = _I(32)
 PC, MODE, INSTRET, CYCLES, SATP, STOP_CYCLE = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.SATP, _s.STOP_CYCLE
+SSTATUS, SIE, MIP, MTIMECMP = _s.SSTATUS, _s.SIE, _s.MIP, _s.MTIMECMP
+_MPRV = _W(1 << 17)
 TIMECMP, RAM_BYTES, FAULT_CAUSE, STOP = _s.TIMECMP, _s.RAM_BYTES, _s.FAULT_CAUSE, _s.STOP
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 C_STALL_FETCH, C_STALL_LOAD, C_STALL_STORE = _s.C_STALL_FETCH, _s.C_STALL_LOAD, _s.C_STALL_STORE
@@ -67,7 +70,7 @@ def sext32(value):
 def data_address(m, va, width, kind):
     """Return the state's byte offset of a load or store that may fail, charging it; 0 if it traps (cause set)."""
     pa = va
-    if m[SATP] != _0 and m[MODE] != _3:
+    if m[SATP] != _0 and (m[MODE] != _3 or m[SSTATUS] & _MPRV != _0):
         pa = translate(m, va, kind)
         if pa == NO_ADDRESS:
             return _0
@@ -116,19 +119,17 @@ def hart_run(m, uops):
         m[PC] = pc
         if m[CYCLES] >= m[STOP_CYCLE]:
             return STOP_LIMIT
-        if m[CYCLES] >= m[TIMECMP] and take_timer(m):
+        if (m[CYCLES] >= m[TIMECMP] or m[MIP] & m[SIE] != _0 or m[CYCLES] >= m[MTIMECMP]) and take_interrupt(m):
             pc = m[PC]
-        deadline = m[STOP_CYCLE]
-        if m[TIMECMP] < deadline and timer_enabled(m):
-            deadline = m[TIMECMP]
+        until = deadline(m)
         pa = pc
         if m[SATP] != _0 and m[MODE] != _3:
             pa = translate(m, pc, FETCH)
         if pa == NO_ADDRESS or pa - RAM_BASE > m[RAM_BYTES] - _2:
             trap(m, _12 if pa == NO_ADDRESS else _1, pc, pc)
             pc = m[PC]
-            if m[STOP] != _0 or pc - RAM_BASE > m[RAM_BYTES] - _4:
-                return STOP_LIMIT if m[CYCLES] >= m[STOP_CYCLE] else STOP_WFI
+            if pc - RAM_BASE > m[RAM_BYTES] - _2 and (m[SATP] == _0 or m[MODE] == _3):
+                return STOP_LOST
             continue
         stall = l1i(m, pa)
         if stall != _0:
@@ -237,14 +238,14 @@ def hart_run(m, uops):
                 if taken:
                     m[C_TAKEN] += _1
                     pc += imm
-                    if pc >> _6 != line or m[CYCLES] + n >= deadline:
+                    if pc >> _6 != line or m[CYCLES] + n >= until:
                         break
                     continue
                 pc += step
             elif op == JAL:
                 m[rd] = pc + step
                 pc += imm
-                if pc >> _6 != line or m[CYCLES] + n >= deadline:
+                if pc >> _6 != line or m[CYCLES] + n >= until:
                     break
                 continue
             elif op == JALR:

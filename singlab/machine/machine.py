@@ -9,12 +9,12 @@ import numpy as np
 
 from singlab.machine import state as _s
 from singlab.machine.fetch import forget, new_uops
-from singlab.machine.hart import STOP_HOOK, STOP_LIMIT, STOP_WFI, hart_run
+from singlab.machine.hart import STOP_HOOK, STOP_LIMIT, STOP_LOST, STOP_WFI, hart_run
 from singlab.machine.isa import REGISTER_NAMES
 from singlab.machine.profile import Profile, apply_profile, get_profile
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-REASONS = {STOP_LIMIT: "limit", STOP_HOOK: "hook", STOP_WFI: "wfi"}
+REASONS = {STOP_LIMIT: "limit", STOP_HOOK: "hook", STOP_WFI: "wfi", STOP_LOST: "lost"}
 
 
 def parse_size(size: str | int) -> int:
@@ -84,13 +84,50 @@ class Machine:
         """Write an eight-byte word at a physical address."""
         self.write(address, (value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little"))
 
+    def leave_machine_level(self) -> None:
+        """Do what firmware does before it starts a supervisor: hand it all traps, its timer and the counters."""
+        m = self.m
+        m[_s.MEDELEG] = 0xB1FF
+        m[_s.MIDELEG] = 0x222
+        m[_s.MENVCFG] = 1 << 63
+        m[_s.MCOUNTEREN] = m[_s.SCOUNTEREN] = 0xFFFF_FFFF
+        m[_s.MODE] = _s.S
+
     # ---- running ----------------------------------------------------------------------------------------------
 
     def run(self, cycles: int | None = None) -> str:
-        """Run for so many cycles (to the next line or jump), or until a hook or a wait; returns which."""
-        limit = 0xFFFF_FFFF_FFFF_FFFF if cycles is None else int(self.m[_s.CYCLES]) + cycles
-        self.m[_s.STOP_CYCLE] = limit
-        return REASONS[int(hart_run(self.m, self.uops))]
+        """Run for so many cycles (to the next line or jump), or until something else stops it.
+
+        Returns
+        -------
+        str
+            "limit"; "hook" (at a hook instruction); "wfi" (waiting, and no timer will end the wait); "lost" (a
+            trap whose handler lies outside memory).
+        """
+        m = self.m
+        limit = 0xFFFF_FFFF_FFFF_FFFF if cycles is None else int(m[_s.CYCLES]) + cycles
+        m[_s.STOP_CYCLE] = limit
+        while True:
+            reason = int(hart_run(m, self.uops))
+            if reason != STOP_WFI or not self._sleep(limit):
+                return REASONS[reason]
+
+    def _sleep(self, limit: int) -> bool:
+        """Let time pass until a timer that is enabled ends a wait; returns whether one will before the limit."""
+        m = self.m
+        enabled, now = int(m[_s.SIE]), int(m[_s.CYCLES])
+        timers = []
+        if enabled >> 7 & 1:
+            timers.append(int(m[_s.MTIMECMP]))
+        if enabled >> 5 & 1 and int(m[_s.MENVCFG]) >> 63:
+            timers.append(int(m[_s.TIMECMP]))
+        wake = min(timers, default=0xFFFF_FFFF_FFFF_FFFF)
+        if wake >= limit or wake == 0xFFFF_FFFF_FFFF_FFFF:
+            return False
+        idle = max(0, wake - now)
+        m[_s.CYCLES] += np.uint64(idle)
+        m[_s.C_STALL_IDLE] += np.uint64(idle)
+        return True
 
     # ---- looking ------------------------------------------------------------------------------------------------
 

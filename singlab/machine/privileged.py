@@ -1,8 +1,8 @@
-"""Traps, control and status registers, and the instructions that only privileged code may use.
+"""Traps, interrupts, and the instructions that only privileged code may use.
 
-Privileged specification, supervisor level: all traps go to the supervisor at stvec (direct mode). The
-machine level is only where the hart starts; it has no registers of its own here. Besides the
-standard registers there is stimecmp (the Sstc extension), against which the cycle counter is compared.
+Privileged specification: machine, supervisor and user level, with delegation of traps to the supervisor,
+direct and vectored handlers, and the stimecmp register (the Sstc extension). The time that timers are
+compared with is the cycle counter.
 """
 
 from __future__ import annotations
@@ -11,31 +11,48 @@ import numpy as np
 
 from singlab.machine import profile as _p
 from singlab.machine import state as _s
+from singlab.machine.csr import (
+    MEIP,
+    MIE,
+    MPIE,
+    MPP,
+    MPP_SHIFT,
+    MPRV,
+    MSIP,
+    MTIP,
+    SEIP,
+    SIE,
+    SPIE,
+    SPP,
+    SSIP,
+    TSR,
+    TVM,
+    TW,
+    csr_exists,
+    csr_read,
+    csr_write,
+    pending,
+)
 from singlab.machine.decode import OP
 from singlab.machine.jit import jit
 from singlab.machine.translate import tlb_flush
 
 _W = np.uint64
-_0, _1, _2 = _W(0), _W(1), _W(2)
-PC, MODE, INSTRET, CYCLES, SATP, STVEC = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.SATP, _s.STVEC
-SSCRATCH, SEPC, SCAUSE, STVAL, SSTATUS, SIE = _s.SSCRATCH, _s.SEPC, _s.SCAUSE, _s.STVAL, _s.SSTATUS, _s.SIE
-TIMECMP, HOOK_NUMBER = _s.TIMECMP, _s.HOOK_NUMBER
+_0, _1, _2, _3 = _W(0), _W(1), _W(2), _W(3)
+PC, MODE, INSTRET, CYCLES, STVEC = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.STVEC
+SEPC, SCAUSE, STVAL, STATUS, IE, MTIMECMP = _s.SEPC, _s.SCAUSE, _s.STVAL, _s.SSTATUS, _s.SIE, _s.MTIMECMP
+MTVEC, MEPC, MCAUSE, MTVAL, MEDELEG, MIDELEG = _s.MTVEC, _s.MEPC, _s.MCAUSE, _s.MTVAL, _s.MEDELEG, _s.MIDELEG
+TIMECMP, HOOK_NUMBER, STOP_CYCLE, RESERVATION, MIP = _s.TIMECMP, _s.HOOK_NUMBER, _s.STOP_CYCLE, _s.RESERVATION, _s.MIP
 C_TRAPS, C_INTERRUPTS, C_STALL_TRAP = _s.C_TRAPS, _s.C_INTERRUPTS, _s.C_STALL_TRAP
 TRAP_CYCLES, RETURN_CYCLES = _p.P_TRAP_CYCLES, _p.P_RETURN_CYCLES
 
-SSTATUS_SIE, SSTATUS_SPIE, SSTATUS_SPP = _W(2), _W(0x20), _W(0x100)
-SSTATUS_WRITABLE = _W(2 | 0x20 | 0x100 | 1 << 18 | 1 << 19)
-_UXL = _W(2 << 32)
-STIE = _W(1 << 5)
 _INTERRUPT = _W(1 << 63)
-_TIMER_CAUSE = _W(1 << 63 | 5)
 _ILLEGAL = _W(2)
-_ALIGN = _W(0xFFFF_FFFF_FFFF_FFFC)
-_EVEN = _W(0xFFFF_FFFF_FFFF_FFFE)
-_SATP_MODE = _W(60)
+_VECTOR_BASE = _W(0xFFFF_FFFF_FFFF_FFFC)
+_TIMER_S, _TIMER_M = _W(5), _W(7)
 
-O_ECALL, O_EBREAK, O_SRET, O_WFI, O_SFENCE, O_HOOK = (
-    _W(OP[n]) for n in ("ecall", "ebreak", "sret", "wfi", "sfence.vma", "hook")
+O_ECALL, O_EBREAK, O_SRET, O_MRET, O_WFI, O_SFENCE, O_HOOK = (
+    _W(OP[n]) for n in ("ecall", "ebreak", "sret", "mret", "wfi", "sfence.vma", "hook")
 )  # fmt: skip
 O_CSRRW, O_CSRRS, O_CSRRC, O_CSRRWI, O_CSRRSI, O_CSRRCI = (
     _W(OP[n]) for n in ("csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci")
@@ -45,20 +62,37 @@ O_CSRRW, O_CSRRS, O_CSRRC, O_CSRRWI, O_CSRRSI, O_CSRRCI = (
 GO_ON, AT_HOOK, AT_WFI = 0, 1, 3
 
 
+@jit("uint64(uint64, uint64)")
+def handler(vector, cause):
+    """Return the address of a trap's handler: the base, or for an interrupt its place in the table."""
+    base = vector & _VECTOR_BASE
+    if vector & _1 != _0 and cause & _INTERRUPT != _0:
+        base += (cause & _W(63)) << _2
+    return base
+
+
 @jit("void(uint64[::1], uint64, uint64, uint64)")
 def trap(m, cause, value, pc):
-    """Take a trap from ``pc``: save where and why, go to the supervisor with interrupts off."""
-    m[SEPC] = pc
-    m[SCAUSE] = cause
-    m[STVAL] = value
-    status = m[SSTATUS] & ~(SSTATUS_SPP | SSTATUS_SPIE | SSTATUS_SIE)
-    if m[SSTATUS] & SSTATUS_SIE != _0:
-        status |= SSTATUS_SPIE
-    if m[MODE] != _0:
-        status |= SSTATUS_SPP
-    m[SSTATUS] = status
-    m[MODE] = _1
-    m[PC] = m[STVEC] & _ALIGN
+    """Take a trap from ``pc``: save where and why, go to the level it belongs to with interrupts off."""
+    status, mode = m[STATUS], m[MODE]
+    delegated = m[MIDELEG] if cause & _INTERRUPT != _0 else m[MEDELEG]
+    if mode != _3 and delegated >> (cause & _W(63)) & _1 != _0:
+        m[SEPC], m[SCAUSE], m[STVAL] = pc, cause, value
+        after = status & ~(SPP | SPIE | SIE)
+        if status & SIE != _0:
+            after |= SPIE
+        if mode != _0:
+            after |= SPP
+        m[MODE] = _1
+        m[PC] = handler(m[STVEC], cause)
+    else:
+        m[MEPC], m[MCAUSE], m[MTVAL] = pc, cause, value
+        after = status & ~(MPP | MPIE | MIE) | mode << MPP_SHIFT
+        if status & MIE != _0:
+            after |= MPIE
+        m[MODE] = _3
+        m[PC] = handler(m[MTVEC], cause)
+    m[STATUS] = after
     if cause & _INTERRUPT != _0:
         m[C_INTERRUPTS] += _1
     else:
@@ -67,70 +101,78 @@ def trap(m, cause, value, pc):
     m[CYCLES] += m[TRAP_CYCLES]
 
 
-@jit("boolean(uint64[::1])")
-def timer_enabled(m):
-    """Whether the hart would take a timer interrupt now if it were due."""
-    return m[SIE] & STIE != _0 and (m[MODE] == _0 or (m[MODE] == _1 and m[SSTATUS] & SSTATUS_SIE != _0))
+@jit("uint64(uint64[::1])")
+def takeable(m):
+    """Return which interrupts the hart would take in its present mode if they were pending."""
+    status, mode, delegated = m[STATUS], m[MODE], m[MIDELEG]
+    found = _0
+    if mode != _3 or status & MIE != _0:
+        found |= ~delegated
+    if mode == _0 or (mode == _1 and status & SIE != _0):
+        found |= delegated
+    return found & m[IE]
 
 
 @jit("boolean(uint64[::1])")
-def take_timer(m):
-    """Take the timer interrupt if it is due and enabled; returns whether it was."""
-    if m[CYCLES] >= m[TIMECMP] and timer_enabled(m):
-        trap(m, _TIMER_CAUSE, _0, m[PC])
-        return True
-    return False
+def take_interrupt(m):
+    """Take the most urgent interrupt that is pending and enabled; returns whether there was one."""
+    found = pending(m) & takeable(m)
+    if found == _0:
+        return False
+    own = found & ~m[MIDELEG]
+    if own != _0:
+        found = own
+    # most urgent first: external, software, timer; the machine's before the supervisor's
+    number = _TIMER_S
+    if found & MEIP != _0:
+        number = _W(11)
+    elif found & MSIP != _0:
+        number = _3
+    elif found & MTIP != _0:
+        number = _TIMER_M
+    elif found & SEIP != _0:
+        number = _W(9)
+    elif found & SSIP != _0:
+        number = _1
+    trap(m, _INTERRUPT | number, _0, m[PC])
+    return True
 
 
-@jit("uint64(uint64[::1], uint64)")
-def csr_index(m, number):
-    """Return the state word that holds a CSR as it is, or 0 for those that need care or do not exist."""
-    if number == _W(0x140):
-        return _W(SSCRATCH)
-    if number == _W(0x141):
-        return _W(SEPC)
-    if number == _W(0x142):
-        return _W(SCAUSE)
-    if number == _W(0x143):
-        return _W(STVAL)
-    if number == _W(0x105):
-        return _W(STVEC)
-    if number == _W(0x14D):
-        return _W(TIMECMP)
-    if number == _W(0x104):
-        return _W(SIE)
-    if number == _W(0x180):
-        return _W(SATP)
-    if number == _W(0x100):
-        return _W(SSTATUS)
-    if number == _W(0xC00) or number == _W(0xC01):
-        return _W(CYCLES)
-    if number == _W(0xC02):
-        return _W(INSTRET)
-    return _0
+@jit("uint64(uint64[::1])")
+def deadline(m):
+    """Return the cycle at which the hart must look up again: its limit, or a timer it would take."""
+    at = m[STOP_CYCLE]
+    enabled = takeable(m)
+    if m[TIMECMP] < at and enabled >> _TIMER_S & _1 != _0:
+        at = m[TIMECMP]
+    if m[MTIMECMP] < at and enabled >> _TIMER_M & _1 != _0:
+        at = m[MTIMECMP]
+    return at
 
 
-@jit("void(uint64[::1], uint64, uint64)")
-def csr_write(m, index, value):
-    """Write a CSR, keeping to the values it may hold."""
-    if index == _W(SSTATUS):
-        m[index] = value & SSTATUS_WRITABLE
-    elif index == _W(SEPC):
-        m[index] = value & _EVEN
-    elif index == _W(STVEC):
-        m[index] = value & _ALIGN
-    elif index == _W(SIE):
-        m[index] = value & STIE
-    elif index == _W(SATP):
-        mode = value >> _SATP_MODE
-        if mode == _0:
-            m[index] = _0
-            tlb_flush(m, _1)
-        elif mode == _W(8):
-            m[index] = value
-            tlb_flush(m, _1)
+@jit("void(uint64[::1], boolean)")
+def come_back(m, machine_level):
+    """Return from a trap, as sret or mret does."""
+    status = m[STATUS]
+    if machine_level:
+        mode = status >> MPP_SHIFT & _3
+        after = status & ~(MPP | MIE) | MPIE
+        if status & MPIE != _0:
+            after |= MIE
+        m[PC] = m[MEPC]
     else:
-        m[index] = value
+        mode = _1 if status & SPP != _0 else _0
+        after = status & ~(SPP | SIE) | SPIE
+        if status & SPIE != _0:
+            after |= SIE
+        m[PC] = m[SEPC]
+    if mode != _3:
+        after &= ~MPRV
+    m[MODE] = mode
+    m[STATUS] = after
+    m[RESERVATION] = _0
+    m[C_STALL_TRAP] += m[RETURN_CYCLES]
+    m[CYCLES] += m[RETURN_CYCLES]
 
 
 @jit("int64(uint64[::1], uint64, uint64)")
@@ -140,7 +182,7 @@ def system(m, op, u):
     Sets m[PC] to the next instruction or to the trap handler. A hook leaves it where it is.
     """
     pc = m[PC]
-    mode = m[MODE]
+    mode, status = m[MODE], m[STATUS]
     imm = u >> _W(32)
     if op == O_HOOK:
         if mode != _0:
@@ -150,49 +192,39 @@ def system(m, op, u):
         trap(m, _W(8) + mode, _0, pc)
         return GO_ON
     elif op == O_EBREAK:
-        trap(m, _W(3), pc, pc)
+        trap(m, _3, pc, pc)
         return GO_ON
     elif op == O_SRET:
-        if mode != _0:
-            status = m[SSTATUS]
-            m[MODE] = _1 if status & SSTATUS_SPP != _0 else _0
-            after = status & ~(SSTATUS_SPP | SSTATUS_SIE)
-            if status & SSTATUS_SPIE != _0:
-                after |= SSTATUS_SIE
-            m[SSTATUS] = after | SSTATUS_SPIE
-            m[PC] = m[SEPC]
-            m[C_STALL_TRAP] += m[RETURN_CYCLES]
-            m[CYCLES] += m[RETURN_CYCLES]
+        if mode == _3 or (mode == _1 and status & TSR == _0):
+            come_back(m, False)
+            return GO_ON
+    elif op == O_MRET:
+        if mode == _3:
+            come_back(m, True)
             return GO_ON
     elif op == O_WFI:
-        if mode != _0:
+        if mode == _3 or (mode == _1 and status & TW == _0):
             m[PC] = pc + _W(4)
-            # a pending interrupt ends the wait whether or not it is enabled
-            if m[SIE] & STIE != _0 and m[CYCLES] >= m[TIMECMP]:
-                return GO_ON
-            return AT_WFI
+            # a pending interrupt ends the wait whether or not it would be taken
+            return GO_ON if pending(m) & m[IE] != _0 else AT_WFI
     elif op == O_SFENCE:
-        if mode != _0:
+        if mode == _3 or (mode == _1 and status & TVM == _0):
             tlb_flush(m, _0)
             m[PC] = pc + _W(4)
             return GO_ON
     elif op >= O_CSRRW and op <= O_CSRRCI:
-        index = csr_index(m, imm)
         field = u >> _W(24) & _W(31)
         writes = op == O_CSRRW or op == O_CSRRWI or field != _0
-        level = imm >> _W(8) & _W(3)
-        if index != _0 and mode >= level and not (writes and imm >> _W(10) == _W(3)):
-            old = m[index]
-            if index == _W(SSTATUS):
-                old |= _UXL
+        if csr_exists(m, imm, writes):
+            old = csr_read(m, imm)
             value = field if op >= O_CSRRWI else m[field]
             if op == O_CSRRS or op == O_CSRRSI:
                 value = old | value
             elif op == O_CSRRC or op == O_CSRRCI:
                 value = old & ~value
             if writes:
-                csr_write(m, index, value)
-            m[u >> _W(8) & _W(0xFF)] = old
+                csr_write(m, imm, value)
+            m[u >> _W(8) & _W(0x3F)] = old
             m[PC] = pc + _W(4)
             return GO_ON
     m[INSTRET] -= _1

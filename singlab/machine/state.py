@@ -32,8 +32,8 @@ SSCRATCH = 39
 SEPC = 40
 SCAUSE = 41
 STVAL = 42
-SSTATUS = 43
-SIE = 44
+SSTATUS = 43  #: mstatus; sstatus is a view of it
+SIE = 44  #: mie; sie is a view of it
 TIMECMP = 45  #: the supervisor timer interrupt is pending while CYCLES >= TIMECMP
 RAM_BYTES = 46
 STOP = 47  #: set to leave the run loop after the current event
@@ -66,9 +66,22 @@ for _i, _name in enumerate(COUNTERS):
 PARAM_BASE = 96
 PARAM_WORDS = 64
 
+#: Registers of the machine level, and the board's state that lies in single words.
+MTVEC, MSCRATCH, MEPC, MCAUSE, MTVAL, MEDELEG, MIDELEG, MIP = range(160, 168)
+MCOUNTEREN, SCOUNTEREN, MENVCFG, SENVCFG = range(168, 172)
+CYCLE_OFFSET, INSTRET_OFFSET = 172, 173  #: what mcycle and minstret show beyond CYCLES and INSTRET
+MTIMECMP = 174  #: of the CLINT; mtime is CYCLES
+MMIO_ADDRESS = 175  #: physical address of the device access that data_address found
+EXIT = 176  #: what the guest told the test finisher or tohost, + 1; 0 = nothing yet
+TOHOST = 177  #: physical address of tohost, 0 = none
+
+#: Device state: UART registers and its two queues, PLIC.
+DEVICE_BASE = 30 * 1024
+DEVICE_WORDS = 2 * 1024
+
 #: Cache and TLB tags and their replacement state.
 TAGS_BASE = 256
-TAGS_WORDS = 32 * 1024 - TAGS_BASE
+TAGS_WORDS = DEVICE_BASE - TAGS_BASE
 
 #: The event ring: RING_EVENTS records of four words.
 RING_BASE = 32 * 1024
@@ -100,7 +113,7 @@ def new_state(ram_bytes: int) -> np.ndarray:
     m[RAM_BYTES] = ram_bytes
     m[PC] = RAM_BASE
     m[MODE] = M_MODE
-    for word in (TIMECMP, STOP_CYCLE, STOP_EVENT):
+    for word in (TIMECMP, MTIMECMP, STOP_CYCLE, STOP_EVENT):
         m[word] = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
     m[TRACE_ON] = 1
     return m

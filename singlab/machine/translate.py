@@ -38,6 +38,7 @@ _V, _R, _WR, _X, _U, _G, _A, _D = (_W(1 << bit) for bit in range(8))
 _SUM, _MXR = _W(1 << 18), _W(1 << 19)
 _39, _9 = _W(39), _W(9)
 
+_MPRV, _MPP_SHIFT = _W(1 << 17), _W(11)
 LOAD, STORE, FETCH = _W(0), _W(1), _W(2)
 
 
@@ -137,6 +138,11 @@ def tlb_lookup(m, page, first, count, hint, misses):
 @jit("uint64(uint64[::1], uint64, uint64)")
 def translate(m, va, kind):
     """Return the physical address of a virtual one for a load, store or fetch, or NO_ADDRESS with the cause set."""
+    mode = m[MODE]
+    if mode == _3 and kind != FETCH and m[SSTATUS] & _MPRV != _0:
+        mode = m[SSTATUS] >> _MPP_SHIFT & _3
+    if mode == _3:
+        return va
     page = (va >> _12) & _W((1 << 52) - 1)
     if kind == FETCH:
         entry = tlb_lookup(m, page, m[ITLB_TAGS], m[ITLB_ENTRIES], m[ITLB_HINTS] + (page & _HINT_MASK), _W(C_ITLB_MISS))
@@ -144,7 +150,7 @@ def translate(m, va, kind):
         m[C_DTLB_ACC] += _1
         entry = tlb_lookup(m, page, m[DTLB_TAGS], m[DTLB_ENTRIES], m[DTLB_HINTS] + (page & _HINT_MASK), _W(C_DTLB_MISS))
     allowed = entry & _A != _0
-    if m[MODE] == _0:
+    if mode == _0:
         if entry & _U == _0:
             allowed = False
     elif entry & _U != _0:

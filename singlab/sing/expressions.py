@@ -250,23 +250,27 @@ class ExpressionLowering:
         self.block = after
         return result
 
-    def element(self, node: ast.Subscript) -> tuple[sil.Reg, sil.Reg]:
-        """Return vector and index registers of ``v[i]``."""
+    def vector_of(self, node: ast.Subscript) -> sil.Reg:
+        """Return the vector's register of ``v[i]``."""
         vector = self.expr(node.value, None)
         if not isinstance(vector.type, Vector):
             raise self.refuse("types", f"{vector.type} has no elements", node, "index an exchange-heap vector")
         if isinstance(node.slice, (ast.Slice, ast.Tuple)):
             raise self.refuse("language", "slices of vectors", node, "copy the elements in a loop")
+        return vector
+
+    def index_of(self, node: ast.Subscript) -> sil.Reg:
+        """Return the index's register of ``v[i]``."""
         index = self.expr(node.slice, U64)
         if isinstance(index.type, Int) and index.type.signed and index.type.bits < 64:
             index = self.coerce(index, I64, node.slice)
         if index.type == I64:  # a negative index becomes huge, and the bounds check finds it
             index = self.emit("cast", node, self.reg(U64), (index,))
-        return vector, self.coerce(index, U64, node.slice)
+        return self.coerce(index, U64, node.slice)
 
     def ex_Subscript(self, node: ast.Subscript, want: Type | None) -> sil.Reg:
-        vector, index = self.element(node)
-        return self.emit("load", node, self.reg(vector.type.element), (vector, index))
+        vector = self.vector_of(node)
+        return self.emit("load", node, self.reg(vector.type.element), (vector, self.index_of(node)))
 
     def ex_Call(self, node: ast.Call, want: Type | None) -> sil.Reg:
         value = self.call(node, want, statement=False)

@@ -242,9 +242,10 @@ class FunctionLowering(ExpressionLowering):
 
     def do_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Subscript):
-            left = ast.Subscript(node.target.value, node.target.slice, ast.Load())
-            value = ast.copy_location(ast.BinOp(ast.copy_location(left, node.target), node.op, node.value), node)
-            self.store_element(node.target, value, node)
+            # the index is evaluated once; the tree itself stays as it is, for it may be lowered again
+            index = self.once(node.target.slice)
+            place = ast.copy_location(ast.Subscript(node.target.value, index, ast.Load()), node.target)
+            self.store_element(place, ast.copy_location(ast.BinOp(place, node.op, node.value), node), node)
         elif isinstance(node.target, ast.Name):
             left = ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target)
             known = self.lookup(left)
@@ -254,9 +255,10 @@ class FunctionLowering(ExpressionLowering):
             raise self.refuse("language", f"{ast.unparse(node.target)} cannot be assigned to", node, "use a variable")
 
     def store_element(self, target: ast.Subscript, value_node: ast.expr, node: ast.AST) -> None:
-        vector, index = self.element(target)
+        """``v[i] = value``; as in Python the value comes before the index."""
+        vector = self.vector_of(target)
         value = self.coerce(self.expr(value_node, vector.type.element), vector.type.element, value_node)
-        self.emit("store", node, None, (vector, index, value))
+        self.emit("store", node, None, (vector, self.index_of(target), value))
 
     def unpack(self, target: ast.Tuple, node: ast.Assign) -> None:
         """``a, b = ch.receive(C.M)``."""

@@ -166,8 +166,11 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
                 literal = value.args[0]
                 if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
                     found = parse_contracts(literal.value, filename, literal.lineno)
-                    if len(found) == 1:
-                        unit.contracts[name] = next(iter(found.values()))
+                    if len(found) != 1:
+                        raise SipError("contract.syntax", f"{len(found)} contracts where one is expected", filename=filename,
+                                       line=node.lineno, column=node.col_offset + 1, hint="call contract() once for each",
+                                       ).at(filename, text)  # fmt: skip
+                    unit.contracts[name] = next(iter(found.values()))
             else:
                 constant = _constant(value)
                 if constant is not None:

@@ -29,6 +29,8 @@ def machine(code: bytes | str, profile: str = "athlon64", ram: str = "4M", mode:
         code = assemble(code, BASE).code
     made = Machine(profile=profile, ram=ram)
     made.write(BASE, code)
+    if mode != s.M_MODE:
+        made.leave_machine_level()
     made.m[s.PC], made.m[s.MODE] = BASE, mode
     for name, value in registers.items():
         made.m[int(name[1:])] = value & MASK

@@ -29,6 +29,7 @@ ARITHMETIC = {
     "|": lambda x, y, bits: x | y, "^": lambda x, y, bits: x ^ y,
     "<<": lambda x, y, bits: x << y % bits, ">>": lambda x, y, bits: x >> y % bits,
 }  # fmt: skip
+SIGNS = {"-": lambda x: -x, "~": lambda x: ~x, "+": lambda x: x}
 COMPARE = {
     "<": lambda x, y: x < y, "<=": lambda x, y: x <= y, "==": lambda x, y: x == y, "!=": lambda x, y: x != y,
     ">=": lambda x, y: x >= y, ">": lambda x, y: x > y,
@@ -82,7 +83,7 @@ class Writer:
             return Source(f"{type_}({inner.text})", lambda env: wrap(inner.run(env), type_))
         if choice < 0.37:
             sign, inner = self.random.choice("-~+"), self.value(type_, depth - 1)
-            return Source(f"({sign}{inner.text})", lambda env: wrap({"-": -inner.run(env), "~": ~inner.run(env), "+": inner.run(env)}[sign], type_))
+            return Source(f"({sign}{inner.text})", lambda env: wrap(SIGNS[sign](inner.run(env)), type_))
         if choice < 0.45:
             test, yes, no = self.condition(depth - 1), self.value(type_, depth - 1), self.value(type_, depth - 1)
             return Source(f"({yes.text} if {test.text} else {no.text})", lambda env: yes.run(env) if test.run(env) else no.run(env))
@@ -91,13 +92,14 @@ class Writer:
             return Source(f"{type_}({test.text})", lambda env: int(test.run(env)))
         operation = self.random.choice(sorted(ARITHMETIC))
         left = self.value(type_, depth - 1)
-        if self.random.random() < 0.3:  # a bare literal, which takes the other side's type
-            number = self.number(type_)
+        divides = operation in ("//", "%") and self.random.random() < 0.6
+        if divides or self.random.random() < 0.3:  # a bare literal, which takes the other side's type
+            number = (self.number(type_) or 3) if divides else self.number(type_)
             right = Source(f"({number})", lambda env: number)
         else:
             right = self.value(self.random.choice(TYPES) if operation in ("<<", ">>") else type_, depth - 1)
         bits = WIDTHS[type_][0]
-        swap = self.random.random() < 0.2 and operation not in ("<<", ">>")
+        swap = self.random.random() < 0.2 and operation not in ("<<", ">>") and not divides
         a, b = (right, left) if swap else (left, right)
         return Source(f"({a.text} {operation} {b.text})", lambda env: wrap(ARITHMETIC[operation](a.run(env), b.run(env), bits), type_))
 

@@ -147,7 +147,8 @@ REFUSED = {
                        "contract C { in message A(); out message B();\n state S: ^A? -> (A? -> T or B! -> T); state T: ; }"),
     "endless requests": ("contract.finite", "contract C {\n in message A();\n state ^S: A? -> S; }"),
     "endless answers": ("contract.finite",
-                        "contract C { in message A(); out message B();\n state S: A? -> T;\n state ^T: one { B! -> U; }\n state U: B! -> T; }"),
+                        "contract C { in message A(); out message B();\n state S: A? -> T;\n"
+                        " state ^T: one { B! -> U; }\n state U: B! -> T; }"),
 }  # fmt: skip
 
 

@@ -79,7 +79,9 @@ BODIES = {
     "while True": ("while True:\n    if n == 100:\n        return n\n    n += 1", 100),
     "break": ("t: u64 = 0\nwhile True:\n    if t * t > n:\n        break\n    t += 1\nreturn t", 4),
     "continue": ("t: u64 = 0\nfor i in range(n):\n    if i % 3 == 0:\n        continue\n    t += i\nreturn t", 27),
-    "break of the inner loop": ("t: u64 = 0\nfor i in range(n):\n    for j in range(n):\n        if j > i:\n            break\n        t += 1\nreturn t", 55),
+    "break of the inner loop": (
+        "t: u64 = 0\nfor i in range(n):\n    for j in range(n):\n        if j > i:\n            break\n        t += 1\nreturn t", 55,
+    ),
     "range of two": ("t: u64 = 0\nfor i in range(3, n):\n    t = t * 10 + i\nreturn t", 3456789),
     "range of three": ("t: u64 = 0\nfor i in range(1, n, 4):\n    t = t * 10 + i\nreturn t", 159),
     "range downwards": ("t: u64 = 0\nfor i in range(i64(n), 0, -3):\n    t = t * 100 + u64(i)\nreturn t", 10070401),
@@ -256,18 +258,49 @@ def test_a_range_ends_where_the_next_step_would_leave_its_type():
     assert result(text, n=255) == 128
 
 
-def test_chained_comparisons_evaluate_from_left_to_right():
-    text = """
+@pytest.mark.parametrize(
+    ("line", "said", "left"),
+    [
+        ("x = u64(say(1) < say(2) < say(3))", "123", 1),
+        ("x = u64(say(3) < say(2) < say(1))", "32", 0),
+        ("x = say(1) + say(2) * say(3)", "123", 7),
+        ("x = pair(say(1), pair(say(2), say(3)))", "123", 33),
+        ("x = say(1) if say(0) > 0 else say(2)", "02", 2),
+        ("for i in range(say(1), say(3)):\n        x += say(i)", "1312", 3),
+        ("v[say(1)] = say(2)", "21", 200),
+        ("v[say(1)] += say(2)", "12", 200),
+        ("v[say(1)] *= 2", "1", 0),
+        ("x = v[say(3)] + len(v)", "3", 4),
+    ],
+)
+def test_everything_is_evaluated_once_and_in_the_order_of_python(line, said, left):
+    text = f"""
 @function
 def say(x: u64) -> u64:
     print(x)
     return x
+@function
+def pair(x: u64, y: u64) -> u64:
+    return x * 10 + y
 @sip
-def p() -> bool:
-    return say(1) < say(2) < say(3)
+def p() -> u64:
+    v = new(u64, 4)
+    x: u64 = 0
+    {line}
+    x += v[1] * 100
+    free(v)
+    return x
 """
-    process = execute(text)
-    assert (process.console, process.exit_value) == ("1\n2\n3\n", 1)
+    for isolation in ISOLATIONS:
+        process = execute(text, isolation)
+        assert (process.console.replace("\n", ""), process.exit_value) == (said, left)
+
+
+def test_building_twice_gives_the_same_image():
+    """Lowering leaves the syntax tree as it was."""
+    lines = "    v = new(u64, 4)\n    v[len(v) - 1] += 3\n    x = 1 < len(v) < 9\n    free(v)\n"
+    program = programs_from_source(f"@sip\ndef p():\n{lines}", "text").programs["p"]
+    assert build(program).data == build(program).data
 
 
 def test_a_negative_result_reads_as_negative():

@@ -31,42 +31,45 @@ def other(n: u64):
 BODIES = {
     "types": [
         "x: u8 = «n\nreturn 0", "x: u8 = 1\n«x = n\nreturn 0", "x = 1\n«x = n\nreturn 0", "x: u8 = «256\nreturn 0",
-        "x: u32 = «-1\nreturn 0", "return «n + s", "return «b + n", "return «b", "return «s",
-        "«return", "if «n:\n    return 1\nreturn 0", "while «s:\n    pass\nreturn 0", "return u64(not «n)",
-        "return «unknown", "x = «y\ny = 1\nreturn x", "return «twice", "return twice(«s)", "return «twice(n, n)", "return «twice()",
+        "x: u32 = «-1\nreturn 0", "return «n + s", "return «b + n", "return «b", "return «s", "«return",
+        "if «n:\n    return 1\nreturn 0", "while «s:\n    pass\nreturn 0", "return u64(not «n)", "return «unknown",
+        "x = «y\ny = 1\nreturn x", "return «twice", "return twice(«s)", "return «twice(n, n)", "return «twice()",
         "x = «note(n)\nreturn 0", "return «u64(ch)", "«other = ch\nreturn 0", "return «n[0]", "x = «ch[0]\nreturn 0",
-        "x = new(u8, 1)\ny = «x + x\nreturn 0", "x = new(u8, 1)\nif «x == x:\n    pass\nreturn 0",
-        "x = «new(bool, 1)\nreturn 0", "x = «new(8)\nreturn 0", "x = new(u8, «b)\nreturn 0", "«free(n)\nreturn 0", "return «len(n)",
-        "print(«ch)\nreturn 0", "«mark(b)\nreturn 0", "«cycles(1)\nreturn 0", "x: «float = 1\nreturn 0", "x: «str = 1\nreturn 0",
-        'x: «"u64 u64" = 1\nreturn 0', "x: «ExVec[bool] = new(u8, 1)\nreturn 0", "x: u8 = 1\n«x: u16 = 2\nreturn 0",
-        "for i in «range(b):\n    pass\nreturn 0", "for i in «range(n, 0, -1):\n    pass\nreturn 0",
-        "«n.send(Talk.Ask(1))\nreturn 0", "ch.send(«Talk.Nothing(1))\nreturn 0", "ch.send(Talk.Ask(n))\n«a, c = ch.receive(Talk.Answer)\nreturn 0",
-        "x = new(u8, 1)\ny = «x if b else x\nreturn 0", "return u64(«b < b)",
+        "x = new(u8, 1)\ny = «x + x\nreturn 0", "x = new(u8, 1)\nif «x == x:\n    pass\nreturn 0", "x = «new(bool, 1)\nreturn 0",
+        "x = «new(8)\nreturn 0", "x = new(u8, «b)\nreturn 0", "«free(n)\nreturn 0", "return «len(n)", "print(«ch)\nreturn 0",
+        "«mark(b)\nreturn 0", "«cycles(1)\nreturn 0", "x: «float = 1\nreturn 0", "x: «str = 1\nreturn 0", 'x: «"u64 u64" = 1\nreturn 0',
+        "x: «ExVec[bool] = new(u8, 1)\nreturn 0", "x: u8 = 1\n«x: u16 = 2\nreturn 0", "for i in «range(b):\n    pass\nreturn 0",
+        "for i in «range(n, 0, -1):\n    pass\nreturn 0", "«n.send(Talk.Ask(1))\nreturn 0", "ch.send(«Talk.Nothing(1))\nreturn 0",
+        "ch.send(Talk.Ask(n))\n«a, c = ch.receive(Talk.Answer)\nreturn 0", "x = new(u8, 1)\ny = «x if b else x\nreturn 0",
+        "return u64(«b < b)",
     ],
     "language": [
         "return «n / 2", "return «n ** 2", "return 1 if «n is s else 0", "return 1 if «n in s else 0", "return «1.5", 'return «"text"',
-        "x = «[1, 2]\nreturn 0", "x = «[i for i in n]\nreturn 0", "x = «{}\nreturn 0", "f = «lambda: 1\nreturn 0", "x = «(1, 2)\nreturn 0",
-        "«import os\nreturn 0", "«from os import path\nreturn 0", "«try:\n    pass\nexcept E:\n    pass\nreturn 0", "«raise n\nreturn 0",
-        "«with n:\n    pass\nreturn 0", "«assert b\nreturn 0", "«del n\nreturn 0", "«global n\nreturn 0", "«def f():\n    pass\nreturn 0",
-        "«class A:\n    pass\nreturn 0", "«n\nreturn 0", "«x = y = 1\nreturn 0", "«a, c = 1, 2\nreturn 0", "«n.x = 1\nreturn 0",
-        "«n.x += 1\nreturn 0", "«x: u64\nreturn 0", "«break\nreturn 0", "«continue\nreturn 0",
-        "while b:\n    pass\nelse:\n    «return 1\nreturn 0", "«for i in n:\n    pass\nreturn 0", "«for i, j in range(n):\n    pass\nreturn 0",
-        "for i in «range():\n    pass\nreturn 0", "for i in range(1, 2, «n):\n    pass\nreturn 0", "for i in range(1, 2, «0):\n    pass\nreturn 0",
+        "x = «[1, 2]\nreturn 0", "x = «[i for i in n]\nreturn 0", "x = «{}\nreturn 0", "f = «lambda: 1\nreturn 0",
+        "x = «(1, 2)\nreturn 0", "«import os\nreturn 0", "«from os import path\nreturn 0",
+        "«try:\n    pass\nexcept E:\n    pass\nreturn 0", "«raise n\nreturn 0", "«with n:\n    pass\nreturn 0", "«assert b\nreturn 0",
+        "«del n\nreturn 0", "«global n\nreturn 0", "«def f():\n    pass\nreturn 0", "«class A:\n    pass\nreturn 0", "«n\nreturn 0",
+        "«x = y = 1\nreturn 0", "«a, c = 1, 2\nreturn 0", "«n.x = 1\nreturn 0", "«n.x += 1\nreturn 0", "«x: u64\nreturn 0",
+        "«break\nreturn 0", "«continue\nreturn 0", "while b:\n    pass\nelse:\n    «return 1\nreturn 0",
+        "«for i in n:\n    pass\nreturn 0", "«for i, j in range(n):\n    pass\nreturn 0", "for i in «range():\n    pass\nreturn 0",
+        "for i in range(1, 2, «n):\n    pass\nreturn 0", "for i in range(1, 2, «0):\n    pass\nreturn 0",
         "match «n:\n    case 1:\n        return 0\nreturn 0", "match ch.receive():\n    case «1:\n        pass\nreturn 0",
         "match ch.receive():\n    case Talk.Answer(x) if «b:\n        pass\nreturn 0",
         "match ch.receive():\n    case Talk.Answer(«1):\n        pass\nreturn 0",
         "match ch.receive():\n    case Talk.Answer(x):\n        pass\n    case «Talk.Answer(x):\n        pass\nreturn 0",
         "match ch.receive():\n    case ChannelClosed():\n        pass\n    case «ChannelClosed():\n        pass\nreturn 0",
         "x = «ch.receive()\nreturn 0", "ch.send(«n)\nreturn 0", "ch.send(«Ask(1))\nreturn 0", "return «twice(x=n)", "return «twice(*n)",
-        "return «(twice)(n)(n)", "x = new(u8, 4)\ny = «x[0:2]\nreturn 0", "x = «f'{n}'\nreturn 0", "return («y := n)", "«yield n\nreturn 0",
+        "return «(twice)(n)(n)", "x = new(u8, 4)\ny = «x[0:2]\nreturn 0", "x = «f'{n}'\nreturn 0", "return («y := n)",
+        "«yield n\nreturn 0",
     ],
     "closed-api": [
         "return «open(n)", "return «exec(n)", "return «other(n)", "return «fault(n)", "«ch.peek()\nreturn 0", "return «n.bit_length()",
         "return «bool(n)",
     ],
     "contract.arguments": [
-        "ch.send(«Talk.Ask())\nreturn 0", "ch.send(«Talk.Ask(n, n))\nreturn 0", "ch.send(Talk.Ask(«s))\nreturn 0", "ch.send(Talk.Give(«n))\nreturn 0",
-        "match ch.receive():\n    case «Talk.Answer(x, y):\n        pass\nreturn 0", "match ch.receive():\n    case «Talk.Answer(n=x):\n        pass\nreturn 0",
+        "ch.send(«Talk.Ask())\nreturn 0", "ch.send(«Talk.Ask(n, n))\nreturn 0", "ch.send(Talk.Ask(«s))\nreturn 0",
+        "ch.send(Talk.Give(«n))\nreturn 0", "match ch.receive():\n    case «Talk.Answer(x, y):\n        pass\nreturn 0",
+        "match ch.receive():\n    case «Talk.Answer(n=x):\n        pass\nreturn 0",
     ],
 }  # fmt: skip
 
@@ -232,6 +235,12 @@ def test_a_text_declares_contracts_constants_helpers_and_programs():
     assert unit.names()["Talk"] is unit.contracts["Talk"]
     with pytest.raises(SipError, match="ordinary Python"):
         unit.programs["other"](3)
+
+
+def test_two_contracts_in_one_call_are_refused_for_that():
+    text, line, _ = marked('«X = contract("contract X { state S: ; } contract Y { state S: ; }")\n@sip\ndef p(ch: X.Imp):\n    pass\n', "«")
+    error = refusal(text)
+    assert "2 contracts" in error.message and error.line == line
 
 
 def test_names_given_win_over_those_of_the_text():

@@ -66,28 +66,34 @@ OWNERSHIP = {
     "lost in a case": ("owner.merge", V + "ch.send(Talk.Give(v))\nmatch «ch.receive():\n    case Talk.Back(w):\n        mark(len(w))\n"
                        "    case ChannelClosed():\n        mark(1)\nreturn 0"),
     "one branch frees": ("owner.merge", "v = «new(u8, 8)\nif n > 1:\n    free(v)\nreturn 0"),
-    "one branch sends": ("owner.merge", "v = «new(u8, 8)\nif n > 1:\n    ch.send(Talk.Give(v))\n    free(ch.receive(Talk.Back))\nelse:\n    v[0] = 1\nreturn 0"),
+    "one branch sends": ("owner.merge",
+        "v = «new(u8, 8)\nif n > 1:\n    ch.send(Talk.Give(v))\n    free(ch.receive(Talk.Back))\nelse:\n    v[0] = 1\nreturn 0"),
     "one branch makes": ("owner.merge", "if n > 1:\n    v = «new(u8, 8)\n    v[0] = 1\nreturn 0"),
     "loop makes": ("owner.leak", "for i in range(n):\n    v = «new(u8, 8)\n    v[0] = 1\nreturn 0"),
     "loop frees": ("owner.merge", "v = «new(u8, 8)\nfor i in range(n):\n    free(v)\nreturn 0"),
     "loop frees once": ("owner.merge", "v = «new(u8, 8)\ni: u64 = 0\nwhile i < n:\n    if i == 3:\n        free(v)\n    i += 1\nreturn 0"),
-    "loop frees once, then uses": ("owner.merge", "v = «new(u8, 8)\nfor i in range(n):\n    if i == 3:\n        free(v)\n    else:\n        v[0] = 1\nreturn 0"),
+    "loop frees once, then uses": ("owner.merge",
+        "v = «new(u8, 8)\nfor i in range(n):\n    if i == 3:\n        free(v)\n    else:\n        v[0] = 1\nreturn 0"),
     "loop sends once": ("owner.merge", "v = «new(u8, 8)\nfor i in range(n):\n    if i == 3:\n        ch.send(Talk.Give(v))\n"
                         "        free(ch.receive(Talk.Back))\nreturn u64(v[0])"),
-    "loop ends early": ("owner.merge", "v = «new(u8, 8)\nwhile True:\n    if n > 3:\n        free(v)\n        break\n    if n > 2:\n        break\n    n += 1\nreturn 0"),
-    "freed on one branch, unset on the other": ("owner.use-after-free", "if n > 1:\n    v = new(u8, 1)\n    free(v)\nelse:\n    mark(1)\n«free(v)\nreturn 0"),
+    "loop ends early": ("owner.merge",
+        "v = «new(u8, 8)\nwhile True:\n    if n > 3:\n        free(v)\n        break\n    if n > 2:\n        break\n    n += 1\nreturn 0"),
+    "freed on one branch, unset on the other": ("owner.use-after-free",
+        "if n > 1:\n    v = new(u8, 1)\n    free(v)\nelse:\n    mark(1)\n«free(v)\nreturn 0"),
 }  # fmt: skip
 
 ACCEPTED = {
     "sent and taken back": V + "ch.send(Talk.Give(v))\nv = ch.receive(Talk.Back)\nfree(v)\nreturn 0",
     "freed on both branches": V + "if n > 1:\n    free(v)\nelse:\n    spend(v)\nreturn 0",
     "made on both branches": "if n > 1:\n    v = new(u8, 8)\nelse:\n    v = through(new(u8, 4))\nfree(v)\nreturn 0",
-    "made and freed in a loop": "for i in range(n):\n    v = new(u8, 8)\n    if i == 2:\n        free(v)\n        continue\n    free(v)\nreturn 0",
+    "made and freed in a loop": "for i in range(n):\n    v = new(u8, 8)\n    if i == 2:\n        free(v)\n        continue\n    free(v)\n"
+                                "return 0",
     "replaced in a loop": V + "for i in range(n):\n    free(v)\n    v = new(u8, 8)\nfree(v)\nreturn 0",
     "freed before each way out": V + "while True:\n    n += 1\n    if n > 3:\n        free(v)\n        break\n    v[0] = 1\nreturn 0",
     "moved to and fro": V + "w = v\nv = w\nfree(v)\nreturn 0",
     "two in turn": V + W + "both(v, w)\nreturn 0",
-    "closed peer frees nothing": V + "ch.send(Talk.Give(v))\nmatch ch.receive():\n    case Talk.Back(w):\n        free(w)\n    case ChannelClosed():\n        pass\nreturn 0",
+    "closed peer frees nothing": V + "ch.send(Talk.Give(v))\nmatch ch.receive():\n    case Talk.Back(w):\n        free(w)\n"
+                                     "    case ChannelClosed():\n        pass\nreturn 0",
     "send through a helper": "x = ask(ch, n)\nx = ask(ch, x)\nreturn x",
     "helper begins": "begin(ch)\nreturn ch.receive(Talk.Answer)",
     "closed at the end": "finish(ch)\nreturn n",
@@ -99,7 +105,8 @@ CONTRACT = {
     "wrong direction": ("contract.send", "«ch.send(Talk.Answer(1))\nreturn 0"),
     "waits at its own turn": ("contract.receive", "return «ch.receive(Talk.Answer)"),
     "waits twice": ("contract.receive", "ch.send(Talk.Ask(1))\nx = ch.receive(Talk.Answer)\ny = «ch.receive(Talk.Answer)\nreturn x + y"),
-    "matches at its own turn": ("contract.receive", "match «ch.receive():\n    case Talk.Answer(x):\n        return x\n    case ChannelClosed():\n        return 0"),
+    "matches at its own turn": ("contract.receive",
+        "match «ch.receive():\n    case Talk.Answer(x):\n        return x\n    case ChannelClosed():\n        return 0"),
     "unhandled": ("contract.exhaustive", "ch.send(Talk.Ask(1))\nmatch «ch.receive():\n    case ChannelClosed():\n        return 0"),
     "expects another": ("contract.exhaustive", "ch.send(Talk.Ask(1))\nfree(«ch.receive(Talk.Back))\nreturn 0"),
     "after close": ("contract.closed", "ch.close()\n«ch.send(Talk.Ask(1))\nreturn 0"),
@@ -108,7 +115,8 @@ CONTRACT = {
     "receives after close": ("contract.closed", "ch.close()\nreturn «ch.receive(Talk.Answer)"),
     "after the peer closed": ("contract.closed", "ch.send(Talk.Ask(1))\nmatch ch.receive():\n    case Talk.Answer(x):\n        pass\n"
                               "    case ChannelClosed():\n        «ch.send(Talk.Ask(1))\nreturn 0"),
-    "a loop goes on after closing": ("contract.closed", "while True:\n    «ch.send(Talk.Ask(1))\n    match ch.receive():\n        case Talk.Answer(x):\n"
+    "a loop goes on after closing": ("contract.closed",
+        "while True:\n    «ch.send(Talk.Ask(1))\n    match ch.receive():\n        case Talk.Answer(x):\n"
                                      "            mark(x)\n        case ChannelClosed():\n            mark(0)\nreturn 0"),
     "branches disagree": ("contract.send", "if n > 3:\n    ch.send(Talk.Ask(1))\n«ch.send(Talk.Ask(2))\nreturn ch.receive(Talk.Answer)"),
     "helper disagrees": ("contract.receive", "maybe(ch, n)\nreturn «ch.receive(Talk.Answer)"),
@@ -156,7 +164,8 @@ SHAPES = {
         "def p(ch: C.Exp):\n    while True:\n        match «ch.receive():\n            case C.A(n):\n                mark(n)"),
     "final state with ChannelClosed": (
         None, "state S: A? -> E; state E: ;",
-        "def p(ch: C.Exp):\n    while True:\n        match ch.receive():\n            case C.A(n):\n                mark(n)\n            case ChannelClosed():\n                return"),
+        "def p(ch: C.Exp):\n    while True:\n        match ch.receive():\n            case C.A(n):\n                mark(n)\n"
+        "            case ChannelClosed():\n                return"),
     "nothing is sent in a final state": (
         "contract.send", "state S: A? -> E; state E: ;", "def p(ch: C.Imp):\n    ch.send(C.A(1))\n    «ch.send(C.A(2))"),
     "either of two answers": (
@@ -164,7 +173,8 @@ SHAPES = {
         "def p(ch: C.Imp):\n    ch.send(C.A(1))\n    mark(«ch.receive(C.B))"),
     "each answer leads elsewhere": (
         "contract.send", "state S: A? -> (B! -> S or D! -> E); state E: ;",
-        "def p(ch: C.Imp):\n    ch.send(C.A(1))\n    match ch.receive():\n        case C.B(n):\n            mark(n)\n        case C.D():\n            mark(2)\n"
+        "def p(ch: C.Imp):\n    ch.send(C.A(1))\n    match ch.receive():\n        case C.B(n):\n            mark(n)\n"
+        "        case C.D():\n            mark(2)\n"
         "        case ChannelClosed():\n            return\n    «ch.send(C.A(2))"),
     "two requests before an answer": (
         None, "state S: A? -> F? -> B! -> S;",
