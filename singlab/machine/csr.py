@@ -47,6 +47,7 @@ _EVEN, _DIRECT = _W(0xFFFF_FFFF_FFFF_FFFE), _W(0xFFFF_FFFF_FFFF_FFFD)
 _SATP_MODE, _SV39 = _W(60), _W(8)
 _COUNTERS = _W(len(_s.COUNTERS))
 COUNTER_BASE = _W(_s.COUNTER_BASE)
+EXTERNAL = _s.EXTERNAL
 _NONE = _W(0xFFFF_FFFF_FFFF_FFFF)
 
 #: CSRs that are plain words of the state: number to word.
@@ -62,7 +63,7 @@ for _number, _word in {
 @jit("uint64(uint64[::1])")
 def pending(m):
     """Return mip: what software and devices have set, and the timers that are due."""
-    found = m[MIP]
+    found = m[MIP] | m[EXTERNAL]
     if m[CYCLES] >= m[MTIMECMP]:
         found |= MTIP
     if m[MENVCFG] & STCE != _0:

@@ -17,6 +17,7 @@ from singlab.machine import state as _s
 from singlab.machine.atomic import atomic
 from singlab.machine.caches import l1d, l1i
 from singlab.machine.decode import OP
+from singlab.machine.devices import is_device, mmio_read, mmio_write
 from singlab.machine.fetch import fetch, forget
 from singlab.machine.jit import jit
 from singlab.machine.muldiv import muldiv
@@ -26,6 +27,7 @@ from singlab.machine.translate import FETCH, LOAD, NO_ADDRESS, STORE, translate
 
 #: Why :func:`hart_run` returned.
 STOP_LIMIT, STOP_HOOK, STOP_WFI = 0, 1, 3
+STOP_DEVICE = 4  #: a device wants the host: its queue is full, or the guest has ended
 STOP_LOST = 5  #: a trap whose handler lies outside memory: nothing more can happen
 
 _W = np.uint64
@@ -36,7 +38,8 @@ _EVEN = _W(0xFFFF_FFFF_FFFF_FFFE)
 _FF, _MASK32, _31, _63 = _W(0xFF), _W(0xFFFF_FFFF), _W(31), _W(63)
 _SIGN32 = _I(32)
 PC, MODE, INSTRET, CYCLES, SATP, STOP_CYCLE = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.SATP, _s.STOP_CYCLE
-SSTATUS, SIE, MIP, MTIMECMP = _s.SSTATUS, _s.SIE, _s.MIP, _s.MTIMECMP
+SSTATUS, SIE, MIP, MTIMECMP, EXTERNAL = _s.SSTATUS, _s.SIE, _s.MIP, _s.MTIMECMP, _s.EXTERNAL
+MMIO_ADDRESS, TOHOST, MEMORY_CYCLES = _s.MMIO_ADDRESS, _s.TOHOST, _p.P_MEMORY_CYCLES
 _MPRV = _W(1 << 17)
 TIMECMP, RAM_BYTES, FAULT_CAUSE, STOP = _s.TIMECMP, _s.RAM_BYTES, _s.FAULT_CAUSE, _s.STOP
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
@@ -68,7 +71,10 @@ def sext32(value):
 
 @jit("uint64(uint64[::1], uint64, uint64, uint64)")
 def data_address(m, va, width, kind):
-    """Return the state's byte offset of a load or store that may fail, charging it; 0 if it traps (cause set)."""
+    """Return the state's byte offset of a load or store, charging it.
+
+    0 if it traps (cause set), 1 if it goes to a device (address set); a device takes as long as memory.
+    """
     pa = va
     if m[SATP] != _0 and (m[MODE] != _3 or m[SSTATUS] & _MPRV != _0):
         pa = translate(m, va, kind)
@@ -84,6 +90,11 @@ def data_address(m, va, width, kind):
                 return _0
     at = pa - RAM_BASE
     if at > m[RAM_BYTES] - width:
+        if is_device(pa) and pa & (width - _1) == _0:
+            m[MMIO_ADDRESS] = pa
+            m[C_STALL_STORE if kind == STORE else C_STALL_LOAD] += m[MEMORY_CYCLES]
+            m[CYCLES] += m[MEMORY_CYCLES]
+            return _1
         m[FAULT_CAUSE] = _W(7) if kind == STORE else _W(5)
         return _0
     stall = l1d(m, pa, kind)
@@ -94,6 +105,22 @@ def data_address(m, va, width, kind):
         else:
             m[C_STALL_LOAD] += stall
     return at + RAM_OFFSET
+
+
+@jit("uint64(uint64, uint64)")
+def extended(op, value):
+    """Return a loaded value as the load's width and sign have it."""
+    if op == LB:
+        return _W(_I(np.int8(np.uint8(value & _FF))))
+    if op == LBU:
+        return value & _FF
+    if op == LH:
+        return _W(_I(np.int16(np.uint16(value & _W(0xFFFF)))))
+    if op == LHU:
+        return value & _W(0xFFFF)
+    if op == LW:
+        return sext32(value)
+    return value if op == LD else value & _MASK32
 
 
 @jit("int64(uint64[::1], uint64[::1])")
@@ -119,7 +146,7 @@ def hart_run(m, uops):
         m[PC] = pc
         if m[CYCLES] >= m[STOP_CYCLE]:
             return STOP_LIMIT
-        if (m[CYCLES] >= m[TIMECMP] or m[MIP] & m[SIE] != _0 or m[CYCLES] >= m[MTIMECMP]) and take_interrupt(m):
+        if (m[CYCLES] >= m[TIMECMP] or (m[MIP] | m[EXTERNAL]) & m[SIE] != _0 or m[CYCLES] >= m[MTIMECMP]) and take_interrupt(m):
             pc = m[PC]
         until = deadline(m)
         pa = pc
@@ -173,6 +200,14 @@ def hart_run(m, uops):
                     trap(m, m[FAULT_CAUSE], va, pc)
                     pc = m[PC]
                     break
+                if at == _1:
+                    # other registers of the device may follow from this one, so the books must be up to date
+                    m[INSTRET] += n
+                    m[CYCLES] += n
+                    n = _0
+                    m[rd] = extended(op, mmio_read(m, m[MMIO_ADDRESS], width))
+                    pc += step
+                    break
                 if op == LD:
                     value = raw_ld64(m, at)
                 elif op == LBU:
@@ -208,6 +243,16 @@ def hart_run(m, uops):
                     trap(m, m[FAULT_CAUSE], va, pc)
                     pc = m[PC]
                     break
+                if at == _1:
+                    m[INSTRET] += n
+                    m[CYCLES] += n
+                    n = _0
+                    mmio_write(m, m[MMIO_ADDRESS], width, b)
+                    pc += step
+                    if m[STOP] != _0:
+                        m[PC] = pc
+                        return STOP_DEVICE
+                    break
                 if width == _8:
                     raw_st64(m, at, b)
                 elif width == _1:
@@ -217,6 +262,12 @@ def hart_run(m, uops):
                 else:
                     raw_st16(m, at, b)
                 pc += step
+                if at == m[TOHOST]:
+                    m[INSTRET] += n
+                    m[CYCLES] += n
+                    m[PC] = pc
+                    m[STOP] = _1
+                    return STOP_DEVICE
             elif op <= _LAST_BRANCH:
                 b = m[u >> _24 & _FF]
                 if op == BEQ:
@@ -355,7 +406,9 @@ def hart_run(m, uops):
                     m[FAULT_CAUSE] = _4 if op <= _LAST_LR else _6
                 else:
                     at = data_address(m, a, width, kind)
-                if at == _0:
+                if at <= _1:
+                    if at == _1:  # devices take no atomic operations
+                        m[FAULT_CAUSE] = _W(5) if op <= _LAST_LR else _W(7)
                     m[INSTRET] += n - _1
                     m[CYCLES] += n
                     m[_s.C_STALL_TRAP] += _1

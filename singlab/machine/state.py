@@ -36,7 +36,7 @@ SSTATUS = 43  #: mstatus; sstatus is a view of it
 SIE = 44  #: mie; sie is a view of it
 TIMECMP = 45  #: the supervisor timer interrupt is pending while CYCLES >= TIMECMP
 RAM_BYTES = 46
-STOP = 47  #: set to leave the run loop after the current event
+STOP = 47  #: set by a device that wants the host
 STOP_CYCLE = 48  #: run loop leaves when CYCLES reaches this
 STOP_EVENT = 49  #: run loop leaves when EVENT_COUNT reaches this
 EVENT_COUNT = 50  #: events ever written to the ring
@@ -72,8 +72,9 @@ MCOUNTEREN, SCOUNTEREN, MENVCFG, SENVCFG = range(168, 172)
 CYCLE_OFFSET, INSTRET_OFFSET = 172, 173  #: what mcycle and minstret show beyond CYCLES and INSTRET
 MTIMECMP = 174  #: of the CLINT; mtime is CYCLES
 MMIO_ADDRESS = 175  #: physical address of the device access that data_address found
-EXIT = 176  #: what the guest told the test finisher or tohost, + 1; 0 = nothing yet
-TOHOST = 177  #: physical address of tohost, 0 = none
+EXIT = 176  #: exit code the guest gave the test finisher, + 1; 0 = none yet
+TOHOST = 177  #: byte offset in the state of the tohost word, 0 = none; a store there stops the run
+EXTERNAL = 178  #: the interrupts the PLIC asserts, as bits of mip
 
 #: Device state: UART registers and its two queues, PLIC.
 DEVICE_BASE = 30 * 1024

@@ -1,0 +1,247 @@
+"""The board's devices: CLINT, PLIC, a 16550 UART and the test finisher, where QEMU's virt board has them.
+
+Registers and queues are words of the state, so a snapshot has the devices too. A device that needs the
+host (its output queue is full, the guest has ended) sets STOP. Interrupt lines are level-triggered.
+The virtio slots are there and empty: they answer with device number 0, as absent devices do.
+
+Specifications: RISC-V PLIC 1.0, the SiFive CLINT as in QEMU, National Semiconductor 16550A.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from singlab.machine import state as _s
+from singlab.machine.jit import jit
+
+_W = np.uint64
+_0, _1, _2, _3, _4, _8, _32 = (_W(v) for v in (0, 1, 2, 3, 4, 8, 32))
+_FF, _MASK32 = _W(0xFF), _W(0xFFFF_FFFF)
+CYCLES, MIP, MTIMECMP, EXTERNAL, STOP, EXIT = _s.CYCLES, _s.MIP, _s.MTIMECMP, _s.EXTERNAL, _s.STOP, _s.EXIT
+
+FINISHER, CLINT, PLIC, UART, VIRTIO = 0x0010_0000, 0x0200_0000, 0x0C00_0000, 0x1000_0000, 0x1000_1000
+FINISHER_BYTES, CLINT_BYTES, PLIC_BYTES, UART_BYTES, VIRTIO_BYTES = 0x1000, 0x1_0000, 0x60_0000, 0x100, 0x8000
+UART_IRQ = 10
+
+_FINISHER, _CLINT, _PLIC, _UART, _VIRTIO = _W(FINISHER), _W(CLINT), _W(PLIC), _W(UART), _W(VIRTIO)
+_FINISHER_BYTES, _CLINT_BYTES, _PLIC_BYTES, _UART_BYTES, _VIRTIO_BYTES = (
+    _W(v) for v in (FINISHER_BYTES, CLINT_BYTES, PLIC_BYTES, UART_BYTES, VIRTIO_BYTES)
+)
+
+# UART: registers, then queues (heads count what was ever put in, tails what was ever taken out)
+U = _s.DEVICE_BASE
+IER, LCR, MCR, SCR, DLL, DLM, FCR, THRE, RX_HEAD, RX_TAIL, TX_HEAD, TX_TAIL = range(U, U + 12)
+RX, RX_ROOM = U + 64, 256
+TX, TX_ROOM = U + 320, 1024
+_RX, _TX, _RX_MASK, _TX_MASK = _W(RX), _W(TX), _W(RX_ROOM - 1), _W(TX_ROOM - 1)
+
+# PLIC: 31 sources, two contexts (0 = machine level, 1 = supervisor of hart 0)
+P = _s.DEVICE_BASE + 1400
+PRIORITY = P
+PENDING, CLAIMED, LINES = P + 32, P + 33, P + 34
+ENABLE, THRESHOLD = P + 36, P + 38
+_SOURCES = 32
+
+_MAGIC, _VENDOR = _W(0x7472_6976), _W(0x554D_4551)
+
+
+@jit("boolean(uint64)")
+def is_device(pa):
+    """Whether a physical address belongs to a device."""
+    return (
+        pa - _UART < _UART_BYTES or pa - _CLINT < _CLINT_BYTES or pa - _PLIC < _PLIC_BYTES or pa - _VIRTIO < _VIRTIO_BYTES
+        or pa - _FINISHER < _FINISHER_BYTES
+    )  # fmt: skip
+
+
+@jit("uint64(uint64[::1], uint64)")
+def most_urgent(m, context):
+    """Return the pending source a context would claim, 0 if none: the highest priority, then the lowest number."""
+    best, rank = _0, m[_W(THRESHOLD) + context]
+    wanted = m[PENDING] & m[_W(ENABLE) + context]
+    for source in range(1, _SOURCES):
+        if wanted >> _W(source) & _1 != _0 and m[PRIORITY + source] > rank:
+            best, rank = _W(source), m[PRIORITY + source]
+    return best
+
+
+@jit("void(uint64[::1])")
+def plic_update(m):
+    """Take over the interrupt lines and tell the hart."""
+    m[PENDING] = (m[PENDING] | m[LINES]) & ~m[CLAIMED]
+    m[PENDING] &= m[LINES] | m[CLAIMED]
+    found = _0
+    if most_urgent(m, _0) != _0:
+        found |= _W(1 << 11)
+    if most_urgent(m, _1) != _0:
+        found |= _W(1 << 9)
+    m[EXTERNAL] = found
+
+
+@jit("void(uint64[::1])")
+def uart_update(m):
+    """Set the UART's interrupt line: something to read, or room to write that nobody has been told of."""
+    high = (m[IER] & _1 != _0 and m[RX_HEAD] != m[RX_TAIL]) or (m[IER] & _2 != _0 and m[THRE] != _0)
+    line = _W(1 << UART_IRQ)
+    m[LINES] = m[LINES] | line if high else m[LINES] & ~line
+    plic_update(m)
+
+
+@jit("uint64(uint64[::1], uint64)")
+def uart_read(m, register):
+    """Read a UART register."""
+    if m[LCR] & _W(0x80) != _0 and register < _2:
+        return m[DLL] if register == _0 else m[DLM]
+    if register == _0:
+        if m[RX_HEAD] == m[RX_TAIL]:
+            return _0
+        value = m[_RX + (m[RX_TAIL] & _RX_MASK)]
+        m[RX_TAIL] += _1
+        uart_update(m)
+        return value
+    if register == _1:
+        return m[IER]
+    if register == _2:
+        fifo = _W(0xC0) if m[FCR] & _1 != _0 else _0
+        if m[IER] & _1 != _0 and m[RX_HEAD] != m[RX_TAIL]:
+            return fifo | _4
+        if m[IER] & _2 != _0 and m[THRE] != _0:
+            m[THRE] = _0  # reading it is being told
+            uart_update(m)
+            return fifo | _2
+        return fifo | _1
+    if register == _3:
+        return m[LCR]
+    if register == _4:
+        return m[MCR]
+    if register == _W(5):
+        return _W(0x60) | (_1 if m[RX_HEAD] != m[RX_TAIL] else _0)
+    if register == _W(6):
+        return _W(0xB0)
+    return m[SCR]
+
+
+@jit("void(uint64[::1], uint64, uint64)")
+def uart_write(m, register, value):
+    """Write a UART register."""
+    value &= _FF
+    if m[LCR] & _W(0x80) != _0 and register < _2:
+        if register == _0:
+            m[DLL] = value
+        else:
+            m[DLM] = value
+    elif register == _0:
+        m[_TX + (m[TX_HEAD] & _TX_MASK)] = value
+        m[TX_HEAD] += _1
+        if m[TX_HEAD] - m[TX_TAIL] >= _W(TX_ROOM):
+            m[STOP] = _1
+        m[THRE] = _1
+        uart_update(m)
+    elif register == _1:
+        if m[IER] & _2 == _0 and value & _2 != _0:
+            m[THRE] = _1
+        m[IER] = value & _W(15)
+        uart_update(m)
+    elif register == _2:
+        m[FCR] = value
+        if value & _2 != _0:
+            m[RX_TAIL] = m[RX_HEAD]
+            uart_update(m)
+    elif register == _3:
+        m[LCR] = value
+    elif register == _4:
+        m[MCR] = value
+    elif register == _W(7):
+        m[SCR] = value
+
+
+@jit("uint64(uint64[::1], uint64)")
+def plic_read(m, offset):
+    """Read a word of the PLIC; reading a claim register claims."""
+    if offset < _W(4 * _SOURCES):
+        return m[_W(PRIORITY) + (offset >> _2)]
+    if offset == _W(0x1000):
+        return m[PENDING]
+    if offset == _W(0x2000) or offset == _W(0x2080):
+        return m[_W(ENABLE) + (offset >> _W(7) & _1)]
+    context = offset >> _W(12) & _1
+    if offset & _W(0x3F_EFFF) == _W(0x20_0000):
+        return m[_W(THRESHOLD) + context]
+    if offset & _W(0x3F_EFFF) == _W(0x20_0004):
+        source = most_urgent(m, context)
+        m[CLAIMED] |= _1 << source & _W(0xFFFF_FFFE)
+        m[PENDING] &= ~m[CLAIMED]
+        plic_update(m)
+        return source
+    return _0
+
+
+@jit("void(uint64[::1], uint64, uint64)")
+def plic_write(m, offset, value):
+    """Write a word of the PLIC; writing a claim register completes."""
+    context = offset >> _W(12) & _1
+    if offset != _0 and offset < _W(4 * _SOURCES):
+        m[_W(PRIORITY) + (offset >> _2)] = value & _W(7)
+    elif offset == _W(0x2000) or offset == _W(0x2080):
+        m[_W(ENABLE) + (offset >> _W(7) & _1)] = value & _W(0xFFFF_FFFE)
+    elif offset & _W(0x3F_EFFF) == _W(0x20_0000):
+        m[_W(THRESHOLD) + context] = value & _W(7)
+    elif offset & _W(0x3F_EFFF) == _W(0x20_0004) and value < _W(_SOURCES):
+        m[CLAIMED] &= ~(_1 << value)
+    plic_update(m)
+
+
+@jit("uint64(uint64[::1], uint64)")
+def clint_read(m, offset):
+    """Return the eight-byte word of the CLINT around an offset."""
+    if offset == _0:
+        return m[MIP] >> _3 & _1
+    if offset == _W(0x4000):
+        return m[MTIMECMP]
+    return m[CYCLES] if offset == _W(0xBFF8) else _0
+
+
+@jit("uint64(uint64[::1], uint64, uint64)")
+def mmio_read(m, pa, width):
+    """Load from a device."""
+    if pa - _UART < _UART_BYTES:
+        return uart_read(m, pa & _W(7))
+    if pa - _CLINT < _CLINT_BYTES:
+        offset = pa - _CLINT
+        return clint_read(m, offset & ~_W(7)) >> (_8 * (offset & _W(7)))
+    if pa - _PLIC < _PLIC_BYTES:
+        return plic_read(m, (pa - _PLIC) & ~_3) if width == _4 else _0
+    if pa - _VIRTIO < _VIRTIO_BYTES:
+        register = pa & _W(0xFFF)
+        if register == _0:
+            return _MAGIC
+        if register == _4:
+            return _2
+        return _VENDOR if register == _W(12) else _0
+    return _0
+
+
+@jit("void(uint64[::1], uint64, uint64, uint64)")
+def mmio_write(m, pa, width, value):
+    """Store to a device."""
+    if pa - _UART < _UART_BYTES:
+        uart_write(m, pa & _W(7), value)
+    elif pa - _CLINT < _CLINT_BYTES:
+        offset = pa - _CLINT
+        if offset == _0:
+            m[MIP] = m[MIP] & ~_8 | (value & _1) << _3
+        elif offset == _W(0x4000):
+            m[MTIMECMP] = value if width == _8 else m[MTIMECMP] & ~_MASK32 | value & _MASK32
+        elif offset == _W(0x4004):
+            m[MTIMECMP] = m[MTIMECMP] & _MASK32 | value << _32
+    elif pa - _PLIC < _PLIC_BYTES:
+        if width == _4:
+            plic_write(m, (pa - _PLIC) & ~_3, value & _MASK32)
+    elif pa - _FINISHER < _FINISHER_BYTES and pa == _FINISHER:
+        what = value & _W(0xFFFF)
+        if what == _W(0x5555):
+            m[EXIT] = _1
+            m[STOP] = _1
+        elif what == _W(0x3333):
+            m[EXIT] = (value >> _W(16) & _W(0xFFFF)) + _1
+            m[STOP] = _1
