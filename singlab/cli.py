@@ -1,4 +1,4 @@
-"""The command line: ``singlab lab | demo | doctor | warm | bench | grade``.
+"""The command line: ``singlab lab | demo | doctor | warm | run | bench | grade``.
 
 Each command says in one message what went wrong and what to do, and then exits with a code other than 0.
 """
@@ -182,6 +182,45 @@ def doctor() -> None:
     _out.print(table)
     if any(finding.verdict == "bad" for finding in findings):
         raise typer.Exit(1)
+
+
+# ---- programs from elsewhere ---------------------------------------------------------------------------------
+
+
+@app.command("run")
+def run_elf(
+    program: Annotated[Path, typer.Argument(help="A bare-metal RISC-V program (ELF), linked at 0x80000000.")],
+    profile: Annotated[str, typer.Option(help="Timing: athlon64, teaching or modern.")] = "athlon64",
+    ram: Annotated[str, typer.Option(help="Size of RAM.")] = "128M",
+    limit: Annotated[Optional[int], typer.Option(help="Stop after so many cycles.")] = None,  # noqa: UP045
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Run a bare-metal program; ends with its exit code."""
+    from singlab.machine import Board, ElfError
+
+    def show(data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    try:
+        board = Board(profile=profile, ram=ram, output=None if json else show)
+        board.load(program)
+    except (ElfError, ValueError) as error:
+        fail(str(error))
+    ended = board.run(cycles=limit)
+    counters = board.machine.counters()
+    if json:
+        found = {
+            "program": str(program), "profile": board.machine.profile.name, "reason": ended.reason, "exit_code": ended.code,
+            "instructions": counters.pop("instructions"), "cycles": counters.pop("cycles"), "counters": counters,
+            "output": board.printed.decode("utf-8", "replace"),
+        }  # fmt: skip
+        print(json_.dumps(found, indent=1))
+    else:
+        _err.print(f"{ended.message}; {counters['instructions']:,} instructions, {counters['cycles']:,} cycles", highlight=False)
+    if ended.reason != "exit":
+        raise typer.Exit(124 if ended.reason == "limit" else 70)
+    raise typer.Exit(min(ended.code or 0, 255))
 
 
 # ---- bench -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
-"""The hardware: a RISC-V computer with caches, translation buffers and a clock."""
+"""The hardware: a RISC-V computer with caches, translation buffers, devices and a clock."""
 
+from singlab.machine.board import Board, Ended
+from singlab.machine.elf import ElfError
 from singlab.machine.machine import Machine
 from singlab.machine.profile import PROFILES, Profile
 
-__all__ = ["PROFILES", "Machine", "Profile"]
+__all__ = ["PROFILES", "Board", "ElfError", "Ended", "Machine", "Profile"]

@@ -9,12 +9,12 @@ import numpy as np
 
 from singlab.machine import state as _s
 from singlab.machine.fetch import forget, new_uops
-from singlab.machine.hart import STOP_HOOK, STOP_LIMIT, STOP_LOST, STOP_WFI, hart_run
+from singlab.machine.hart import STOP_DEVICE, STOP_HOOK, STOP_LIMIT, STOP_LOST, STOP_WFI, hart_run
 from singlab.machine.isa import REGISTER_NAMES
 from singlab.machine.profile import Profile, apply_profile, get_profile
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-REASONS = {STOP_LIMIT: "limit", STOP_HOOK: "hook", STOP_WFI: "wfi", STOP_LOST: "lost"}
+REASONS = {STOP_LIMIT: "limit", STOP_HOOK: "hook", STOP_WFI: "wfi", STOP_DEVICE: "device", STOP_LOST: "lost"}
 
 
 def parse_size(size: str | int) -> int:
@@ -101,8 +101,8 @@ class Machine:
         Returns
         -------
         str
-            "limit"; "hook" (at a hook instruction); "wfi" (waiting, and no timer will end the wait); "lost" (a
-            trap whose handler lies outside memory).
+            "limit"; "hook" (at a hook instruction); "wfi" (waiting, and no timer will end the wait); "device"
+            (one wants the host); "lost" (a trap whose handler lies outside memory).
         """
         m = self.m
         limit = 0xFFFF_FFFF_FFFF_FFFF if cycles is None else int(m[_s.CYCLES]) + cycles

@@ -1,0 +1,165 @@
+"""The board: a machine with its devices and a program in it, and how a run of it ends.
+
+A bare-metal program ends by the test finisher, or by Spike's tohost convention: it stores an odd word in
+``tohost`` whose upper bits are its exit code (console characters and the write call go there too). What
+it prints on the UART is kept, or handed to a listener as it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from singlab.machine import devices as d
+from singlab.machine import state as _s
+from singlab.machine.devicetree import board_tree
+from singlab.machine.elf import Elf, ElfError, read_elf
+from singlab.machine.machine import Machine
+
+#: Cycles between two looks at the output.
+_SLICE = 20_000_000
+_DTB_ROOM = 0x1_0000
+#: Calls of the host interface that programs built for Spike use.
+_HTIF_WRITE = 64
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended.
+
+    Attributes
+    ----------
+    reason : str
+        "exit" (with a code), "limit", "wfi" (waits for ever) or "lost" (a trap whose handler lies outside memory).
+    code : int or None
+        The exit code, if the program gave one.
+    message : str
+        One sentence.
+    """
+
+    reason: str
+    code: int | None
+    message: str
+
+
+class Board:
+    """A computer as QEMU's virt board, with one hart.
+
+    Parameters
+    ----------
+    profile : str or Profile
+    ram : str or int
+    output : callable, optional
+        Is given what the guest prints, as bytes, as it comes.
+    """
+
+    def __init__(self, profile="athlon64", ram: str | int = "128M", output: Callable[[bytes], None] | None = None):
+        self.machine = Machine(profile=profile, ram=ram)
+        self.printed = bytearray()
+        self.symbols: dict[str, int] = {}
+        self._output = output
+
+    def load(self, program: str | Path | Elf, arguments: str = "") -> None:
+        """Put a program into RAM, ready to start at its entry in M mode with the device tree in a1.
+
+        Raises
+        ------
+        ElfError
+            If it is no program for this machine, or does not fit into its RAM.
+        """
+        elf = program if isinstance(program, Elf) else read_elf(program)
+        m = self.machine.m
+        end = _s.RAM_BASE + int(m[_s.RAM_BYTES])
+        for address, data, size in elf.segments:
+            if address < _s.RAM_BASE or address + size > end - _DTB_ROOM:
+                mega = (end - _s.RAM_BASE) >> 20
+                raise ElfError(
+                    f"the program wants memory from {address:#x} to {address + size:#x}, and this machine has RAM from "
+                    f"{_s.RAM_BASE:#x} to {end - _DTB_ROOM:#x} ({mega} MB). Link it at {_s.RAM_BASE:#x}, or give the machine more RAM."
+                )
+            self.machine.write(address, data + bytes(size - len(data)))
+        tree = board_tree(int(m[_s.RAM_BYTES]), self.machine.profile.clock_hz, arguments)
+        self.machine.write(end - _DTB_ROOM, tree)
+        m[_s.PC], m[_s.MODE] = elf.entry, _s.M_MODE
+        m[_s.X + 10], m[_s.X + 11] = 0, end - _DTB_ROOM
+        self.symbols = elf.symbols
+        tohost = elf.symbols.get("tohost")
+        if tohost is not None and _s.RAM_BASE <= tohost < end:
+            m[_s.TOHOST] = tohost - _s.RAM_BASE + _s.RAM_OFFSET
+
+    def type(self, data: bytes) -> int:
+        """Put bytes into the UART's input; returns how many there was room for."""
+        m = self.machine.m
+        room = d.RX_ROOM - (int(m[d.RX_HEAD]) - int(m[d.RX_TAIL]))
+        for value in data[:room]:
+            m[d.RX + (int(m[d.RX_HEAD]) & d.RX_ROOM - 1)] = value
+            m[d.RX_HEAD] += 1
+        d.uart_update(m)
+        return min(room, len(data))
+
+    def run(self, cycles: int | None = None) -> Ended:
+        """Run until the program ends, waits for ever, or so many cycles have passed."""
+        m = self.machine.m
+        limit = None if cycles is None else int(m[_s.CYCLES]) + cycles
+        while True:
+            left = _SLICE if limit is None else min(_SLICE, limit - int(m[_s.CYCLES]))
+            if left <= 0:
+                return Ended("limit", None, f"stopped at the limit of {cycles:,} cycles")
+            reason = self.machine.run(cycles=left)
+            self._drain()
+            if reason == "device":
+                m[_s.STOP] = 0
+                if int(m[_s.TOHOST]) and (ended := self._tohost()) is not None:
+                    return ended
+                if int(m[_s.EXIT]):
+                    code = int(m[_s.EXIT]) - 1
+                    m[_s.EXIT] = 0
+                    return Ended("exit", code, f"the program ended with code {code}")
+            elif reason == "wfi":
+                return Ended("wfi", None, "the program waits for an interrupt that cannot come")
+            elif reason == "lost":
+                cause, at = int(m[_s.MCAUSE]), int(m[_s.MEPC])
+                return Ended("lost", None, f"a trap (cause {cause}) at {at:#x} has no handler in memory: mtvec is {int(m[_s.MTVEC]):#x}")
+
+    def _drain(self) -> None:
+        """Take what the UART has sent."""
+        m = self.machine.m
+        head, tail = int(m[d.TX_HEAD]), int(m[d.TX_TAIL])
+        if head == tail:
+            return
+        data = bytes(int(m[d.TX + (i & d.TX_ROOM - 1)]) & 0xFF for i in range(tail, head))
+        m[d.TX_TAIL] = head
+        self._print(data)
+
+    def _print(self, data: bytes) -> None:
+        self.printed += data
+        if self._output is not None:
+            self._output(data)
+
+    def _tohost(self) -> Ended | None:
+        """Do what the guest asked for in tohost; returns an end if it was the last thing."""
+        machine = self.machine
+        address = int(machine.m[_s.TOHOST]) - _s.RAM_OFFSET + _s.RAM_BASE
+        value = machine.load_u64(address)
+        if value == 0:
+            return None
+        if value & 1 and value >> 48 == 0:
+            code = value >> 1
+            return Ended("exit", code, f"the program ended with code {code}")
+        machine.store_u64(address, 0)
+        answer = 1
+        if value >> 48 == 0x0101:
+            self._print(bytes([value & 0xFF]))
+        elif value >> 56 == 0:
+            try:
+                call, _, place, count = (machine.load_u64(value + 8 * i) for i in range(4))
+                if call == _HTIF_WRITE:
+                    self._print(machine.read(place, min(count, 1 << 20)))
+                    machine.store_u64(value, count)
+            except ValueError:
+                answer = 1  # the guest pointed outside memory: nothing is printed
+        fromhost = self.symbols.get("fromhost")
+        if fromhost is not None and _s.RAM_BASE <= fromhost < _s.RAM_BASE + int(machine.m[_s.RAM_BYTES]) - 8:
+            machine.store_u64(fromhost, answer)
+        return None
