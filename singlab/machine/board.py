@@ -84,9 +84,16 @@ class Board:
         m[_s.PC], m[_s.MODE] = elf.entry, _s.M_MODE
         m[_s.X + 10], m[_s.X + 11] = 0, end - _DTB_ROOM
         self.symbols = elf.symbols
+        self.code = [(a, size) for a, size in elf.code if size]
         tohost = elf.symbols.get("tohost")
         if tohost is not None and _s.RAM_BASE <= tohost < end:
             m[_s.TOHOST] = tohost - _s.RAM_BASE + _s.RAM_OFFSET
+
+    def translate(self):
+        """Translate the program's code to native code (:meth:`Machine.translate`); returns the translation."""
+        first = min(a for a, _ in self.code)
+        size = max(a + n for a, n in self.code) - first
+        return self.machine.translate(first, size, self.symbols.values())
 
     def type(self, data: bytes) -> int:
         """Put bytes into the UART's input; returns how many there was room for."""

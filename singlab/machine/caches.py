@@ -1,7 +1,8 @@
 """Caches: which lines are where, and how long an access stalls.
 
 Two first-level caches and a shared second level. A set keeps its lines in order of last use, so the
-first way is the usual hit and the last the victim. A tag word is (line + 1) << 1 | dirty; 0 is empty.
+first way is the usual hit and the last the victim. A tag word is (line + 1) << 1 | dirty; 0 is empty;
+a level's words lie way by way, so the first ways are one array.
 Data itself is only in RAM: the caches decide time, never values. Written-back lines go through a
 buffer and stall nobody.
 """
@@ -20,32 +21,30 @@ _0, _1, _6 = _W(0), _W(1), _W(6)
 L1I_SETS, L1I_WAYS, L1I_TAGS = _p.P_L1I_SETS, _p.P_L1I_WAYS, _p.P_L1I_TAGS
 L1D_SETS, L1D_WAYS, L1D_TAGS = _p.P_L1D_SETS, _p.P_L1D_WAYS, _p.P_L1D_TAGS
 L2_SETS, L2_WAYS, L2_TAGS = _p.P_L2_SETS, _p.P_L2_WAYS, _p.P_L2_TAGS
-L2_CYCLES, MEMORY_CYCLES = _p.P_L2_CYCLES, _p.P_MEMORY_CYCLES
+L2_CYCLES, MEMORY_CYCLES, TIMED = _p.P_L2_CYCLES, _p.P_MEMORY_CYCLES, _p.P_TIMED
 C_L1I_ACC, C_L1I_MISS, C_L1D_ACC, C_L1D_MISS = (
     _s.C_L1I_ACCESSES, _s.C_L1I_MISSES, _s.C_L1D_ACCESSES, _s.C_L1D_MISSES,
 )  # fmt: skip
 C_L2_ACC, C_L2_MISS = _s.C_L2_ACCESSES, _s.C_L2_MISSES
 
 
-@jit("uint64(uint64[::1], uint64, uint64, uint64, uint64)")
-def find_in_set(m, first, ways, tag, dirty):
+@jit("uint64(uint64[::1], uint64, uint64, uint64, uint64, uint64)")
+def find_in_set(m, first, sets, ways, tag, dirty):
     """Look for a tag in a set and make it the first; returns 0 if it was there, else the victim's word | 2^63."""
-    way = _0
-    word = m[first]
+    last = first + sets * (ways - _1)
+    at = first
+    word = m[at]
+    result = _0
     while word >> _1 != tag:
-        way += _1
-        if way == ways:
+        if at == last:
+            result = word | _W(1 << 63)
+            word = tag << _1
             break
-        word = m[first + way]
-    if way == ways:
-        way -= _1
-        result = m[first + way] | _W(1 << 63)
-        word = tag << _1
-    else:
-        result = _0
-    while way > _0:
-        m[first + way] = m[first + way - _1]
-        way -= _1
+        at += sets
+        word = m[at]
+    while at > first:
+        m[at] = m[at - sets]
+        at -= sets
     m[first] = word | dirty
     return result
 
@@ -54,17 +53,18 @@ def find_in_set(m, first, ways, tag, dirty):
 def l2_access(m, line, dirty):
     """Bring a line into the second level if it is not there; returns the stall of the access."""
     m[C_L2_ACC] += _1
-    first = m[L2_TAGS] + (line & (m[L2_SETS] - _1)) * m[L2_WAYS]
-    if find_in_set(m, first, m[L2_WAYS], line + _1, dirty) == _0:
+    first = m[L2_TAGS] + (line & (m[L2_SETS] - _1))
+    if find_in_set(m, first, m[L2_SETS], m[L2_WAYS], line + _1, dirty) == _0:
         return m[L2_CYCLES]
     m[C_L2_MISS] += _1
     return m[MEMORY_CYCLES]
 
 
-@jit("uint64(uint64[::1], uint64, uint64, uint64)")
-def l1d_slow(m, first, line, dirty):
+@jit("uint64(uint64[::1], uint64, uint64)")
+def l1d_slow(m, line, dirty):
     """First-level data access that does not hit the first way; returns the stall."""
-    victim = find_in_set(m, first, m[L1D_WAYS], line + _1, dirty)
+    first = m[L1D_TAGS] + (line & (m[L1D_SETS] - _1))
+    victim = find_in_set(m, first, m[L1D_SETS], m[L1D_WAYS], line + _1, dirty)
     if victim == _0:
         return _0
     m[C_L1D_MISS] += _1
@@ -75,28 +75,38 @@ def l1d_slow(m, first, line, dirty):
     return stall
 
 
-@jit("uint64(uint64[::1], uint64, uint64)", forceinline=True)
+@jit("uint64(uint64[::1], uint64, uint64)")
 def l1d(m, address, dirty):
     """One data access at a physical address; ``dirty`` = 1 for a store. Returns the stall."""
+    if m[TIMED] == _0:
+        return _0
     m[C_L1D_ACC] += _1
     line = address >> _6
-    first = m[L1D_TAGS] + (line & (m[L1D_SETS] - _1)) * m[L1D_WAYS]
+    first = m[L1D_TAGS] + (line & (m[L1D_SETS] - _1))
     word = m[first]
     if word >> _1 == line + _1:
         m[first] = word | dirty
         return _0
-    return l1d_slow(m, first, line, dirty)
+    return l1d_slow(m, line, dirty)
+
+
+@jit("uint64(uint64[::1], uint64)")
+def l1i_slow(m, line):
+    """Fetch of a line that is not first in its set; returns the stall."""
+    first = m[L1I_TAGS] + (line & (m[L1I_SETS] - _1))
+    if find_in_set(m, first, m[L1I_SETS], m[L1I_WAYS], line + _1, _0) == _0:
+        return _0
+    m[C_L1I_MISS] += _1
+    return l2_access(m, line, _0)
 
 
 @jit("uint64(uint64[::1], uint64)")
 def l1i(m, address):
     """Fetch of the line that holds a physical address; returns the stall."""
+    if m[TIMED] == _0:
+        return _0
     m[C_L1I_ACC] += _1
     line = address >> _6
-    first = m[L1I_TAGS] + (line & (m[L1I_SETS] - _1)) * m[L1I_WAYS]
-    if m[first] >> _1 == line + _1:
+    if m[m[L1I_TAGS] + (line & (m[L1I_SETS] - _1))] >> _1 == line + _1:
         return _0
-    if find_in_set(m, first, m[L1I_WAYS], line + _1, _0) == _0:
-        return _0
-    m[C_L1I_MISS] += _1
-    return l2_access(m, line, _0)
+    return l1i_slow(m, line)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from singlab.machine import profile as _p
 from singlab.machine import state as _s
 from singlab.machine.jit import jit
+from singlab.machine.quick import quick_flush
 from singlab.machine.translate import tlb_flush
 
 _W = np.uint64
@@ -47,7 +49,7 @@ _EVEN, _DIRECT = _W(0xFFFF_FFFF_FFFF_FFFE), _W(0xFFFF_FFFF_FFFF_FFFD)
 _SATP_MODE, _SV39 = _W(60), _W(8)
 _COUNTERS = _W(len(_s.COUNTERS))
 COUNTER_BASE = _W(_s.COUNTER_BASE)
-EXTERNAL = _s.EXTERNAL
+EXTERNAL, TLB_TAGGED = _s.EXTERNAL, _p.P_TLB_TAGGED
 _NONE = _W(0xFFFF_FFFF_FFFF_FFFF)
 
 #: CSRs that are plain words of the state: number to word.
@@ -143,6 +145,8 @@ def csr_write(m, number, value):
         new = m[STATUS] & ~mask | value & mask
         if new & MPP == _W(2 << 11):
             new = new & ~MPP | m[STATUS] & MPP
+        if (new ^ m[STATUS]) & (MPRV | SUM | MXR | MPP) != _0:
+            quick_flush(m)
         m[STATUS] = new
     elif number == _W(0x104):
         m[IE] = m[IE] & ~m[MIDELEG] | value & m[MIDELEG] & _ALL
@@ -161,7 +165,10 @@ def csr_write(m, number, value):
         mode = value >> _SATP_MODE
         if mode == _0 or mode == _SV39:
             m[SATP] = value if mode != _0 else _0
-            tlb_flush(m, _1)
+            if m[TLB_TAGGED] == _0:
+                tlb_flush(m, _1)
+            else:
+                quick_flush(m)
     elif number == _W(0x302):
         m[MEDELEG] = value & _EXCEPTIONS
     elif number == _W(0x303):

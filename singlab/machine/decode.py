@@ -3,7 +3,7 @@
 ``op`` (8 bits) | ``rd`` (6), length bit, 0 | ``rs1`` (8) | ``rs2`` (8) | immediate (32, signed). The
 operation is a dense number, so that the interpreter's chain of comparisons becomes a jump table; a
 destination x0 is redirected to a dummy slot, so that writing needs no check. Bit 14 says that the
-instruction was a compressed one, of two bytes.
+instruction was a compressed one, of two bytes. A load has its width - 1 in place of rs2.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ def decode(word):
     op = _0
     if opcode == _W(0x03):
         op = LOADS[funct3]
+        rs2 = (_1 << (funct3 & _3)) - _1
     elif opcode == _W(0x23):
         op = STORES[funct3]
         imm = rd | (word >> _25) << _5 | sign << _12

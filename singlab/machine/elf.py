@@ -22,11 +22,14 @@ class Elf:
     segments : list of (int, bytes, int)
         Physical address, bytes in the file, size in memory (what the file does not fill is zero).
     symbols : dict of str to int
+    code : list of (int, int)
+        Address and size of each section that holds instructions; of each executable segment if there are no sections.
     """
 
     entry: int
     segments: list[tuple[int, bytes, int]]
     symbols: dict[str, int] = field(default_factory=dict)
+    code: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def end(self) -> int:
@@ -81,9 +84,11 @@ def read_elf(path: str | Path) -> Elf:
         table = elf.get_section_by_name(".symtab")
         if isinstance(table, SymbolTableSection):
             symbols = {symbol.name: symbol["st_value"] for symbol in table.iter_symbols() if symbol.name}
+        code = [(part["sh_addr"], part["sh_size"]) for part in elf.iter_sections() if part["sh_flags"] & 4 and part["sh_type"] == "SHT_PROGBITS"]
+        code = code or [(part["p_paddr"], part["p_filesz"]) for part in elf.iter_segments() if part["p_type"] == "PT_LOAD" and part["p_flags"] & 1]
     except ElfError:
         raise
     except (ELFError, ELFParseError, ConstructError, ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError, OverflowError,
             MemoryError, IndexError) as error:  # fmt: skip
         raise ElfError(f"{path} is damaged or cut off ({type(error).__name__}). Build it again.") from None
-    return Elf(header["e_entry"], segments, symbols)
+    return Elf(header["e_entry"], segments, symbols, code)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from singlab.machine import state as _s
 from singlab.machine.fetch import forget, new_uops
-from singlab.machine.hart import STOP_DEVICE, STOP_HOOK, STOP_LIMIT, STOP_LOST, STOP_WFI, hart_run
+from singlab.machine.hart import STOP_DEVICE, STOP_HERE, STOP_HOOK, STOP_LIMIT, STOP_LOST, STOP_WFI, hart_run
 from singlab.machine.isa import REGISTER_NAMES
 from singlab.machine.profile import Profile, apply_profile, get_profile
+from singlab.machine.quick import quick_flush
+
+if TYPE_CHECKING:
+    from singlab.machine.translator import Translation
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-REASONS = {STOP_LIMIT: "limit", STOP_HOOK: "hook", STOP_WFI: "wfi", STOP_DEVICE: "device", STOP_LOST: "lost"}
+REASONS = {STOP_LIMIT: "limit", STOP_HOOK: "hook", STOP_WFI: "wfi", STOP_DEVICE: "device", STOP_LOST: "lost", STOP_HERE: "here"}
 
 
 def parse_size(size: str | int) -> int:
@@ -54,6 +60,7 @@ class Machine:
         apply_profile(self.m, self.profile)
         self.m[_s.RANDOM] = seed
         self.uops = new_uops(int(self.m[_s.RAM_BYTES]))
+        self.translation: Translation | None = None
 
     # ---- memory, from outside and untimed ----------------------------------------------------------------
 
@@ -72,6 +79,8 @@ class Machine:
         """Write bytes at a physical address; instructions there are decoded again."""
         at = self._offset(address, len(data))
         self.m.view(np.uint8)[at : at + len(data)] = np.frombuffer(data, dtype=np.uint8)
+        if (t := self.translation) is not None and address < t.address + t.size and t.address < address + len(data):
+            self._interpret_from_now("its memory was written from outside")
         # an instruction that begins just before the first byte may reach into what was written
         first = max(0, (address - _s.RAM_BASE) // 2 - 1)
         self.uops[first : (address - _s.RAM_BASE + len(data) + 1) // 2] = 0
@@ -93,6 +102,54 @@ class Machine:
         m[_s.MCOUNTEREN] = m[_s.SCOUNTEREN] = 0xFFFF_FFFF
         m[_s.MODE] = _s.S
 
+    # ---- translated code ------------------------------------------------------------------------------------------
+
+    def translate(self, address: int, size: int, entries: Iterable[int] = (), virtual: int | None = None) -> Translation:
+        """Translate an image in RAM to native code, which then runs in place of the interpreter.
+
+        Results are the same, and so are cycles. A store into the image ends it: what can change is interpreted.
+
+        Parameters
+        ----------
+        address, size : int
+            Physical address and bytes of the image.
+        entries : iterable of int
+            Where its functions begin, as the guest sees them.
+        virtual : int, optional
+            Where the guest sees the image, if not at its physical address.
+        """
+        from singlab.machine.translator import Translation
+
+        self.translation = Translation(self, address, size, entries, virtual)
+        self.m[_s.CODE_WRITTEN] = 0
+        if self.translation.reason is None:
+            self.translation.attach(self.m)
+        else:
+            self.m[_s.CODE_BYTES] = 0
+        quick_flush(self.m)
+        return self.translation
+
+    def _interpret_from_now(self, reason: str) -> None:
+        self.translation.reason = self.translation.reason or reason
+        self.m[_s.CODE_BYTES] = 0
+        self.m[_s.CODE_WRITTEN] = 0
+
+    def _run(self) -> int:
+        """Run by the engine there is; returns a STOP reason."""
+        m = self.m
+        while True:
+            if m[_s.CODE_BYTES] == 0:
+                return int(hart_run(m, self.uops))
+            if self.translation is None or self.translation.reason is not None:
+                m[_s.CODE_BYTES] = 0
+                continue
+            reason = int(hart_run(m, self.uops) if m[_s.PRECISE] else self.translation.run(self))
+            if reason != STOP_DEVICE or not m[_s.CODE_WRITTEN]:
+                return reason
+            at = int(m[_s.CODE_WRITTEN]) - _s.RAM_OFFSET + _s.RAM_BASE
+            self._interpret_from_now(f"the program wrote into its code at {at:#x}")
+            m[_s.STOP] = 0
+
     # ---- running ----------------------------------------------------------------------------------------------
 
     def run(self, cycles: int | None = None) -> str:
@@ -108,7 +165,7 @@ class Machine:
         limit = 0xFFFF_FFFF_FFFF_FFFF if cycles is None else int(m[_s.CYCLES]) + cycles
         m[_s.STOP_CYCLE] = limit
         while True:
-            reason = int(hart_run(m, self.uops))
+            reason = self._run()
             if reason != STOP_WFI or not self._sleep(limit):
                 return REASONS[reason]
 
@@ -151,6 +208,8 @@ class Machine:
         if snapshot.shape != self.m.shape:
             raise ValueError("the snapshot is of a machine with another amount of RAM")
         self.m[:] = snapshot
+        if self.m[_s.CODE_BYTES] and (self.translation is None or not self.translation.intact(self)):
+            self.m[_s.CODE_BYTES] = 0
         forget(self.uops, self.m[_s.RAM_BYTES])
 
     def save(self, path: str | Path) -> Path:
@@ -174,6 +233,7 @@ class Machine:
             raise ValueError(f"{path} is not a saved machine; save one with Machine.save")
         machine = cls(profile, int(m[_s.RAM_BYTES]))
         machine.m[:] = m
+        machine.m[_s.CODE_BYTES] = 0
         return machine
 
     def __repr__(self) -> str:

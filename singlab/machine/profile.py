@@ -41,6 +41,10 @@ class Profile:
         Stalls beyond the instruction's own cycle.
     trap_cycles, return_cycles : int
         Pipeline refill when a trap is taken, and when ``sret`` returns from it.
+    tlb_tagged : bool
+        Translations carry their address-space identifier; without, a write to satp empties the buffers.
+    timed : bool
+        False: no caches, no buffers, one cycle an instruction.
     """
 
     name: str
@@ -62,6 +66,8 @@ class Profile:
     divide_cycles: int
     trap_cycles: int
     return_cycles: int
+    tlb_tagged: bool = False
+    timed: bool = True
 
 
 PROFILES = {
@@ -74,7 +80,9 @@ PROFILES = {
         # Small enough that a class sees every effect: 1 KB caches, 4-entry translation buffers.
         Profile("teaching", 1.0e8, 1024, 2, 1024, 2, 8192, 4, 10, 50, 4, 4, 16, 4, 3, 3, 20, 20, 10),
         # A contemporary in-order view of a desktop core.
-        Profile("modern", 4.0e9, 32768, 8, 32768, 8, 1048576, 16, 14, 250, 64, 64, 1024, 7, 15, 2, 16, 120, 80),
+        Profile("modern", 4.0e9, 32768, 8, 32768, 8, 1048576, 16, 14, 250, 64, 64, 1024, 7, 15, 2, 16, 120, 80, True),
+        # No timing: as fast as the interpreter goes.
+        Profile("untimed", 1.0e9, 64, 1, 64, 1, 64, 1, 0, 0, 1, 1, 4, 0, 0, 0, 0, 0, 0, timed=False),
     )
 }
 
@@ -86,7 +94,7 @@ _NAMES = (
     "L1I_SETS", "L1I_WAYS", "L1I_TAGS", "L1D_SETS", "L1D_WAYS", "L1D_TAGS", "L2_SETS", "L2_WAYS", "L2_TAGS",
     "L2_CYCLES", "MEMORY_CYCLES", "ITLB_ENTRIES", "ITLB_TAGS", "DTLB_ENTRIES", "DTLB_TAGS", "L2TLB_SETS",
     "L2TLB_TAGS", "L2TLB_CYCLES", "BRANCH_CYCLES", "MULTIPLY_CYCLES", "DIVIDE_CYCLES", "TRAP_CYCLES",
-    "RETURN_CYCLES", "ITLB_HINTS", "DTLB_HINTS", "TLB_CLOCK",
+    "RETURN_CYCLES", "ITLB_HINTS", "DTLB_HINTS", "TLB_CLOCK", "TIMED", "TLB_TAGGED",
 )  # fmt: skip
 for _i, _name in enumerate(_NAMES):
     globals()["P_" + _name] = _s.PARAM_BASE + _i
@@ -129,6 +137,7 @@ def apply_profile(m: np.ndarray, profile: Profile) -> None:
     if at > _s.TAGS_BASE + _s.TAGS_WORDS:
         raise ValueError(f"{profile.name}: caches and translation buffers are too large for the state")
     m[_s.TAGS_BASE : _s.TAGS_BASE + _s.TAGS_WORDS] = 0
+    m[globals()["P_TIMED"]], m[globals()["P_TLB_TAGGED"]] = profile.timed, profile.tlb_tagged
     for name in ("l2_cycles", "memory_cycles", "l2tlb_cycles", "branch_cycles", "multiply_cycles", "divide_cycles",
                  "trap_cycles", "return_cycles"):  # fmt: skip
         m[globals()["P_" + name.upper()]] = getattr(profile, name)

@@ -48,6 +48,11 @@ CURRENT_PROCESS = 55  #: mirror of the kernel's current process id, for events
 HOOK_NUMBER = 56  #: number of the hook instruction the hart stopped at
 FAULT_CAUSE = 57  #: cause of the last failed translation or access
 RESERVATION = 58  #: physical address that lr has reserved + 1, 0 = none
+STOP_INSTRET = 59  #: in a precise run, leave exactly when INSTRET reaches this
+STOP_PC = 60  #: in a precise run, leave before the instruction at this address
+PRECISE = 61  #: 1 = look at the two above, and at the watch, before each instruction
+RESUME = 62  #: address + 1 at which a precise run left within a line, 0 = at none
+RESUME_BASE = 63  #: what leads there from pc/2 to a slot of decoded instructions
 
 #: Event counters, one word each, in this order.
 COUNTERS = (
@@ -75,6 +80,14 @@ MMIO_ADDRESS = 175  #: physical address of the device access that data_address f
 EXIT = 176  #: exit code the guest gave the test finisher, + 1; 0 = none yet
 TOHOST = 177  #: byte offset in the state of the tohost word, 0 = none; a store there stops the run
 EXTERNAL = 178  #: the interrupts the PLIC asserts, as bits of mip
+LOADED = 179  #: value of the last load that went the slow way
+WATCH, WATCH_BYTES = 180, 181  #: virtual addresses watched: first, and how many
+WATCH_HIT = 182  #: address of the access that touched them, + 1
+UNTIL = 183  #: cycle at which translated code must look up
+CODE, CODE_BYTES = 184, 185  #: virtual addresses that have been translated: first, and how many
+CODE_AT = 186  #: where they lie: byte offset in the state
+CODE_WRITTEN = 187  #: byte offset in the state of a store that hit them, 0 = none
+INTERPRET = 188  #: 1 = interpret the next line, translated or not
 
 #: Device state: UART registers and its two queues, PLIC.
 DEVICE_BASE = 30 * 1024
@@ -82,7 +95,14 @@ DEVICE_WORDS = 2 * 1024
 
 #: Cache and TLB tags and their replacement state.
 TAGS_BASE = 256
-TAGS_WORDS = DEVICE_BASE - TAGS_BASE
+
+#: Quick tables (:mod:`singlab.machine.quick`): for each mode, U, S, none and M, one for loads, stores and fetches.
+QUICK_ENTRIES = 256
+QUICK_TABLE = 2 * QUICK_ENTRIES
+QUICK_MODE = 3 * QUICK_TABLE
+QUICK_WORDS = 4 * QUICK_MODE
+QUICK_BASE = DEVICE_BASE - QUICK_WORDS
+TAGS_WORDS = QUICK_BASE - TAGS_BASE
 
 #: The event ring: RING_EVENTS records of four words.
 RING_BASE = 32 * 1024
@@ -114,9 +134,10 @@ def new_state(ram_bytes: int) -> np.ndarray:
     m[RAM_BYTES] = ram_bytes
     m[PC] = RAM_BASE
     m[MODE] = M_MODE
-    for word in (TIMECMP, MTIMECMP, STOP_CYCLE, STOP_EVENT):
+    for word in (TIMECMP, MTIMECMP, STOP_CYCLE, STOP_EVENT, STOP_INSTRET, STOP_PC):
         m[word] = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
     m[TRACE_ON] = 1
+    m[QUICK_BASE : QUICK_BASE + QUICK_WORDS] = 1
     return m
 
 

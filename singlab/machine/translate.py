@@ -1,8 +1,10 @@
 """Address translation: Sv39 page tables and the translation buffers in front of them.
 
 Privileged specification, chapter "Sv39": three levels, 4 KB pages and superpages (buffered as their
-4 KB parts). A clear A bit, or a clear D bit on a store, is a page fault (the Svade choice). The
-buffers carry no address-space tags; a write to satp empties them except for global pages.
+4 KB parts). A clear A bit, or a clear D bit on a store, is a page fault (the Svade choice). The first-level
+buffers replace the entry that came first, the second level the one longest unused. With tagged buffers
+an entry belongs to its address space, or to all if the page is global; without tags a write to satp
+empties them except for global pages.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from singlab.machine import profile as _p
 from singlab.machine import state as _s
 from singlab.machine.caches import l1d
 from singlab.machine.jit import jit
+from singlab.machine.quick import quick_drop, quick_flush
 from singlab.machine.state import raw_ld64
 
 _W = np.uint64
@@ -28,7 +31,9 @@ C_DTLB_ACC, C_DTLB_MISS, C_ITLB_MISS = _s.C_DTLB_ACCESSES, _s.C_DTLB_MISSES, _s.
 L2TLB_SETS, L2TLB_TAGS, L2TLB_CYCLES = _p.P_L2TLB_SETS, _p.P_L2TLB_TAGS, _p.P_L2TLB_CYCLES
 ITLB_TAGS, ITLB_ENTRIES, ITLB_HINTS = _p.P_ITLB_TAGS, _p.P_ITLB_ENTRIES, _p.P_ITLB_HINTS
 DTLB_TAGS, DTLB_ENTRIES, DTLB_HINTS = _p.P_DTLB_TAGS, _p.P_DTLB_ENTRIES, _p.P_DTLB_HINTS
-CLOCK = _p.P_TLB_CLOCK
+CLOCK, TIMED, TLB_TAGGED = _p.P_TLB_CLOCK, _p.P_TIMED, _p.P_TLB_TAGGED
+_SPACE = _W(32)
+_EVERY = _W(1 << 49)  #: in a key: the page is in every address space
 _HINT_MASK = _W(_p.HINTS - 1)
 _WAYS = _W(_p.L2TLB_WAYS)
 _ENTRY = _W(_p.TLB_WORDS)
@@ -74,9 +79,9 @@ def walk(m, va):
     return _0
 
 
-@jit("uint64(uint64[::1], uint64, uint64, uint64)")
-def oldest(m, first, count, page):
-    """Return the entry to replace: an empty one, else the one longest unused."""
+@jit("uint64(uint64[::1], uint64, uint64)")
+def oldest(m, first, count):
+    """Return the entry to replace: an empty one, else the one with the earliest stamp."""
     best = first
     entry = first
     while entry < first + count * _ENTRY:
@@ -88,50 +93,75 @@ def oldest(m, first, count, page):
     return best
 
 
-@jit("uint64(uint64[::1], uint64)")
-def l2tlb_fill(m, page):
+@jit("uint64(uint64[::1], uint64, uint64)")
+def put(m, entry, found):
+    """Write what a walk found into an entry whose key is set already; returns it."""
+    m[entry + _1] = found
+    m[entry + _2] = m[CLOCK]
+    return found
+
+
+@jit("uint64(uint64)")
+def as_in_address(page):
+    """Return a page's number as an address has it: its uppermost bit repeated upwards."""
+    return ((page ^ _W(1 << 26)) - _W(1 << 26)) & _W((1 << 52) - 1)
+
+
+@jit("uint64(uint64[::1], uint64, uint64)")
+def l2tlb_fill(m, page, space):
     """Return the translation of a page from the second-level buffer or by a walk; 0 if there is none."""
     first = m[L2TLB_TAGS] + (page & (m[L2TLB_SETS] - _1)) * _WAYS * _ENTRY
     m[C_STALL_WALK] += m[L2TLB_CYCLES]
     m[CYCLES] += m[L2TLB_CYCLES]
     entry = first
     while entry < first + _WAYS * _ENTRY:
-        if m[entry] == page + _1:
+        if m[entry] == page + _1 | space or (m[entry] == page + _1 | _EVERY and space != _0):
             m[entry + _2] = m[CLOCK]
             return m[entry + _1]
         entry += _ENTRY
-    found = walk(m, page << _12)
+    found = walk(m, as_in_address(page) << _12)
     if found != _0:
-        entry = oldest(m, first, _WAYS, page)
-        m[entry] = page + _1
-        m[entry + _1] = found
-        m[entry + _2] = m[CLOCK]
+        entry = oldest(m, first, _WAYS)
+        m[entry] = page + _1 | (_EVERY if space != _0 and found & _G != _0 else space)
+        put(m, entry, found)
     return found
 
 
 @jit("uint64(uint64[::1], uint64, uint64, uint64, uint64, uint64)")
 def tlb_lookup(m, page, first, count, hint, misses):
-    """Return the translation of a page through one first-level buffer, filled on a miss; 0 if there is none."""
-    m[CLOCK] += _1
+    """Return the translation of a page through one first-level buffer, filled on a miss; 0 if there is none.
+
+    The key of an entry is the page + 1 and above it, in tagged buffers, the address space + 1 or the mark of a
+    global page. Of a page only what Sv39 translates is kept; a page beyond that has no translation.
+    """
+    if page + _W(1 << 26) & _W((1 << 52) - 1) >= _W(1 << 27):
+        m[C_WALKS] += _1
+        return _0
+    page &= _W((1 << 27) - 1)
+    space = _0
+    if m[TLB_TAGGED] != _0:
+        space = ((m[SATP] >> _W(44) & _W(0xFFFF)) + _1) << _SPACE
     entry = m[hint]
-    if entry != _0 and m[entry] == page + _1:
-        m[entry + _2] = m[CLOCK]
-        return m[entry + _1]
-    entry = first
-    while entry < first + count * _ENTRY:
-        if m[entry] == page + _1:
-            m[hint] = entry
-            m[entry + _2] = m[CLOCK]
-            return m[entry + _1]
-        entry += _ENTRY
-    m[misses] += _1
-    found = l2tlb_fill(m, page)
-    if found != _0:
-        entry = oldest(m, first, count, page)
-        m[entry] = page + _1
-        m[entry + _1] = found
-        m[entry + _2] = m[CLOCK]
+    if entry == _0 or (m[entry] != page + _1 | space and (m[entry] != page + _1 | _EVERY or space == _0)):
+        entry = first
+        while entry < first + count * _ENTRY:
+            if m[entry] == page + _1 | space or (m[entry] == page + _1 | _EVERY and space != _0):
+                break
+            entry += _ENTRY
+    if entry < first + count * _ENTRY:
         m[hint] = entry
+        return m[entry + _1]
+    m[misses] += _1
+    m[CLOCK] += _1
+    found = l2tlb_fill(m, page, space)
+    if found != _0:
+        entry = oldest(m, first, count)
+        gone = m[entry] & _W((1 << 28) - 1)
+        if gone != _0:
+            quick_drop(m, as_in_address(gone - _1), _1 if misses == _W(C_ITLB_MISS) else _0)
+        m[entry] = page + _1 | (_EVERY if space != _0 and found & _G != _0 else space)
+        m[hint] = entry
+        put(m, entry, found)
     return found
 
 
@@ -144,7 +174,9 @@ def translate(m, va, kind):
     if mode == _3:
         return va
     page = (va >> _12) & _W((1 << 52) - 1)
-    if kind == FETCH:
+    if m[TIMED] == _0:
+        entry = walk(m, va)
+    elif kind == FETCH:
         entry = tlb_lookup(m, page, m[ITLB_TAGS], m[ITLB_ENTRIES], m[ITLB_HINTS] + (page & _HINT_MASK), _W(C_ITLB_MISS))
     else:
         m[C_DTLB_ACC] += _1
@@ -174,6 +206,7 @@ def translate(m, va, kind):
 @jit("void(uint64[::1], uint64)")
 def tlb_flush(m, keep_global):
     """Empty the translation buffers; with ``keep_global`` entries of global pages stay."""
+    quick_flush(m)
     first = m[ITLB_TAGS]
     entry = first
     end = m[L2TLB_TAGS] + m[L2TLB_SETS] * _WAYS * _ENTRY

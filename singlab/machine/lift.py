@@ -1,0 +1,563 @@
+"""Machine code to LLVM: one function of the guest becomes one function of the host.
+
+What a translated function does to the state is what the interpreter (:mod:`singlab.machine.hart`) does, to
+the last counter. Registers and counters live in the host's registers and are written back where the
+function is left. It is left for calls and returns, for whatever the interpreter must do (system and
+atomic instructions), and to look up. Cold paths call the interpreter's own helpers.
+
+The text is in LLVM's assembly language; :mod:`singlab.machine.translator` compiles it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from singlab.machine import profile as _p
+from singlab.machine import state as _s
+from singlab.machine.compressed import expand
+from singlab.machine.decode import COMPRESSED, OPS, decode
+from singlab.machine.profile import Profile
+
+#: What a translated function returns: PC is to go on at; look up first; the interpreter goes on in this line;
+#: it enters the line, for its page is not in the quick table.
+NEXT, LOOK_UP, WITHIN, ENTER = 0, 1, 2, 3
+#: PC is to go on at, within the line; RESUME says so too, for the interpreter.
+BESIDE = 4
+
+_FULL = (1 << 64) - 1
+_BRANCHES = {"beq": "eq", "bne": "ne", "blt": "slt", "bge": "sge", "bltu": "ult", "bgeu": "uge"}
+_LOADS = {"lb": (1, True), "lh": (2, True), "lw": (4, True), "ld": (8, True), "lbu": (1, False), "lhu": (2, False), "lwu": (4, False)}
+_LOAD_FUNCT3 = {name: number for number, name in enumerate(("lb", "lh", "lw", "ld", "lbu", "lhu", "lwu"))}
+_STORES = {"sb": 1, "sh": 2, "sw": 4, "sd": 8}
+_SIMPLE = {"add": "add", "sub": "sub", "xor": "xor", "or": "or", "and": "and", "addi": "add", "xori": "xor", "ori": "or", "andi": "and"}
+_SHIFTS = {"sll": "shl", "srl": "lshr", "sra": "ashr"}
+_LEAVES = ("lr.", "sc.", "amo")
+_SYSTEM = ("ecall", "ebreak", "sret", "mret", "wfi", "sfence.vma", "fence.i", "hook", "csrr", "illegal")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A decoded instruction: name, slots of its registers (0 for a destination that is x0), immediate, bytes."""
+
+    name: str
+    rd: int
+    rs1: int
+    rs2: int
+    imm: int
+    size: int
+
+    @property
+    def interpreted(self) -> bool:
+        """Whether it is left to the interpreter."""
+        return self.name.startswith(_LEAVES) or self.name.startswith(_SYSTEM)
+
+
+def instruction_at(data: bytes, offset: int) -> Instruction | None:
+    """Return the instruction at an offset of code, None if it is cut off."""
+    if offset + 2 > len(data):
+        return None
+    half = int.from_bytes(data[offset : offset + 2], "little")
+    if half & 3 == 3:
+        if offset + 4 > len(data):
+            return None
+        u = int(decode(np.uint64(int.from_bytes(data[offset : offset + 4], "little"))))
+    else:
+        u = int(decode(expand(np.uint64(half))) | COMPRESSED)
+    rd = u >> 8 & 63
+    imm = u >> 32
+    return Instruction(
+        OPS[(u & 255) - 1], 0 if rd == _s.X_DUMMY else rd, u >> 16 & 255, u >> 24 & 255, imm - (imm >> 31 << 32), 2 if half & 3 != 3 else 4
+    )
+
+
+class Function:
+    """The translation of the instructions in ``[first, end)``.
+
+    Parameters
+    ----------
+    name : str
+        Of the host's function.
+    code : bytes
+        The whole image.
+    origin : int
+        Virtual address of its first byte.
+    first, end : int
+        Virtual addresses.
+    base : int
+        What leads from pc/2 to slots of decoded instructions, as in the quick table.
+    profile : Profile
+    params : callable
+        Gives a word of the state that does not change while the machine lives: where tags lie.
+    """
+
+    def __init__(self, name: str, code: bytes, origin: int, first: int, end: int, base: int, profile: Profile, params):
+        self.name, self.base, self.profile, self.params = name, base, profile, params
+        self.first, self.end = first, end
+        self.timed = profile.timed
+        self.shift = 6 if self.timed else 12
+        self.lines: list[str] = []
+        self.count = 0
+        self.instructions: dict[int, Instruction] = {}
+        self.leaders: set[int] = {first}
+        self._discover(code, origin)
+        used = {r for i in self.instructions.values() for r in (i.rs1, i.rs2 if i.name not in _LOADS else 0, i.rd) if 0 < r < 32}
+        self.registers = sorted(used)
+        self.written = sorted({i.rd for i in self.instructions.values() if i.rd})
+
+    def _discover(self, code: bytes, origin: int) -> None:
+        """Find the instructions and where control may enter: targets of jumps, and what follows a jump."""
+        todo = [self.first]
+        while todo:
+            pc = todo.pop()
+            while self.first <= pc < self.end and pc not in self.instructions:
+                found = instruction_at(code, pc - origin)
+                if found is None:
+                    break
+                self.instructions[pc] = found
+                after = pc + found.size
+                if found.name in _BRANCHES or found.name == "jal":
+                    target = pc + found.imm
+                    if self.first <= target < self.end:
+                        self.leaders.add(target)
+                        todo.append(target)
+                if found.name in _BRANCHES or found.name in ("jal", "jalr") or found.interpreted:
+                    if after < self.end:
+                        self.leaders.add(after)
+                pc = after
+        self.leaders &= set(self.instructions)
+
+    # ---- text ----------------------------------------------------------------------------------------------------
+
+    def _(self, text: str) -> str:
+        """Write an instruction with a result; returns the result's name."""
+        self.count += 1
+        name = f"%t{self.count}"
+        self.lines.append(f"  {name} = {text}")
+        return name
+
+    def put(self, text: str) -> None:
+        self.lines.append("  " + text)
+
+    def label(self, name: str) -> None:
+        self.lines.append(f"{name}:")
+
+    def fresh(self, kind: str) -> str:
+        self.count += 1
+        return f"{kind}{self.count}"
+
+    def word(self, index) -> str:
+        """Return a pointer to a word of the state, by constant or by value."""
+        return self._(f"getelementptr i64, ptr %m, i64 {index}")
+
+    def get(self, index) -> str:
+        return self._(f"load i64, ptr {self.word(index)}")
+
+    def set(self, index, value) -> None:
+        self.put(f"store i64 {value}, ptr {self.word(index)}")
+
+    def more(self, index, value) -> None:
+        """Add to a word of the state."""
+        where = self.word(index)
+        old = self._(f"load i64, ptr {where}")
+        self.put(f"store i64 {self._(f'add i64 {old}, {value}')}, ptr {where}")
+
+    def reg(self, number: int) -> str:
+        return "0" if number == 0 else self._(f"load i64, ptr %x{number}")
+
+    def set_reg(self, number: int, value) -> None:
+        if number:
+            self.put(f"store i64 {value}, ptr %x{number}")
+
+    def count_up(self, local: str, value) -> None:
+        """Add to a local counter."""
+        if value != 0:
+            old = self._(f"load i64, ptr %{local}")
+            self.put(f"store i64 {self._(f'add i64 {old}, {value}')}, ptr %{local}")
+
+    def settle(self) -> None:
+        """Write the instructions and known stalls of the block so far into the local counters."""
+        self.count_up("n", self.pending)
+        self.pending = 0
+        for local, amount in self.extra.items():
+            self.count_up(local, amount)
+        self.extra = {}
+
+    def leave(self, code: int, pc) -> None:
+        """End the block: return ``code``, to go on at ``pc``; pending counts are settled."""
+        self.put(f"store i64 {pc}, ptr %pc")
+        self.put(f"store i64 {code}, ptr %code")
+        self.put("br label %leave")
+
+    def remember_left(self) -> None:
+        self.put(f"store i64 {self._(f'sub i64 %until, {self.get(_s.CYCLES)}')}, ptr %left")
+
+    def elapsed(self) -> str:
+        """Return the cycles since the books were brought up to date."""
+        n = self._("load i64, ptr %n")
+        return self._(f"add i64 {n}, {self._('load i64, ptr %s')}") if self.timed else n
+
+    def check_time(self, pc: int) -> None:
+        """Leave to look up, with ``pc`` next, if it is time."""
+        due = self._(f"icmp sge i64 {self.elapsed()}, {self._('load i64, ptr %left')}")
+        leave, on = self.fresh("look"), self.fresh("on")
+        self.put(f"br i1 {due}, label %{leave}, label %{on}, !prof !0")
+        self.label(leave)
+        self.leave(LOOK_UP, pc)
+        self.label(on)
+
+    # ---- fetching ------------------------------------------------------------------------------------------------
+
+    def check_page(self, pc: int) -> None:
+        """Leave unless the quick table has the page, where it was when the code was translated."""
+        entry = self._(f"add i64 %fetches, {(pc >> 12 & _s.QUICK_ENTRIES - 1) << 1}")
+        same = self._(f"icmp eq i64 {self.get(entry)}, {_signed(pc & ~0xFFF)}")
+        second = self._(f"add i64 {entry}, 1")
+        here = self._(f"icmp eq i64 {self.get(second)}, {_signed(self.base)}")
+        on, leave = self.fresh("page"), self.fresh("nopage")
+        self.put(f"br i1 {self._(f'and i1 {same}, {here}')}, label %{on}, label %{leave}, !prof !1")
+        self.label(leave)
+        self.leave(ENTER, pc)
+        self.label(on)
+
+    def charge_line(self, pc: int) -> None:
+        """Charge the fetch of the line."""
+        if not self.timed:
+            return
+        self.count_up("i", 1)
+        line = ((pc >> 1) + self.base & _FULL) * 2 + _s.RAM_BASE >> 6
+        tag = self.params(_p.P_L1I_TAGS) + (line & self.params(_p.P_L1I_SETS) - 1)
+        held = self.get(tag)
+        hit = self._(f"icmp eq i64 {self._(f'lshr i64 {held}, 1')}, {line + 1}")
+        miss, on = self.fresh("imiss"), self.fresh("ihit")
+        self.put(f"br i1 {hit}, label %{on}, label %{miss}, !prof !1")
+        self.label(miss)
+        self.put(f"call void @fetch_line(ptr %m, ptr %ram, i64 {line})")
+        self.remember_left()
+        self.put(f"br label %{on}")
+        self.label(on)
+
+    # ---- data ----------------------------------------------------------------------------------------------------
+
+    def cold_call(self, call: str, pc: int, rd: int) -> str:
+        """Call a helper that may trap or want the books; returns its value where it went well."""
+        if self.timed:
+            known = self.extra.get("s", 0)
+            self.more(_s.CYCLES, self._(f"add i64 {self._('load i64, ptr %s')}, {known}"))
+            self.put(f"store i64 {-known}, ptr %s")
+        n = self._(f"add i64 {self._('load i64, ptr %n')}, {self.pending}")
+        what = self._(call.format(n=n))
+        self.remember_left()
+        value = self.get(_s.LOADED)
+        done, other = self.fresh("done"), self.fresh("other")
+        self.put(f"br i1 {self._(f'icmp eq i64 {what}, 0')}, label %{done}, label %{other}, !prof !1")
+        self.label(other)
+        if rd:
+            trapped = self._(f"icmp eq i64 {what}, 1")
+            self.set_reg(rd, self._(f"select i1 {trapped}, i64 {self.reg(rd)}, i64 {value}"))
+        self.put("store i64 0, ptr %n")
+        self.put("store i64 0, ptr %s")
+        for local, amount in self.extra.items():
+            if local != "s":
+                self.count_up(local, amount)
+        self.leave(LOOK_UP, self.get(_s.PC))
+        self.label(done)
+        return value
+
+    def quick(self, table: str, va: str, width: int, store: bool) -> tuple[str, str]:
+        """Look an address up; returns the byte offset where it is known, in a block of its own, and the label of the slow way."""
+        page = self._(f"lshr i64 {va}, 11")
+        entry = self._(f"add i64 %{table}, {self._(f'and i64 {page}, {(_s.QUICK_ENTRIES - 1) << 1}')}")
+        wanted = self._(f"and i64 {va}, {_signed(~0xFFF | width - 1)}")
+        known, slow = self.fresh("known"), self.fresh("slow")
+        self.put(f"br i1 {self._(f'icmp eq i64 {self.get(entry)}, {wanted}')}, label %{known}, label %{slow}, !prof !1")
+        self.label(known)
+        second = self._(f"add i64 {entry}, 1")
+        at = self._(f"add i64 {va}, {self.get(second)}")
+        if self.timed:
+            self.count_up("d", 1)
+            line = self._(f"add i64 {self._(f'lshr i64 {at}, 6')}, {_s.RAM_BASE - _s.RAM_OFFSET >> 6}")
+            slot = self._(f"and i64 {line}, {self.params(_p.P_L1D_SETS) - 1}")
+            where = self.word(self._(f"add i64 {slot}, {self.params(_p.P_L1D_TAGS)}"))
+            held = self._(f"load i64, ptr {where}")
+            key = self._(f"add i64 {line}, 1")
+            hit, miss = self.fresh("hit"), self.fresh("miss")
+            there = self._(f"lshr i64 {held}, 1")
+            self.put(f"br i1 {self._(f'icmp eq i64 {there}, {key}')}, label %{hit}, label %{miss}, !prof !1")
+            self.label(miss)
+            self.put(f"call void @touch_line(ptr %m, ptr %ram, i64 {at}, i64 {int(store)})")
+            self.remember_left()
+            self.put(f"br label %{hit}")
+            self.label(hit)
+            if store:
+                # after a miss the line is there and dirty: writing the same once more changes nothing
+                dirty = self._(f"shl i64 {key}, 1")
+                dirty = self._(f"or i64 {dirty}, 1")
+                self.put(f"store i64 {dirty}, ptr {where}")
+        return at, slow
+
+    def load(self, pc: int, i: Instruction) -> None:
+        width, signed = _LOADS[i.name]
+        va = self._(f"add i64 {self.reg(i.rs1)}, {i.imm}")
+        at, slow = self.quick("loads", va, width, False)
+        where = self._(f"getelementptr i8, ptr %ram, i64 {at}")
+        value = self._(f"load i{width * 8}, ptr {where}, align 1")
+        if width < 8:
+            value = self._(f"{'sext' if signed else 'zext'} i{width * 8} {value} to i64")
+        self.set_reg(i.rd, value)
+        on = self.fresh("next")
+        self.put(f"br label %{on}")
+        self.label(slow)
+        call = f"call i64 @load_slow(ptr %m, ptr %ram, i64 {_LOAD_FUNCT3[i.name]}, i64 {va}, i64 {_signed(pc)}, i64 {_signed(pc + i.size)}, i64 {{n}})"
+        value = self.cold_call(call, pc, i.rd)
+        self.set_reg(i.rd, value)
+        self.put(f"br label %{on}")
+        self.label(on)
+
+    def store(self, pc: int, i: Instruction) -> None:
+        width = _STORES[i.name]
+        va = self._(f"add i64 {self.reg(i.rs1)}, {i.imm}")
+        value = self.reg(i.rs2)
+        at, slow = self.quick("stores", va, width, True)
+        where = self._(f"getelementptr i8, ptr %ram, i64 {at}")
+        narrow = value if width == 8 else self._(f"trunc i64 {value} to i{width * 8}")
+        self.put(f"store i{width * 8} {narrow}, ptr {where}, align 1")
+        on = self.fresh("next")
+        self.put(f"br label %{on}")
+        self.label(slow)
+        funct3 = {1: 0, 2: 1, 4: 2, 8: 3}[width]
+        call = f"call i64 @store_slow(ptr %m, ptr %ram, i64 {funct3}, i64 {va}, i64 {value}, i64 {_signed(pc)}, i64 {_signed(pc + i.size)}, i64 {{n}})"
+        self.cold_call(call, pc, 0)
+        self.put(f"br label %{on}")
+        self.label(on)
+
+    # ---- arithmetic ----------------------------------------------------------------------------------------------
+
+    def low(self, value: str) -> str:
+        return value if value.lstrip("-").isdigit() else self._(f"trunc i64 {value} to i32")
+
+    def widened(self, value: str) -> str:
+        return self._(f"sext i32 {value} to i64")
+
+    def arithmetic(self, pc: int, i: Instruction) -> None:
+        name = i.name
+        if name == "fence":
+            return
+        if name == "lui":
+            return self.set_reg(i.rd, i.imm)
+        if name == "auipc":
+            return self.set_reg(i.rd, _signed(pc + i.imm))
+        immediate = name.rstrip("w").endswith("i") or name.endswith(("iw", "iu")) and name != "mulhu"
+        if not i.rd and not name.startswith(("mul", "div", "rem")):
+            return None
+        a = self.reg(i.rs1)
+        b = str(i.imm) if immediate else self.reg(i.rs2)
+        if name in _SIMPLE:
+            value = self._(f"{_SIMPLE[name]} i64 {a}, {b}")
+        elif name in ("slt", "slti", "sltu", "sltiu"):
+            order = "ult" if "u" in name else "slt"
+            value = self._(f"zext i1 {self._(f'icmp {order} i64 {a}, {b}')} to i64")
+        elif name.rstrip("i") in _SHIFTS:
+            amount = b if immediate else self._(f"and i64 {b}, 63")
+            value = self._(f"{_SHIFTS[name.rstrip('i')]} i64 {a}, {amount}")
+        elif name in ("addw", "subw", "addiw"):
+            value = self.widened(self.low(self._(f"{'sub' if name == 'subw' else 'add'} i64 {a}, {b}")))
+        elif name.rstrip("w").rstrip("i") in _SHIFTS:
+            amount = b if immediate else self._(f"and i32 {self.low(b)}, 31")
+            value = self.widened(self._(f"{_SHIFTS[name.rstrip('w').rstrip('i')]} i32 {self.low(a)}, {amount}"))
+        else:
+            value = self.muldiv(name, a, b)
+        self.set_reg(i.rd, value)
+        return None
+
+    def muldiv(self, name: str, a: str, b: str) -> str:
+        if self.timed:
+            stall = self.profile.multiply_cycles if name.startswith("mul") else self.profile.divide_cycles
+            self.extra["s"] = self.extra.get("s", 0) + stall
+            self.extra["sm"] = self.extra.get("sm", 0) + stall
+        counter = "mu" if name.startswith("mul") else "di"
+        self.extra[counter] = self.extra.get(counter, 0) + 1
+        if name == "mul":
+            return self._(f"mul i64 {a}, {b}")
+        if name == "mulw":
+            return self.widened(self._(f"mul i32 {self.low(a)}, {self.low(b)}"))
+        if name.startswith("mulh"):
+            wide_a = self._(f"{'zext' if name == 'mulhu' else 'sext'} i64 {a} to i128")
+            wide_b = self._(f"{'sext' if name == 'mulh' else 'zext'} i64 {b} to i128")
+            high = self._(f"lshr i128 {self._(f'mul i128 {wide_a}, {wide_b}')}, 64")
+            return self._(f"trunc i128 {high} to i64")
+        bits = 32 if name.endswith("w") else 64
+        if bits == 32:
+            a, b = self.low(a), self.low(b)
+        signed = "u" not in name
+        zero = self._(f"icmp eq i{bits} {b}, 0")
+        odd = zero
+        if signed:
+            least = self._(f"icmp eq i{bits} {a}, {-(1 << bits - 1)}")
+            minus = self._(f"icmp eq i{bits} {b}, -1")
+            odd = self._(f"or i1 {zero}, {self._(f'and i1 {least}, {minus}')}")
+        divisor = self._(f"select i1 {odd}, i{bits} 1, i{bits} {b}")
+        kind = ("s" if signed else "u") + ("div" if name.startswith("div") else "rem")
+        result = self._(f"{kind} i{bits} {a}, {divisor}")
+        result = self._(f"select i1 {zero}, i{bits} {-1 if name.startswith('div') else a}, i{bits} {result}")
+        return self.widened(result) if bits == 32 else result
+
+    # ---- control -------------------------------------------------------------------------------------------------
+
+    def jump(self, pc: int, target: int) -> None:
+        """Go on at an address, as a taken jump from ``pc`` does."""
+        if target not in self.leaders:
+            if self.timed and target >> self.shift == pc >> self.shift:
+                self.check_time(_signed(target))
+                self.beside(target, BESIDE)
+            else:
+                self.leave(NEXT, _signed(target))
+        elif target >> self.shift == pc >> self.shift:
+            self.check_time(_signed(target))
+            self.put(f"br label %B{target:x}")
+        elif target >> 12 == pc >> 12:
+            self.put(f"br label %E{target:x}")
+        else:
+            self.put(f"br label %X{target:x}")
+
+    def beside(self, pc: int, code: int) -> None:
+        """Leave to go on at an address within the line that has been charged."""
+        self.set(_s.RESUME, _signed(pc + 1))
+        self.set(_s.RESUME_BASE, _signed(self.base))
+        self.leave(code, _signed(pc))
+
+    def mispredicted(self) -> None:
+        if self.timed and self.profile.branch_cycles:
+            self.count_up("s", self.profile.branch_cycles)
+            self.count_up("sb", self.profile.branch_cycles)
+
+    def branch(self, pc: int, i: Instruction) -> None:
+        a, b = self.reg(i.rs1), self.reg(i.rs2)
+        self.settle()
+        taken, not_taken = self.fresh("taken"), self.fresh("not")
+        self.put(f"br i1 {self._(f'icmp {_BRANCHES[i.name]} i64 {a}, {b}')}, label %{taken}, label %{not_taken}")
+        self.label(taken)
+        if self.timed:
+            self.count_up("tk", 1)
+        if i.imm >= 0:
+            self.mispredicted()
+        self.jump(pc, pc + i.imm)
+        self.label(not_taken)
+        if i.imm < 0:
+            self.mispredicted()
+
+    def block(self, leader: int) -> None:
+        """Write the blocks of a leader: entered from outside, in a new line, and within one."""
+        self.pending, self.extra = 0, {}
+        self.label(f"X{leader:x}")
+        self.check_page(leader)
+        self.put(f"br label %E{leader:x}")
+        self.label(f"E{leader:x}")
+        self.check_time(_signed(leader))
+        self.charge_line(leader)
+        self.put(f"br label %B{leader:x}")
+        self.label(f"B{leader:x}")
+        pc, before = leader, leader
+        while True:
+            i = self.instructions.get(pc)
+            if pc != leader and (pc in self.leaders or i is None):
+                self.settle()
+                if i is None and pc >> self.shift == before >> self.shift:
+                    self.beside(pc, BESIDE)
+                elif i is None:
+                    self.leave(NEXT, _signed(pc))
+                elif pc >> 12 != before >> 12:
+                    self.put(f"br label %X{pc:x}")
+                else:
+                    self.put(f"br label %{'E' if pc >> self.shift != before >> self.shift else 'B'}{pc:x}")
+                return
+            if pc >> self.shift != before >> self.shift:
+                self.settle()
+                if pc >> 12 != before >> 12:
+                    # where time is up before the page is looked at, the interpreter looks in the same order
+                    self.check_time(_signed(pc))
+                    self.check_page(pc)
+                else:
+                    self.check_time(_signed(pc))
+                self.charge_line(pc)
+            after = pc + i.size
+            if i.interpreted or (i.size == 4 and pc & 0xFFF == 0xFFE):
+                self.settle()
+                self.beside(pc, WITHIN)
+                return
+            self.pending += 1
+            if i.name in _LOADS:
+                self.load(pc, i)
+            elif i.name in _STORES:
+                self.store(pc, i)
+            elif i.name in _BRANCHES:
+                self.branch(pc, i)
+            elif i.name == "jal":
+                self.set_reg(i.rd, _signed(after))
+                self.settle()
+                self.jump(pc, pc + i.imm)
+                return
+            elif i.name == "jalr":
+                target = self._(f"and i64 {self._(f'add i64 {self.reg(i.rs1)}, {i.imm}')}, -2")
+                self.set_reg(i.rd, _signed(after))
+                self.settle()
+                if i.rs1 != 1:
+                    self.mispredicted()
+                self.leave(NEXT, target)
+                return
+            else:
+                self.arithmetic(pc, i)
+            pc, before = after, pc
+
+    def text(self) -> str:
+        """Return the function."""
+        self.lines.append(f"define i64 @{self.name}(ptr noalias %m, ptr noalias %ram, i64 %block) {{")
+        self.label("entry")
+        for register in self.registers:
+            self.put(f"%x{register} = alloca i64")
+        for local in ("n", "s", "i", "d", "tk", "sb", "sm", "mu", "di", "left", "pc", "code"):
+            self.put(f"%{local} = alloca i64")
+            self.put(f"store i64 0, ptr %{local}")
+        for register in self.registers:
+            self.set_reg(register, self.get(register))
+        mode = self._(f"mul i64 {self.get(_s.MODE)}, {_s.QUICK_MODE}")
+        for table, place in (("loads", 0), ("stores", 1), ("fetches", 2)):
+            self.put(f"%{table} = add i64 {mode}, {_s.QUICK_BASE + place * _s.QUICK_TABLE}")
+        paged = self._(f"icmp ne i64 {self.get(_s.SATP)}, 0")
+        below = self._(f"icmp ne i64 {self.get(_s.MODE)}, 3")
+        self.put(f"%translated = and i1 {paged}, {below}")
+        where = self.word(_s.UNTIL)
+        self.put(f"%until = load i64, ptr {where}")
+        self.remember_left()
+        order = sorted(self.leaders)
+        self.put(f"switch i64 %block, label %X{self.first:x} [" + " ".join(f"i64 {2 * k}, label %X{l:x} i64 {2 * k + 1}, label %B{l:x}" for k, l in enumerate(order)) + "]")
+        for leader in order:
+            self.block(leader)
+        self.label("leave")
+        for register in self.written:
+            self.set(register, self._(f"load i64, ptr %x{register}"))
+        n = self._("load i64, ptr %n")
+        self.more(_s.INSTRET, n)
+        self.more(_s.CYCLES, self.elapsed())
+        self.more(_s.C_MULTIPLIES, self._("load i64, ptr %mu"))
+        self.more(_s.C_DIVIDES, self._("load i64, ptr %di"))
+        if self.timed:
+            counters = {"i": _s.C_L1I_ACCESSES, "d": _s.C_L1D_ACCESSES, "tk": _s.C_BRANCHES_TAKEN, "sb": _s.C_STALL_BRANCH, "sm": _s.C_STALL_MULDIV}
+            for local, counter in counters.items():
+                self.more(counter, self._(f"load i64, ptr %{local}"))
+            self.more(_s.C_DTLB_ACCESSES, self._(f"select i1 %translated, i64 {self._('load i64, ptr %d')}, i64 0"))
+        self.set(_s.PC, self._("load i64, ptr %pc"))
+        self.put(f"ret i64 {self._('load i64, ptr %code')}")
+        self.lines.append("}")
+        return "\n".join(self.lines)
+
+    @property
+    def entries(self) -> dict[int, int]:
+        """Where control may enter: virtual address to the number of its block."""
+        return {leader: 2 * k for k, leader in enumerate(sorted(self.leaders))}
+
+
+def _signed(value: int) -> int:
+    value &= _FULL
+    return value - (value >> 63 << 64)

@@ -1,0 +1,171 @@
+"""Loads and stores the slow way: translated, charged, to RAM or to a device, or trapping.
+
+What the quick tables do not answer comes here, from the interpreter and from translated code alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from singlab.machine import profile as _p
+from singlab.machine import state as _s
+from singlab.machine.caches import l1d
+from singlab.machine.devices import is_device, mmio_read, mmio_write
+from singlab.machine.jit import jit
+from singlab.machine.privileged import trap
+from singlab.machine.quick import quick_fill
+from singlab.machine.state import raw_ld8, raw_ld16, raw_ld32, raw_ld64, raw_st8, raw_st16, raw_st32, raw_st64
+from singlab.machine.translate import LOAD, NO_ADDRESS, STORE, translate
+
+_W = np.uint64
+_I = np.int64
+_0, _1, _2, _3, _4, _5, _6, _7, _8 = (_W(v) for v in range(9))
+_FF, _MASK32 = _W(0xFF), _W(0xFFFF_FFFF)
+PC, MODE, INSTRET, CYCLES, SATP, STATUS = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.SATP, _s.SSTATUS
+MMIO_ADDRESS, FAULT_CAUSE, RAM_BYTES, STOP, TOHOST, LOADED = _s.MMIO_ADDRESS, _s.FAULT_CAUSE, _s.RAM_BYTES, _s.STOP, _s.TOHOST, _s.LOADED
+WATCH, WATCH_BYTES, WATCH_HIT = _s.WATCH, _s.WATCH_BYTES, _s.WATCH_HIT
+CODE_AT, CODE_BYTES, CODE_WRITTEN = _s.CODE_AT, _s.CODE_BYTES, _s.CODE_WRITTEN
+C_LOAD, C_STORE, C_TRAP = _s.C_STALL_LOAD, _s.C_STALL_STORE, _s.C_STALL_TRAP
+MEMORY_CYCLES = _p.P_MEMORY_CYCLES
+RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
+_MPRV = _W(1 << 17)
+_PAGE_MASK, _PAGE = _W(0xFFF), _W(4096)
+
+#: What :func:`load_slow` and :func:`store_slow` return: go on; a trap was taken; done, and look up before the next.
+DONE, TRAPPED, LOOK_UP = 0, 1, 2
+
+
+@jit("uint64(uint64[::1], uint64, uint64, uint64)")
+def data_address(m, va, width, kind):
+    """Return the state's byte offset of a load or store, charging it.
+
+    0 if it traps (cause set), 1 if it goes to a device (address set); a device takes as long as memory.
+    """
+    pa = va
+    if m[WATCH_BYTES] != _0 and (va - m[WATCH] < m[WATCH_BYTES] or m[WATCH] - va < width):
+        m[WATCH_HIT] = va + _1
+    if m[SATP] != _0 and (m[MODE] != _3 or m[STATUS] & _MPRV != _0):
+        pa = translate(m, va, kind)
+        if pa == NO_ADDRESS:
+            return _0
+        # an access that crosses into the next page needs that page too
+        if (va & _PAGE_MASK) + width > _PAGE:
+            other = translate(m, va + width - _1, kind)
+            if other == NO_ADDRESS:
+                return _0
+            if other != pa + width - _1:
+                m[FAULT_CAUSE] = _6 if kind == STORE else _4
+                return _0
+    at = pa - RAM_BASE
+    if at > m[RAM_BYTES] - width:
+        if is_device(pa) and pa & (width - _1) == _0:
+            m[MMIO_ADDRESS] = pa
+            m[C_STORE if kind == STORE else C_LOAD] += m[MEMORY_CYCLES]
+            m[CYCLES] += m[MEMORY_CYCLES]
+            return _1
+        m[FAULT_CAUSE] = _7 if kind == STORE else _5
+        return _0
+    quick_fill(m, va, pa, kind)
+    stall = l1d(m, pa, kind)
+    if stall != _0:
+        m[CYCLES] += stall
+        if kind == STORE:
+            m[C_STORE] += stall
+        else:
+            m[C_LOAD] += stall
+    return at + RAM_OFFSET
+
+
+@jit("uint64(uint64, uint64)")
+def extended(funct3, value):
+    """Return a loaded value as the load's width and sign have it."""
+    if funct3 == _0:
+        return _W(_I(np.int8(np.uint8(value & _FF))))
+    if funct3 == _1:
+        return _W(_I(np.int16(np.uint16(value & _W(0xFFFF)))))
+    if funct3 == _2:
+        return _W(_I(np.int32(np.uint32(value & _MASK32))))
+    if funct3 == _3:
+        return value
+    return value & ((_1 << (_8 << (funct3 - _4))) - _1)
+
+
+@jit("void(uint64[::1], uint64, uint64)")
+def cannot(m, va, pc):
+    """Trap for an access that cannot be: it has not retired, yet its cycle has passed."""
+    m[INSTRET] -= _1
+    m[C_TRAP] += _1
+    trap(m, m[FAULT_CAUSE], va, pc)
+
+
+@jit("uint64(uint64[::1], uint64, uint64, uint64, uint64, uint64)")
+def load_slow(m, funct3, va, pc, after, n):
+    """Load; the value goes to LOADED.
+
+    Parameters
+    ----------
+    m : ndarray of uint64
+    funct3 : uint64
+        Width and sign, as the instruction has them.
+    va, pc, after : uint64
+        Addresses of the data, of the instruction, and of the next one.
+    n : uint64
+        Instructions since the books were brought up to date, with this one.
+
+    Returns
+    -------
+    uint64
+        DONE: go on, the books are as they were. TRAPPED or LOOK_UP: the books are up to date and PC is set.
+    """
+    width = _1 << (funct3 & _3)
+    at = data_address(m, va, width, LOAD)
+    if at > _1:
+        if width == _8:
+            m[LOADED] = raw_ld64(m, at)
+        elif width == _4:
+            m[LOADED] = extended(funct3, raw_ld32(m, at))
+        elif width == _2:
+            m[LOADED] = extended(funct3, raw_ld16(m, at))
+        else:
+            m[LOADED] = extended(funct3, raw_ld8(m, at))
+        return _W(DONE)
+    m[INSTRET] += n
+    m[CYCLES] += n
+    if at == _0:
+        cannot(m, va, pc)
+        return _W(TRAPPED)
+    # what the device does next may follow from this, so the books are up to date, and are looked at afterwards
+    m[LOADED] = extended(funct3, mmio_read(m, m[MMIO_ADDRESS], width))
+    m[PC] = after
+    return _W(LOOK_UP)
+
+
+@jit("uint64(uint64[::1], uint64, uint64, uint64, uint64, uint64, uint64)")
+def store_slow(m, funct3, va, value, pc, after, n):
+    """Store; parameters and result as of :func:`load_slow`. STOP is set if the host is wanted."""
+    width = _1 << funct3
+    at = data_address(m, va, width, STORE)
+    if at > _1:
+        if width == _8:
+            raw_st64(m, at, value)
+        elif width == _4:
+            raw_st32(m, at, value)
+        elif width == _2:
+            raw_st16(m, at, value)
+        else:
+            raw_st8(m, at, value)
+        written = m[CODE_BYTES] != _0 and at + width - _1 - m[CODE_AT] < m[CODE_BYTES] + width - _1
+        if at != m[TOHOST] and not written:
+            return _W(DONE)
+        m[STOP] = _1
+        if written:
+            m[CODE_WRITTEN] = at
+    m[INSTRET] += n
+    m[CYCLES] += n
+    if at == _0:
+        cannot(m, va, pc)
+        return _W(TRAPPED)
+    if at == _1:
+        mmio_write(m, m[MMIO_ADDRESS], width, value)
+    m[PC] = after
+    return _W(LOOK_UP)
