@@ -37,6 +37,11 @@ _LEAVES = ("lr.", "sc.", "amo")
 _SYSTEM = ("ecall", "ebreak", "sret", "mret", "wfi", "sfence.vma", "fence.i", "hook", "csrr", "illegal")
 
 
+#: How many places a function remembers it has reached.
+
+_REMEMBERED = 4
+
+
 @dataclass(frozen=True)
 class Instruction:
     """A decoded instruction: name, slots of its registers (0 for a destination that is x0), immediate, bytes."""
@@ -101,7 +106,13 @@ class Function:
         self.count = 0
         self.instructions: dict[int, Instruction] = {}
         self.leaders: set[int] = {first}
+        self.reached: dict[tuple[bool, int, int], int] = {}
         self._discover(code, origin)
+        for _, i in sorted(self.instructions.items()):
+            if i.name in _LOADS or i.name in _STORES:
+                what = self._place(i)
+                if len(self.reached) < _REMEMBERED:
+                    self.reached.setdefault(what, len(self.reached))
         used = {r for i in self.instructions.values() for r in (i.rs1, i.rs2 if i.name not in _LOADS else 0, i.rd) if 0 < r < 32}
         self.registers = sorted(used)
         self.written = sorted({i.rd for i in self.instructions.values() if i.rd})
@@ -179,6 +190,8 @@ class Function:
     def settle(self) -> None:
         """Write the instructions and known stalls of the block so far into the local counters."""
         self.count_up("n", self.pending)
+        if self.timed:
+            self.count_up("t", self.pending + self.extra.pop("t", 0))
         self.pending = 0
         for local, amount in self.extra.items():
             self.count_up(local, amount)
@@ -195,8 +208,7 @@ class Function:
 
     def elapsed(self) -> str:
         """Return the cycles since the books were brought up to date."""
-        n = self._("load i64, ptr %n")
-        return self._(f"add i64 {n}, {self._('load i64, ptr %s')}") if self.timed else n
+        return self._(f"load i64, ptr %{'t' if self.timed else 'n'}")
 
     def check_time(self, pc: int) -> None:
         """Leave to look up, with ``pc`` next, if it is time."""
@@ -240,15 +252,24 @@ class Function:
 
     # ---- data ----------------------------------------------------------------------------------------------------
 
-    def cold_call(self, call: str, pc: int, rd: int) -> str:
+    def forget_lines(self) -> None:
+        """Empty what the function remembers of pages or lines it has reached."""
+        for key in self.reached.values():
+            self.put(f"store i64 1, ptr %k{key}")
+
+    def cold_call(self, call: str, rd: int) -> str:
         """Call a helper that may trap or want the books; returns its value where it went well."""
-        if self.timed:
-            known = self.extra.get("s", 0)
-            self.more(_s.CYCLES, self._(f"add i64 {self._('load i64, ptr %s')}, {known}"))
-            self.put(f"store i64 {-known}, ptr %s")
         n = self._(f"add i64 {self._('load i64, ptr %n')}, {self.pending}")
+        if self.timed:
+            # stalls go into the books before, so that a device sees the time
+            known = self.pending + self.extra.get("t", 0)
+            time = self._(f"add i64 {self._('load i64, ptr %t')}, {known}")
+            self.more(_s.CYCLES, self._(f"sub i64 {time}, {n}"))
+            self.put(f"store i64 {self._(f'sub i64 {n}, {known}')}, ptr %t")
+            self.count_up("d", -1)  # the helper has counted it
         what = self._(call.format(n=n))
         self.remember_left()
+        self.forget_lines()
         value = self.get(_s.LOADED)
         done, other = self.fresh("done"), self.fresh("other")
         self.put(f"br i1 {self._(f'icmp eq i64 {what}, 0')}, label %{done}, label %{other}, !prof !1")
@@ -257,50 +278,77 @@ class Function:
             trapped = self._(f"icmp eq i64 {what}, 1")
             self.set_reg(rd, self._(f"select i1 {trapped}, i64 {self.reg(rd)}, i64 {value}"))
         self.put("store i64 0, ptr %n")
-        self.put("store i64 0, ptr %s")
+        self.put("store i64 0, ptr %t")
         for local, amount in self.extra.items():
-            if local != "s":
+            if local != "t":
                 self.count_up(local, amount)
         self.leave(LOOK_UP, self.get(_s.PC))
         self.label(done)
         return value
 
-    def quick(self, table: str, va: str, width: int, store: bool) -> tuple[str, str]:
-        """Look an address up; returns the byte offset where it is known, in a block of its own, and the label of the slow way."""
+    def _place(self, i: Instruction) -> tuple[bool, int, int]:
+        """Return what accesses have in common that often go to the same line or page."""
+        return i.name in _STORES, i.rs1, i.imm >> self.shift
+
+    def quick(self, i: Instruction, va: str, width: int, store: bool) -> tuple[str, str]:
+        """Return the byte offset of an address, and the label of the slow way, to be written next.
+
+        First what the function itself remembers: the line (without timing the page) that this register led to
+        last, which is still the first of its set, for whatever changes that makes the function forget.
+        """
+        key = self.reached.get(self._place(i))
+        ready, slow = self.fresh("ready"), self.fresh("slow")
+        if self.timed:
+            self.extra["d"] = self.extra.get("d", 0) + 1
+        if key is not None:
+            near = self._(f"and i64 {va}, {_signed((~63 if self.timed else ~0xFFF) | width - 1)}")
+            look = self.fresh("table")
+            same = self._(f"icmp eq i64 {self._(f'load i64, ptr %k{key}')}, {near}")
+            first = self._(f"load i64, ptr %l{key}")
+            self.put(f"br i1 {same}, label %{ready}b, label %{look}, !prof !2")
+            self.label(f"{ready}b")
+            self.put(f"br label %{ready}")
+            self.label(look)
         page = self._(f"lshr i64 {va}, 11")
-        entry = self._(f"add i64 %{table}, {self._(f'and i64 {page}, {(_s.QUICK_ENTRIES - 1) << 1}')}")
+        entry = self._(f"add i64 %{'stores' if store else 'loads'}, {self._(f'and i64 {page}, {(_s.QUICK_ENTRIES - 1) << 1}')}")
         wanted = self._(f"and i64 {va}, {_signed(~0xFFF | width - 1)}")
-        known, slow = self.fresh("known"), self.fresh("slow")
+        known = self.fresh("known")
         self.put(f"br i1 {self._(f'icmp eq i64 {self.get(entry)}, {wanted}')}, label %{known}, label %{slow}, !prof !1")
         self.label(known)
-        second = self._(f"add i64 {entry}, 1")
-        at = self._(f"add i64 {va}, {self.get(second)}")
+        delta = self.get(self._(f"add i64 {entry}, 1"))
         if self.timed:
-            self.count_up("d", 1)
+            at = self._(f"add i64 {va}, {delta}")
             line = self._(f"add i64 {self._(f'lshr i64 {at}, 6')}, {_s.RAM_BASE - _s.RAM_OFFSET >> 6}")
             slot = self._(f"and i64 {line}, {self.params(_p.P_L1D_SETS) - 1}")
             where = self.word(self._(f"add i64 {slot}, {self.params(_p.P_L1D_TAGS)}"))
-            held = self._(f"load i64, ptr {where}")
-            key = self._(f"add i64 {line}, 1")
+            tag = self._(f"add i64 {line}, 1")
+            there = self._(f"lshr i64 {self._(f'load i64, ptr {where}')}, 1")
             hit, miss = self.fresh("hit"), self.fresh("miss")
-            there = self._(f"lshr i64 {held}, 1")
-            self.put(f"br i1 {self._(f'icmp eq i64 {there}, {key}')}, label %{hit}, label %{miss}, !prof !1")
+            self.put(f"br i1 {self._(f'icmp eq i64 {there}, {tag}')}, label %{hit}, label %{miss}, !prof !1")
             self.label(miss)
             self.put(f"call void @touch_line(ptr %m, ptr %ram, i64 {at}, i64 {int(store)})")
             self.remember_left()
+            self.forget_lines()
             self.put(f"br label %{hit}")
             self.label(hit)
             if store:
                 # after a miss the line is there and dirty: writing the same once more changes nothing
-                dirty = self._(f"shl i64 {key}, 1")
-                dirty = self._(f"or i64 {dirty}, 1")
-                self.put(f"store i64 {dirty}, ptr {where}")
-        return at, slow
+                dirty = self._(f"shl i64 {tag}, 1")
+                self.put(f"store i64 {self._(f'or i64 {dirty}, 1')}, ptr {where}")
+        if key is not None:
+            self.put(f"store i64 {near}, ptr %k{key}")
+            self.put(f"store i64 {delta}, ptr %l{key}")
+            self.put(f"br label %{ready}c")
+            self.label(f"{ready}c")
+            self.put(f"br label %{ready}")
+            self.label(ready)
+            delta = self._(f"phi i64 [ {first}, %{ready}b ], [ {delta}, %{ready}c ]")
+        return self._(f"add i64 {va}, {delta}"), slow
 
     def load(self, pc: int, i: Instruction) -> None:
         width, signed = _LOADS[i.name]
         va = self._(f"add i64 {self.reg(i.rs1)}, {i.imm}")
-        at, slow = self.quick("loads", va, width, False)
+        at, slow = self.quick(i, va, width, False)
         where = self._(f"getelementptr i8, ptr %ram, i64 {at}")
         value = self._(f"load i{width * 8}, ptr {where}, align 1")
         if width < 8:
@@ -310,7 +358,7 @@ class Function:
         self.put(f"br label %{on}")
         self.label(slow)
         call = f"call i64 @load_slow(ptr %m, ptr %ram, i64 {_LOAD_FUNCT3[i.name]}, i64 {va}, i64 {_signed(pc)}, i64 {_signed(pc + i.size)}, i64 {{n}})"
-        value = self.cold_call(call, pc, i.rd)
+        value = self.cold_call(call, i.rd)
         self.set_reg(i.rd, value)
         self.put(f"br label %{on}")
         self.label(on)
@@ -319,7 +367,7 @@ class Function:
         width = _STORES[i.name]
         va = self._(f"add i64 {self.reg(i.rs1)}, {i.imm}")
         value = self.reg(i.rs2)
-        at, slow = self.quick("stores", va, width, True)
+        at, slow = self.quick(i, va, width, True)
         where = self._(f"getelementptr i8, ptr %ram, i64 {at}")
         narrow = value if width == 8 else self._(f"trunc i64 {value} to i{width * 8}")
         self.put(f"store i{width * 8} {narrow}, ptr {where}, align 1")
@@ -328,7 +376,7 @@ class Function:
         self.label(slow)
         funct3 = {1: 0, 2: 1, 4: 2, 8: 3}[width]
         call = f"call i64 @store_slow(ptr %m, ptr %ram, i64 {funct3}, i64 {va}, i64 {value}, i64 {_signed(pc)}, i64 {_signed(pc + i.size)}, i64 {{n}})"
-        self.cold_call(call, pc, 0)
+        self.cold_call(call, 0)
         self.put(f"br label %{on}")
         self.label(on)
 
@@ -374,7 +422,7 @@ class Function:
     def muldiv(self, name: str, a: str, b: str) -> str:
         if self.timed:
             stall = self.profile.multiply_cycles if name.startswith("mul") else self.profile.divide_cycles
-            self.extra["s"] = self.extra.get("s", 0) + stall
+            self.extra["t"] = self.extra.get("t", 0) + stall
             self.extra["sm"] = self.extra.get("sm", 0) + stall
         counter = "mu" if name.startswith("mul") else "di"
         self.extra[counter] = self.extra.get(counter, 0) + 1
@@ -429,7 +477,7 @@ class Function:
 
     def mispredicted(self) -> None:
         if self.timed and self.profile.branch_cycles:
-            self.count_up("s", self.profile.branch_cycles)
+            self.count_up("t", self.profile.branch_cycles)
             self.count_up("sb", self.profile.branch_cycles)
 
     def branch(self, pc: int, i: Instruction) -> None:
@@ -514,9 +562,10 @@ class Function:
         """Return the function."""
         self.lines.append(f"define i64 @{self.name}(ptr noalias %m, ptr noalias %ram, i64 %block) {{")
         self.label("entry")
+        mark = len(self.lines)
         for register in self.registers:
             self.put(f"%x{register} = alloca i64")
-        for local in ("n", "s", "i", "d", "tk", "sb", "sm", "mu", "di", "left", "pc", "code"):
+        for local in ("n", "t", "i", "d", "tk", "sb", "sm", "mu", "di", "left", "pc", "code"):
             self.put(f"%{local} = alloca i64")
             self.put(f"store i64 0, ptr %{local}")
         for register in self.registers:
@@ -534,6 +583,8 @@ class Function:
         self.put(f"switch i64 %block, label %X{self.first:x} [" + " ".join(f"i64 {2 * k}, label %X{l:x} i64 {2 * k + 1}, label %B{l:x}" for k, l in enumerate(order)) + "]")
         for leader in order:
             self.block(leader)
+        remembered = [f"  %{kind}{key} = alloca i64" for key in self.reached.values() for kind in "kl"]
+        self.lines[mark:mark] = remembered + [f"  store i64 {int(kind == 'k')}, ptr %{kind}{key}" for key in self.reached.values() for kind in "kl"]
         self.label("leave")
         for register in self.written:
             self.set(register, self._(f"load i64, ptr %x{register}"))

@@ -169,6 +169,29 @@ class Machine:
             if reason != STOP_WFI or not self._sleep(limit):
                 return REASONS[reason]
 
+    def run_precisely(self, position: int | None = None, address: int | None = None) -> str:
+        """Run until so many instructions have retired in all, or until the next one is at an address.
+
+        Returns
+        -------
+        str
+            "here", or why it stopped before (:meth:`run`).
+        """
+        m = self.m
+        never = 0xFFFF_FFFF_FFFF_FFFF
+        m[_s.PRECISE] = 1
+        m[_s.STOP_INSTRET] = never if position is None else position
+        m[_s.STOP_PC] = never if address is None else address
+        try:
+            return self.run()
+        finally:
+            m[_s.PRECISE] = 0
+            m[_s.STOP_INSTRET] = m[_s.STOP_PC] = never
+
+    def forget_pages(self) -> None:
+        """Empty the quick tables, as after a change that their promises did not foresee."""
+        quick_flush(self.m)
+
     def _sleep(self, limit: int) -> bool:
         """Let time pass until a timer that is enabled ends a wait; returns whether one will before the limit."""
         m = self.m

@@ -96,6 +96,7 @@ declare void @fetch_line(ptr, ptr, i64)
 declare i64 @interpret(ptr, ptr)
 !0 = !{!"branch_weights", i32 1, i32 2000}
 !1 = !{!"branch_weights", i32 2000, i32 1}
+!2 = !{!"branch_weights", i32 20, i32 1}
 """
 
 #: The loop: a table gives function and block for each halfword of the image.
