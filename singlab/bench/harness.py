@@ -91,7 +91,7 @@ def machine_name() -> str:
 def _short(value: float) -> str:
     if value >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
 def table(result: dict):
@@ -107,7 +107,8 @@ def table(result: dict):
         peer = f"{row['peer']} {_short(row['peer_value'])}" if row["peer_value"] else ""
         low, high = row["spread"]
         ratio = f"{row['ratio']:.2f}" if row["ratio"] else ""
-        out.add_row(row["name"], _short(row["value"]), row["unit"], f"{_short(low)} – {_short(high)}", peer, ratio, goal)
+        spread = f"{_short(low)} – {_short(high)}" if low != high else ""
+        out.add_row(row["name"], _short(row["value"]), row["unit"], spread, peer, ratio, goal)
     return out
 
 

@@ -1,99 +1,159 @@
-"""How fast the simulated hart runs: a sieve of Eratosthenes, hand-assembled, beside Unicorn where installed."""
+"""How fast the simulated hart runs: five integer programs in C, beside qemu-riscv64 on the same programs, and Unicorn.
+
+Each program is built twice with the stock compiler: for the board, where it maps memory and goes to supervisor mode
+with Sv39 on, and as a Linux program for the peer. Times are processor seconds, so that other work on the
+computer counts for nobody; the peer's own start is taken off. Speeds are in million instructions a second. Without the compiler there is nothing to run.
+"""
 
 from __future__ import annotations
 
+import math
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 from singlab.bench.harness import Row, repeat
+from singlab.lectures import PACKAGE
 
-#: Counts the primes below 60,000 in a byte table, over and over.
-_SIEVE = """
-        li   s0, 0x80100000
-        li   s1, 60000
-        li   s5, 12
-again:  mv   t0, s0
-        add  t1, s0, s1
-clear:  sd   zero, 0(t0)
-        addi t0, t0, 8
-        blt  t0, t1, clear
-        li   s2, 2
-        li   a0, 0
-outer:  add  t0, s0, s2
-        lbu  t1, 0(t0)
-        bnez t1, next
-        addi a0, a0, 1
-        add  t2, s2, s2
-        li   t4, 1
-inner:  bge  t2, s1, next
-        add  t3, s0, t2
-        sb   t4, 0(t3)
-        add  t2, t2, s2
-        j    inner
-next:   addi s2, s2, 1
-        blt  s2, s1, outer
-        addi s5, s5, -1
-        bnez s5, again
-end:    wfi
-"""
-_BASE = 0x8000_0000
-_PRIMES = 6057
+PROGRAMS = ("sieve", "matrix", "sort", "hash", "automaton")
+_SOURCES = Path(__file__).parent / "programs"
+_COMPILER, _PEER = "riscv64-unknown-elf-gcc", "qemu-riscv64"
+_FLAGS = ("-O2", "-march=rv64imac_zicsr_zifencei", "-mabi=lp64", "-mcmodel=medany", "-ffreestanding", "-nostdlib", "-static",
+          "-Wl,--no-warn-rwx-segments")  # fmt: skip
+#: Mode: profile, translated or not, rounds, ratio to reach.
+MODES = {
+    "interpreter, no timing": ("untimed", False, 60, 0.15),
+    "interpreter, full timing": ("athlon64", False, 40, 0.08),
+    "translator, no timing": ("untimed", True, 400, 2.0),
+    "translator, full timing": ("athlon64", True, 150, 0.5),
+}
+_PEER_ROUNDS = 400
+_RUNS = 3
 
 
-def _run(profile: str) -> float:
-    """Return instructions a second of one run."""
-    from singlab.machine import Machine
-    from singlab.machine import state as s
-    from singlab.machine.asm import assemble
-
-    machine = Machine(profile=profile, ram="16M")
-    machine.write(_BASE, assemble(_SIEVE, _BASE).code)
-    machine.m[s.PC] = _BASE
-    start = time.perf_counter()
-    machine.run(cycles=2_000_000_000)
-    spent = time.perf_counter() - start
-    if machine.registers()["a0"] != _PRIMES:
-        raise RuntimeError(f"the sieve counted {machine.registers()['a0']} primes, not {_PRIMES}")
-    return int(machine.m[s.INSTRET]) / spent
+def _build(folder: Path, program: str, board: bool, rounds: int) -> Path:
+    """Compile a program; returns its path."""
+    out = folder / f"{program}-{'board' if board else 'linux'}-{rounds}"
+    sources = [_SOURCES / "main.c", _SOURCES / f"{program}.c", _SOURCES / ("start_board.S" if board else "start_linux.S")]
+    link = ("-Wl,-nmagic", "-Wl,-Ttext=0x80000000") if board else ()
+    subprocess.run([_COMPILER, *_FLAGS, *link, f"-DROUNDS={rounds}", *map(str, sources), "-o", str(out)], check=True, capture_output=True)
+    return out
 
 
-def _unicorn(instructions: int) -> float | None:
-    """Return instructions a second of Unicorn on the same program, None if it is not installed."""
-    try:
-        import unicorn
-        from unicorn import riscv_const as reg
-    except ImportError:
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _peer(folder: Path, program: str) -> tuple[float, int] | None:
+    """Return seconds a round, and the result, of the peer; None if it is not installed."""
+    if shutil.which(_PEER) is None:
         return None
-    from singlab.machine.asm import assemble
 
-    assembled = assemble(_SIEVE, _BASE)
-    emulator = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV64)
-    emulator.mem_map(_BASE, 16 << 20)
-    emulator.mem_write(_BASE, assembled.code)
-    start = time.perf_counter()
-    emulator.emu_start(_BASE, _BASE + len(assembled.code) - 4)
-    spent = time.perf_counter() - start
-    if emulator.reg_read(reg.UC_RISCV_REG_A0) != _PRIMES:
-        raise RuntimeError("the peer counted other primes")
-    return instructions / spent
+    def spent(rounds: int) -> tuple[float, int]:
+        binary, best, result = _build(folder, program, False, rounds), math.inf, 0
+        for _ in range(_RUNS):
+            before = _children()
+            out = subprocess.run([_PEER, str(binary)], check=True, capture_output=True).stdout
+            best, result = min(best, _children() - before), int.from_bytes(out, "little")
+        return best, result
+
+    long, result = spent(_PEER_ROUNDS)
+    return (long - spent(0)[0]) / _PEER_ROUNDS, result
+
+
+def _ours(folder: Path, program: str, mode: str) -> tuple[float, float, int]:
+    """Return seconds a round, instructions a round, and the result."""
+    from singlab.machine import Board
+    from singlab.machine import state as s
+
+    profile, translated, rounds, _ = MODES[mode]
+    binary, best, instructions, result = _build(folder, program, True, rounds), math.inf, 0, 0
+    for _ in range(_RUNS):
+        board = Board(profile=profile, ram="16M")
+        board.load(binary)
+        if translated:
+            board.translate()
+        before = time.process_time()
+        ended = board.run()
+        best = min(best, time.process_time() - before)
+        if ended.reason != "exit" or ended.code != 0:
+            raise RuntimeError(f"{program} did not end well: {ended.message}")
+        instructions, result = int(board.machine.m[s.INSTRET]), board.machine.load_u64(board.symbols["result"])
+    return best / rounds, instructions / rounds, result
+
+
+def _result(folder: Path, program: str, rounds: int) -> int | None:
+    """Return what the peer computes in so many rounds."""
+    if shutil.which(_PEER) is None:
+        return None
+    return int.from_bytes(subprocess.run([_PEER, str(_build(folder, program, False, rounds))], check=True, capture_output=True).stdout, "little")
 
 
 def _instructions() -> list[Row]:
-    from singlab.machine import Machine
-    from singlab.machine import state as s
-    from singlab.machine.asm import assemble
-
-    machine = Machine(ram="16M")
-    machine.write(_BASE, assemble(_SIEVE, _BASE).code)
-    machine.m[s.PC] = _BASE
-    machine.run(cycles=2_000_000_000)
-    count = int(machine.m[s.INSTRET])
-    peer = _unicorn(count)
+    if shutil.which(_COMPILER) is None:
+        print(f"bench: {_COMPILER} is not installed, so the machine's speed is not measured", file=sys.stderr)
+        return []
     rows = []
-    for profile in ("athlon64", "teaching"):
-        value, spread = repeat(lambda profile=profile: _run(profile))
-        rows.append(Row(f"simulated instructions, full timing, {profile}", value, "1/s", spread,
-                        peer="Unicorn" if peer else None, peer_value=peer, less_is_better=False))  # fmt: skip
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        peers = {program: _peer(folder, program) for program in PROGRAMS}
+        for mode, (_, _, rounds, goal) in MODES.items():
+            speeds, ratios = [], []
+            for program in PROGRAMS:
+                seconds, instructions, result = _ours(folder, program, mode)
+                expected = _result(folder, program, rounds)
+                if expected is not None and result != expected:
+                    raise RuntimeError(f"{program}: {result:#x}, but the peer computes {expected:#x}")
+                speeds.append(instructions / seconds / 1e6)
+                peer = peers[program]
+                theirs = instructions / peer[0] / 1e6 if peer else None
+                ratios.append(speeds[-1] / theirs if theirs else None)
+                rows.append(Row(f"{mode}: {program}", speeds[-1], "M/s", (speeds[-1],) * 2, _PEER if peer else None, theirs, None, False))
+            mean = math.exp(sum(map(math.log, speeds)) / len(speeds))
+            theirs = mean / math.exp(sum(map(math.log, ratios)) / len(ratios)) if all(ratios) else None
+            rows.append(Row(f"{mode}: geometric mean", mean, "M/s", (min(speeds), max(speeds)), _PEER, theirs, goal, False))
     return rows
 
 
-MEASUREMENTS = (_instructions,)
+_INTERPRETER = "import time\nt = time.perf_counter()\nimport numba\nu = time.perf_counter()\nimport singlab.machine.hart\nprint(time.perf_counter() - u)\n"
+_MEMORY = (
+    "from singlab.machine import Machine\n"
+    "from singlab.machine.asm import assemble\n"
+    "m = Machine(ram='128M')\n"
+    "m.write(0x80000000, assemble('loop: j loop', 0x80000000).code)\n"
+    "m.run(cycles=1000)\n"
+    "print(next(int(line.split()[1]) / 1024 for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
+)
+
+
+def _fresh(code: str, cache: str | None = None) -> float:
+    """Run code in a fresh Python and return the number it prints."""
+    path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": path}
+    environment.setdefault("NUMBA_OPT", "1")
+    if cache is not None:
+        environment["SINGLAB_CACHE"] = cache
+    return float(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout)
+
+
+def _start() -> list[Row]:
+    with tempfile.TemporaryDirectory() as cache:
+        cold = _fresh(_INTERPRETER, cache)
+    warm, spread = repeat(lambda: _fresh(_INTERPRETER))
+    rows = [
+        Row("compile the interpreter, cold cache", cold, "s", (cold, cold), goal=15.0),
+        Row("load the interpreter from the disk cache", warm, "s", spread, goal=1.0),
+    ]
+    if Path("/proc/self/status").exists():
+        memory = _fresh(_MEMORY)
+        rows.append(Row("a machine with 128 MB, resident", memory, "MB", (memory, memory), goal=300.0))
+    return rows
+
+
+MEASUREMENTS = (_instructions, _start)

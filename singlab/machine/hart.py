@@ -102,40 +102,45 @@ def touch(m, at, dirty):
     return at
 
 
+@jit("uint64(uint64[::1], uint64, uint64, uint64)", forceinline=True)
+def known(m, table, va, mask):
+    """Return the byte offset of an address the quick table knows, 0 for the slow way."""
+    entry = table + ((va >> _12 & _ENTRIES) << _1)
+    if m[entry] != va & mask:
+        return _0
+    return va + m[entry + _1]
+
+
+@jit("uint64(uint64[::1], uint64, uint64, uint64)", forceinline=True)
+def timed_load(m, table, va, mask):
+    """As :func:`known`, charging the access to the caches."""
+    at = known(m, table, va, mask)
+    if at != _0:
+        line = (at >> _6) + _LINES
+        m[C_L1D] += _1
+        if m[m[L1D_TAGS] + (line - _1 & (m[L1D_SETS] - _1))] >> _1 != line:
+            return touch(m, at, _0)
+    return at
+
+
+@jit("uint64(uint64[::1], uint64, uint64, uint64)", forceinline=True)
+def timed_store(m, table, va, mask):
+    """As :func:`known`, charging the access to the caches."""
+    at = known(m, table, va, mask)
+    if at != _0:
+        line = (at >> _6) + _LINES
+        m[C_L1D] += _1
+        tag = m[L1D_TAGS] + (line - _1 & (m[L1D_SETS] - _1))
+        if m[tag] != (line << _1 | _1):
+            if m[tag] >> _1 != line:
+                return touch(m, at, _1)
+            m[tag] = line << _1 | _1
+    return at
+
+
 def _make(timed):
     """Return the interpreter, with or without timing; one text for both."""
     shift = _6 if timed else _12
-
-    @jit("uint64(uint64[::1], uint64, uint64, uint64)", forceinline=True)
-    def loads(m, table, va, mask):
-        """Return the byte offset of a load the quick table knows, 0 for the slow way."""
-        entry = table + ((va >> _12 & _ENTRIES) << _1)
-        if m[entry] != va & mask:
-            return _0
-        at = va + m[entry + _1]
-        if timed:
-            line = (at >> _6) + _LINES
-            m[C_L1D] += _1
-            if m[m[L1D_TAGS] + (line - _1 & (m[L1D_SETS] - _1))] >> _1 != line:
-                return touch(m, at, _0)
-        return at
-
-    @jit("uint64(uint64[::1], uint64, uint64, uint64)", forceinline=True)
-    def stores(m, table, va, mask):
-        """Return the byte offset of a store the quick table knows, 0 for the slow way."""
-        entry = table + ((va >> _12 & _ENTRIES) << _1)
-        if m[entry] != va & mask:
-            return _0
-        at = va + m[entry + _1]
-        if timed:
-            line = (at >> _6) + _LINES
-            m[C_L1D] += _1
-            tag = m[L1D_TAGS] + (line - _1 & (m[L1D_SETS] - _1))
-            if m[tag] != (line << _1 | _1):
-                if m[tag] >> _1 != line:
-                    return touch(m, at, _1)
-                m[tag] = line << _1 | _1
-        return at
 
     @jit("int64(uint64[::1], uint64[::1])")
     def run(m, uops):
@@ -225,7 +230,8 @@ def _make(timed):
                     n += _1
                     if op <= _LAST_LOAD:
                         va = a + imm
-                        at = loads(m, quick_loads, va, _PAGE | u >> _24 & _7)
+                        mask = _PAGE | u >> _24 & _7
+                        at = timed_load(m, quick_loads, va, mask) if timed else known(m, quick_loads, va, mask)
                         if at != _0:
                             if timed:
                                 m[C_DTLB] += translated
@@ -257,7 +263,8 @@ def _make(timed):
                     elif op <= _LAST_STORE:
                         va = a + imm
                         b = m[u >> _24 & _FF]
-                        at = stores(m, quick_stores, va, _PAGE | (_1 << (op - _STORE_FUNCT3)) - _1)
+                        mask = _PAGE | (_1 << (op - _STORE_FUNCT3)) - _1
+                        at = timed_store(m, quick_stores, va, mask) if timed else known(m, quick_stores, va, mask)
                         if at != _0:
                             if timed:
                                 m[C_DTLB] += translated
