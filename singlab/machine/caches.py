@@ -64,6 +64,12 @@ def l2_access(m, line, dirty):
 def l1d_slow(m, line, dirty):
     """First-level data access that does not hit the first way; returns the stall."""
     first = m[L1D_TAGS] + (line & (m[L1D_SETS] - _1))
+    second = first + m[L1D_SETS]
+    if m[L1D_WAYS] > _1 and m[second] >> _1 == line + _1:  # so often that it is worth a look of its own
+        word = m[first]
+        m[first] = m[second] | dirty
+        m[second] = word
+        return _0
     victim = find_in_set(m, first, m[L1D_SETS], m[L1D_WAYS], line + _1, dirty)
     if victim == _0:
         return _0

@@ -20,7 +20,7 @@ from singlab.machine import profile as _p
 from singlab.machine import state as _s
 from singlab.machine.atomic import atomic
 from singlab.machine.caches import l1d_slow, l1i_slow
-from singlab.machine.decode import OP
+from singlab.machine.decode import COMPRESSED, OP
 from singlab.machine.fetch import fetch, forget
 from singlab.machine.jit import jit
 from singlab.machine.memory import cannot, data_address, load_slow, store_slow
@@ -48,6 +48,7 @@ _PAGE8, _PAGE4, _PAGE2 = _PAGE | _7, _PAGE | _3, _PAGE | _1
 _LATEST = _W(1 << 62)
 _FF, _MASK32, _31, _63 = _W(0xFF), _W(0xFFFF_FFFF), _W(31), _W(63)
 _SIGN32 = _I(32)
+X_DUMMY = _s.X_DUMMY
 PC, MODE, INSTRET, CYCLES, SATP, STOP_CYCLE = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.SATP, _s.STOP_CYCLE
 IE, MIP, MTIMECMP, EXTERNAL, LOADED, TOHOST = _s.SIE, _s.MIP, _s.MTIMECMP, _s.EXTERNAL, _s.LOADED, _s.TOHOST
 TIMECMP, RAM_BYTES, FAULT_CAUSE, STOP = _s.TIMECMP, _s.RAM_BYTES, _s.FAULT_CAUSE, _s.STOP
@@ -117,7 +118,6 @@ def timed_load(m, table, va, mask):
     at = known(m, table, va, mask)
     if at != _0:
         line = (at >> _6) + _LINES
-        m[C_L1D] += _1
         if m[m[L1D_TAGS] + (line - _1 & (m[L1D_SETS] - _1))] >> _1 != line:
             return touch(m, at, _0)
     return at
@@ -129,13 +129,19 @@ def timed_store(m, table, va, mask):
     at = known(m, table, va, mask)
     if at != _0:
         line = (at >> _6) + _LINES
-        m[C_L1D] += _1
         tag = m[L1D_TAGS] + (line - _1 & (m[L1D_SETS] - _1))
         if m[tag] != (line << _1 | _1):
             if m[tag] >> _1 != line:
                 return touch(m, at, _1)
             m[tag] = line << _1 | _1
     return at
+
+
+@jit("void(uint64[::1], uint64, uint64)", forceinline=True)
+def count_data(m, data, translated):
+    """Count loads and stores that the quick tables answered."""
+    m[C_L1D] += data
+    m[C_DTLB] += data * translated
 
 
 def _make(timed):
@@ -146,12 +152,16 @@ def _make(timed):
     def run(m, uops):
         pc = m[PC]
         n = _0  # instructions since the books were last brought up to date
+        data = _0  # loads and stores that the quick tables answered, in the mode of the last look-up
+        translated = _0
         precise = m[PRECISE] != _0
         resumed = m[RESUME] == pc + _1
         m[RESUME] = _0
         m[WATCH_HIT] = _0
         while True:
             # ---- look up: limits, interrupts, the tables of this mode -----------------------------------------
+            count_data(m, data, translated)
+            data = _0
             if not resumed:
                 m[INSTRET] += n
                 m[CYCLES] += n
@@ -190,6 +200,7 @@ def _make(timed):
                             trap(m, _12 if pa == NO_ADDRESS else _1, pc, pc)
                             pc = m[PC]
                             if pc - RAM_BASE > m[RAM_BYTES] - _2 and (m[SATP] == _0 or m[MODE] == _3):
+                                count_data(m, data, translated)
                                 return STOP_LOST
                             break
                         quick_fill(m, pc, pa, FETCH)
@@ -210,6 +221,7 @@ def _make(timed):
                         m[PC] = pc
                         m[RESUME] = pc + _1
                         m[RESUME_BASE] = base
+                        count_data(m, data, translated)
                         return STOP_HERE
                     if u == _0:
                         m[PC] = pc
@@ -234,7 +246,7 @@ def _make(timed):
                         at = timed_load(m, quick_loads, va, mask) if timed else known(m, quick_loads, va, mask)
                         if at != _0:
                             if timed:
-                                m[C_DTLB] += translated
+                                data += _1
                             if op == LD:
                                 m[rd] = raw_ld64(m, at)
                             elif op == LW:
@@ -249,7 +261,6 @@ def _make(timed):
                                 m[rd] = _W(_I(np.int8(np.uint8(raw_ld8(m, at)))))
                             else:
                                 m[rd] = _W(_I(np.int16(np.uint16(raw_ld16(m, at)))))
-                            pc += step
                         else:
                             what = load_slow(m, _FUNCT3[op], va, pc, pc + step, n)
                             if what != _1:
@@ -259,7 +270,6 @@ def _make(timed):
                                 pc = m[PC]
                                 look_up = True
                                 break
-                            pc += step
                     elif op <= _LAST_STORE:
                         va = a + imm
                         b = m[u >> _24 & _FF]
@@ -267,7 +277,7 @@ def _make(timed):
                         at = timed_store(m, quick_stores, va, mask) if timed else known(m, quick_stores, va, mask)
                         if at != _0:
                             if timed:
-                                m[C_DTLB] += translated
+                                data += _1
                             if op == SD:
                                 raw_st64(m, at, b)
                             elif op == SB:
@@ -276,17 +286,16 @@ def _make(timed):
                                 raw_st32(m, at, b)
                             else:
                                 raw_st16(m, at, b)
-                            pc += step
                         else:
                             what = store_slow(m, op - _STORE_FUNCT3, va, b, pc, pc + step, n)
                             if what != _0:
                                 n = _0
                                 pc = m[PC]
                                 if m[STOP] != _0:
+                                    count_data(m, data, translated)
                                     return STOP_DEVICE
                                 look_up = True
                                 break
-                            pc += step
                     elif op <= _LAST_BRANCH:
                         b = m[u >> _24 & _FF]
                         if op == BEQ:
@@ -313,7 +322,6 @@ def _make(timed):
                             if pc >> shift != line or m[CYCLES] + n >= until:
                                 break
                             continue
-                        pc += step
                     elif op == JAL:
                         m[rd] = pc + step
                         pc += imm
@@ -330,96 +338,66 @@ def _make(timed):
                         break
                     elif op == ADDI:
                         m[rd] = a + imm
-                        pc += step
                     elif op == ADD:
                         m[rd] = a + m[u >> _24 & _FF]
-                        pc += step
                     elif op == SUB:
                         m[rd] = a - m[u >> _24 & _FF]
-                        pc += step
                     elif op == SLTI:
                         m[rd] = _1 if _I(a) < _I(imm) else _0
-                        pc += step
                     elif op == SLTIU:
                         m[rd] = _1 if a < imm else _0
-                        pc += step
                     elif op == XORI:
                         m[rd] = a ^ imm
-                        pc += step
                     elif op == ORI:
                         m[rd] = a | imm
-                        pc += step
                     elif op == ANDI:
                         m[rd] = a & imm
-                        pc += step
                     elif op == SLLI:
                         m[rd] = a << imm
-                        pc += step
                     elif op == SRLI:
                         m[rd] = a >> imm
-                        pc += step
                     elif op == SRAI:
                         m[rd] = _W(_I(a) >> _I(imm))
-                        pc += step
                     elif op == ADDIW:
                         m[rd] = sext32(a + imm)
-                        pc += step
                     elif op == SLLIW:
                         m[rd] = sext32(a << imm)
-                        pc += step
                     elif op == SRLIW:
                         m[rd] = sext32((a & _MASK32) >> imm)
-                        pc += step
                     elif op == SRAIW:
                         m[rd] = _W(_I(sext32(a)) >> _I(imm))
-                        pc += step
                     elif op == SLL:
                         m[rd] = a << (m[u >> _24 & _FF] & _63)
-                        pc += step
                     elif op == SLT:
                         m[rd] = _1 if _I(a) < _I(m[u >> _24 & _FF]) else _0
-                        pc += step
                     elif op == SLTU:
                         m[rd] = _1 if a < m[u >> _24 & _FF] else _0
-                        pc += step
                     elif op == XOR:
                         m[rd] = a ^ m[u >> _24 & _FF]
-                        pc += step
                     elif op == SRL:
                         m[rd] = a >> (m[u >> _24 & _FF] & _63)
-                        pc += step
                     elif op == SRA:
                         m[rd] = _W(_I(a) >> _I(m[u >> _24 & _FF] & _63))
-                        pc += step
                     elif op == OR:
                         m[rd] = a | m[u >> _24 & _FF]
-                        pc += step
                     elif op == AND:
                         m[rd] = a & m[u >> _24 & _FF]
-                        pc += step
                     elif op == ADDW:
                         m[rd] = sext32(a + m[u >> _24 & _FF])
-                        pc += step
                     elif op == SUBW:
                         m[rd] = sext32(a - m[u >> _24 & _FF])
-                        pc += step
                     elif op == SLLW:
                         m[rd] = sext32(a << (m[u >> _24 & _FF] & _31))
-                        pc += step
                     elif op == SRLW:
                         m[rd] = sext32((a & _MASK32) >> (m[u >> _24 & _FF] & _31))
-                        pc += step
                     elif op == SRAW:
                         m[rd] = _W(_I(sext32(a)) >> _I(m[u >> _24 & _FF] & _31))
-                        pc += step
                     elif op == LUI:
                         m[rd] = imm
-                        pc += step
                     elif op == AUIPC:
                         m[rd] = pc + imm
-                        pc += step
                     elif op == FENCE:
-                        pc += step
+                        pass
                     elif op <= _LAST_ATOMIC:
                         width = _8 if op == _LR_D or op == _SC_D or op >= _FIRST_AMO_D else _4
                         kind = LOAD if op <= _LAST_LR else STORE
@@ -439,28 +417,29 @@ def _make(timed):
                             look_up = True
                             break
                         atomic(m, op, rd, at, m[u >> _24 & _FF])
-                        pc += step
                         if at == m[TOHOST]:
                             m[INSTRET] += n
                             m[CYCLES] += n
-                            m[PC] = pc
+                            m[PC] = pc + step
                             m[STOP] = _1
+                            count_data(m, data, translated)
                             return STOP_DEVICE
                     elif op <= _LAST_MULDIV:
                         stall = muldiv(m, op, rd, a, m[u >> _24 & _FF])
                         if timed:
                             m[C_MULDIV] += stall
                             m[CYCLES] += stall
-                        pc += step
                     elif op == FENCEI:
                         forget(uops, m[RAM_BYTES])
-                        pc += step
+                        pc += _4
                         break
                     else:
                         m[INSTRET] += n
                         m[CYCLES] += n
                         n = _0
                         m[PC] = pc
+                        count_data(m, data, translated)
+                        data = _0
                         what = system(m, op, u)
                         if what == AT_HOOK:
                             return STOP_HOOK
@@ -469,6 +448,13 @@ def _make(timed):
                         pc = m[PC]
                         look_up = True
                         break
+                    # a branch, not a sum: what comes next is fetched before this instruction's length is known.
+                    # The store keeps the compiler from making it a sum again.
+                    if u & COMPRESSED != _0:
+                        m[X_DUMMY] = _0
+                        pc += _2
+                    else:
+                        pc += _4
                     if pc >> shift != line:
                         break
 
