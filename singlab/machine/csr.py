@@ -49,7 +49,7 @@ _EVEN, _DIRECT = _W(0xFFFF_FFFF_FFFF_FFFE), _W(0xFFFF_FFFF_FFFF_FFFD)
 _SATP_MODE, _SV39 = _W(60), _W(8)
 _COUNTERS = _W(len(_s.COUNTERS))
 COUNTER_BASE = _W(_s.COUNTER_BASE)
-EXTERNAL, TLB_TAGGED = _s.EXTERNAL, _p.P_TLB_TAGGED
+EXTERNAL, HART, TLB_TAGGED = _s.EXTERNAL, _s.HART, _p.P_TLB_TAGGED
 _NONE = _W(0xFFFF_FFFF_FFFF_FFFF)
 
 #: CSRs that are plain words of the state: number to word.
@@ -123,6 +123,8 @@ def csr_read(m, number):
         return pending(m)
     if number == _W(0x301):
         return _MISA
+    if number == _W(0xF14):
+        return m[HART]
     if number == _W(0xC01):
         return m[CYCLES]
     if number >= _W(0xB00) and number <= _W(0xC1F):

@@ -64,7 +64,7 @@ C_MULDIV, C_TRAP, C_TAKEN = _s.C_STALL_MULDIV, _s.C_STALL_TRAP, _s.C_BRANCHES_TA
 C_L1I, C_L1D, C_DTLB = _s.C_L1I_ACCESSES, _s.C_L1D_ACCESSES, _s.C_DTLB_ACCESSES
 BRANCH_CYCLES, TIMED = _p.P_BRANCH_CYCLES, _p.P_TIMED
 L1I_TAGS, L1I_SETS, L1D_TAGS, L1D_SETS = _p.P_L1I_TAGS, _p.P_L1I_SETS, _p.P_L1D_TAGS, _p.P_L1D_SETS
-_QUICK, _TABLE, _MODE_WORDS = _W(_s.QUICK_BASE), _W(_s.QUICK_TABLE), _W(_s.QUICK_MODE)
+QUICK, _TABLE, _MODE_WORDS = _s.QUICK, _W(_s.QUICK_TABLE), _W(_s.QUICK_MODE)
 _ENTRIES = _W(_s.QUICK_ENTRIES - 1)
 
 _LAST_LOAD, _LAST_STORE, _LAST_BRANCH = _W(OP["lwu"]), _W(OP["sd"]), _W(OP["bgeu"])
@@ -177,7 +177,7 @@ def _make(timed):
                         return STOP_CODE
                     m[INTERPRET] = _0
             until = deadline(m)
-            quick_loads = _QUICK + m[MODE] * _MODE_WORDS
+            quick_loads = m[QUICK] + m[MODE] * _MODE_WORDS
             quick_stores = quick_loads + _TABLE
             quick_fetches = quick_stores + _TABLE
             translated = _1 if m[SATP] != _0 and m[MODE] != _3 else _0

@@ -12,6 +12,7 @@ import numpy as np
 from singlab.machine import state as _s
 from singlab.machine.fetch import forget, new_uops
 from singlab.machine.hart import STOP_DEVICE, STOP_HERE, STOP_HOOK, STOP_LIMIT, STOP_LOST, STOP_WFI, hart_run
+from singlab.machine.harts import change_to, harts_run
 from singlab.machine.isa import REGISTER_NAMES
 from singlab.machine.profile import Profile, apply_profile, get_profile
 from singlab.machine.quick import quick_flush
@@ -43,7 +44,9 @@ class Machine:
     ram : str or int
         Size of RAM, a multiple of 4096 bytes.
     seed : int
-        Seed of the machine's own random numbers.
+        Seed of the machine's own random numbers, and of how harts interleave.
+    harts : int
+        1 to 4.
 
     Attributes
     ----------
@@ -54,11 +57,15 @@ class Machine:
     profile : Profile
     """
 
-    def __init__(self, profile: str | Profile = "athlon64", ram: str | int = "16M", seed: int = 0):
+    def __init__(self, profile: str | Profile = "athlon64", ram: str | int = "16M", seed: int = 0, harts: int = 1):
+        if not 1 <= harts <= _s.MAX_HARTS:
+            raise ValueError(f"a machine has 1 to {_s.MAX_HARTS} harts, not {harts}")
         self.profile = get_profile(profile)
         self.m = _s.new_state(parse_size(ram))
-        apply_profile(self.m, self.profile)
+        apply_profile(self.m, self.profile, harts)
+        self.m[_s.HARTS] = harts
         self.m[_s.RANDOM] = seed
+        self.m[_s.HART_SEED] = (seed * 0x9E37_79B9_7F4A_7C15 + 0x1234_5678_9ABC_DEF1) & 0xFFFF_FFFF_FFFF_FFFF or 1
         self.uops = new_uops(int(self.m[_s.RAM_BYTES]))
         self.translation: Translation | None = None
 
@@ -164,6 +171,8 @@ class Machine:
         m = self.m
         limit = 0xFFFF_FFFF_FFFF_FFFF if cycles is None else int(m[_s.CYCLES]) + cycles
         m[_s.STOP_CYCLE] = limit
+        if m[_s.HARTS] > 1:
+            return REASONS[int(harts_run(m, self.uops, np.uint64(limit)))]
         while True:
             reason = self._run()
             if reason != STOP_WFI or not self._sleep(limit):
@@ -215,6 +224,12 @@ class Machine:
         """Return cycles, instructions and every event counter."""
         counts = {"cycles": int(self.m[_s.CYCLES]), "instructions": int(self.m[_s.INSTRET])}
         return counts | {name: int(self.m[_s.COUNTER_BASE + i]) for i, name in enumerate(_s.COUNTERS)}
+
+    def look_at(self, hart: int) -> None:
+        """Make another hart the one whose registers and counters one sees; which runs next does not depend on it."""
+        if not 0 <= hart < int(self.m[_s.HARTS]):
+            raise ValueError(f"there is no hart {hart}; this machine has {int(self.m[_s.HARTS])}")
+        change_to(self.m, np.uint64(hart))
 
     def registers(self) -> dict[str, int]:
         """Return pc and the general registers by their conventional names."""

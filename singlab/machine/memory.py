@@ -28,7 +28,8 @@ CODE_AT, CODE_BYTES, CODE_WRITTEN = _s.CODE_AT, _s.CODE_BYTES, _s.CODE_WRITTEN
 C_LOAD, C_STORE, C_TRAP = _s.C_STALL_LOAD, _s.C_STALL_STORE, _s.C_STALL_TRAP
 RESUME, RESUME_BASE = _s.RESUME, _s.RESUME_BASE
 MEMORY_CYCLES, TIMED = _p.P_MEMORY_CYCLES, _p.P_TIMED
-_FETCHES, _MODE_WORDS, _ENTRIES = _W(_s.QUICK_BASE + 2 * _s.QUICK_TABLE), _W(_s.QUICK_MODE), _W(_s.QUICK_ENTRIES - 1)
+QUICK = _s.QUICK
+_FETCHES, _MODE_WORDS, _ENTRIES = _W(2 * _s.QUICK_TABLE), _W(_s.QUICK_MODE), _W(_s.QUICK_ENTRIES - 1)
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 _MPRV = _W(1 << 17)
 _PAGE_MASK, _PAGE = _W(0xFFF), _W(4096)
@@ -165,7 +166,7 @@ def store_slow(m, funct3, va, value, pc, after, n):
             # the run stops for this, the guest does not: it goes on within its line
             if pc >> (_6 if m[TIMED] != _0 else _W(12)) == after >> (_6 if m[TIMED] != _0 else _W(12)):
                 m[RESUME] = after + _1
-                m[RESUME_BASE] = m[_FETCHES + m[MODE] * _MODE_WORDS + ((pc >> _W(12) & _ENTRIES) << _1) + _1]
+                m[RESUME_BASE] = m[m[QUICK] + _FETCHES + m[MODE] * _MODE_WORDS + ((pc >> _W(12) & _ENTRIES) << _1) + _1]
     m[INSTRET] += n
     m[CYCLES] += n
     if at == _0:

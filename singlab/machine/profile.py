@@ -112,32 +112,39 @@ def get_profile(profile: str | Profile) -> Profile:
     return PROFILES[profile]
 
 
-def apply_profile(m: np.ndarray, profile: Profile) -> None:
-    """Write a profile's parameters into a state and lay out its tags, all empty."""
-    at = _s.TAGS_BASE
-    for name in ("l1i", "l1d", "l2"):
+def apply_profile(m: np.ndarray, profile: Profile, harts: int = 1) -> None:
+    """Write a profile's parameters into a state and lay out its tags, all empty: one second-level cache, the rest for each hart."""
+    word = globals()
+    end = _s.TAGS_BASE + _s.TAGS_WORDS
+
+    def cache(name: str, at: int) -> int:
         size, ways = getattr(profile, f"{name}_bytes"), getattr(profile, f"{name}_ways")
         sets = size // LINE // ways
         if sets < 1 or sets & (sets - 1):
             raise ValueError(f"{profile.name}: {name} of {size} bytes and {ways} ways has no power-of-two number of sets")
         upper = name.upper()
-        m[globals()[f"P_{upper}_SETS"]] = sets
-        m[globals()[f"P_{upper}_WAYS"]] = ways
-        m[globals()[f"P_{upper}_TAGS"]] = at
-        at += sets * ways
-    for name in ("itlb", "dtlb"):
-        entries = getattr(profile, f"{name}_entries")
-        m[globals()[f"P_{name.upper()}_ENTRIES"]] = entries
-        m[globals()[f"P_{name.upper()}_TAGS"]] = at
-        m[globals()[f"P_{name.upper()}_HINTS"]] = at + entries * TLB_WORDS
-        at += entries * TLB_WORDS + HINTS
-    m[globals()["P_L2TLB_SETS"]] = profile.l2tlb_entries // L2TLB_WAYS
-    m[globals()["P_L2TLB_TAGS"]] = at
-    at += profile.l2tlb_entries * TLB_WORDS
-    if at > _s.TAGS_BASE + _s.TAGS_WORDS:
-        raise ValueError(f"{profile.name}: caches and translation buffers are too large for the state")
-    m[_s.TAGS_BASE : _s.TAGS_BASE + _s.TAGS_WORDS] = 0
-    m[globals()["P_TIMED"]], m[globals()["P_TLB_TAGGED"]] = profile.timed, profile.tlb_tagged
+        m[word[f"P_{upper}_SETS"]], m[word[f"P_{upper}_WAYS"]], m[word[f"P_{upper}_TAGS"]] = sets, ways, at
+        return at + sets * ways
+
     for name in ("l2_cycles", "memory_cycles", "l2tlb_cycles", "branch_cycles", "multiply_cycles", "divide_cycles",
                  "trap_cycles", "return_cycles"):  # fmt: skip
-        m[globals()["P_" + name.upper()]] = getattr(profile, name)
+        m[word["P_" + name.upper()]] = getattr(profile, name)
+    m[word["P_TIMED"]], m[word["P_TLB_TAGGED"]] = profile.timed, profile.tlb_tagged
+    at = cache("l2", _s.TAGS_BASE)
+    for hart in reversed(range(harts)):
+        at = cache("l1d", cache("l1i", at))
+        for name in ("itlb", "dtlb"):
+            entries = getattr(profile, f"{name}_entries")
+            upper = name.upper()
+            m[word[f"P_{upper}_ENTRIES"]], m[word[f"P_{upper}_TAGS"]], m[word[f"P_{upper}_HINTS"]] = entries, at, at + entries * TLB_WORDS
+            at += entries * TLB_WORDS + HINTS
+        m[word["P_L2TLB_SETS"]], m[word["P_L2TLB_TAGS"]] = profile.l2tlb_entries // L2TLB_WAYS, at
+        at += profile.l2tlb_entries * TLB_WORDS
+        m[_s.QUICK] = _s.QUICK_BASE + hart * _s.QUICK_WORDS
+        if at > end:
+            raise ValueError(f"{profile.name}: caches and translation buffers are too large for the state")
+        if hart:
+            # a hart starts as the first does; what is in the header now is put aside as its own
+            saved = _s.HART_SAVED + hart * _s.HART_WORDS
+            m[saved : saved + _s.HART_WORDS] = m[: _s.HART_WORDS]
+    m[_s.TAGS_BASE : end] = 0

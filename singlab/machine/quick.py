@@ -17,8 +17,8 @@ from singlab.machine.jit import jit
 _W = np.uint64
 _0, _1, _2, _12 = _W(0), _W(1), _W(2), _W(12)
 _MASK, _PAGE = _W(_s.QUICK_ENTRIES - 1), _W(0xFFFF_FFFF_FFFF_F000)
-QUICK, TABLE, MODE_WORDS = _W(_s.QUICK_BASE), _W(_s.QUICK_TABLE), _W(_s.QUICK_MODE)
-_END = _W(_s.QUICK_BASE + _s.QUICK_WORDS)
+QUICK, TABLE, MODE_WORDS = _s.QUICK, _W(_s.QUICK_TABLE), _W(_s.QUICK_MODE)
+_ALL = _W(_s.QUICK_WORDS)
 SATP, MODE, SSTATUS, CODE_AT, CODE_BYTES = _s.SATP, _s.MODE, _s.SSTATUS, _s.CODE_AT, _s.CODE_BYTES
 TOHOST, WATCH, WATCH_BYTES = _s.TOHOST, _s.WATCH, _s.WATCH_BYTES
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
@@ -29,8 +29,9 @@ STORE, FETCH = _W(1), _W(2)
 @jit("void(uint64[::1])")
 def quick_flush(m):
     """Empty every entry."""
-    at = QUICK
-    while at < _END:
+    at = m[QUICK]
+    end = at + _ALL
+    while at < end:
         m[at] = _1
         at += _2
 
@@ -41,7 +42,7 @@ def quick_drop(m, page, fetches):
     tag = page << _12
     slot = (page & _MASK) << _1
     for mode in range(2):
-        at = QUICK + _W(mode) * MODE_WORDS + slot
+        at = m[QUICK] + _W(mode) * MODE_WORDS + slot
         if fetches != _0:
             if m[at + _2 * TABLE] == tag:
                 m[at + _2 * TABLE] = _1
@@ -67,7 +68,7 @@ def quick_fill(m, va, pa, kind):
     in the state, or for fetches slots of decoded instructions.
     """
     mode = m[MODE]
-    entry = QUICK + mode * MODE_WORDS + kind * TABLE + ((va >> _12 & _MASK) << _1)
+    entry = m[QUICK] + mode * MODE_WORDS + kind * TABLE + ((va >> _12 & _MASK) << _1)
     if kind == FETCH:
         m[entry + _1] = ((pa - RAM_BASE) >> _1) - (va >> _1)
     else:

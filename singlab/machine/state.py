@@ -89,9 +89,23 @@ CODE_AT = 186  #: where they lie: byte offset in the state
 CODE_WRITTEN = 187  #: byte offset in the state of a store that hit them, 0 = none
 INTERPRET = 188  #: 1 = interpret the next line, translated or not
 
-#: Device state: UART registers and its two queues, PLIC.
-DEVICE_BASE = 30 * 1024
-DEVICE_WORDS = 2 * 1024
+#: More than one hart (:mod:`singlab.machine.harts`).
+HARTS, HART = 190, 191  #: how many there are; the one whose registers the header has
+HART_SEED = 192  #: of the interleaving
+WAITING = 193  #: 1 = this hart has come to a wfi
+QUICK = 194  #: word at which this hart's quick tables begin
+HART_WORDS = 256  #: words of the header, most of them a hart's own
+MAX_HARTS = 4
+HART_SAVED = 63 * 1024  #: the headers of the harts that do not run
+#: Words of the header that all harts share.
+SHARED_WORDS = (
+    RAM_BYTES, STOP, STOP_CYCLE, STOP_EVENT, EVENT_COUNT, TRACE_ON, RANDOM, STOP_INSTRET, STOP_PC, PRECISE, EXIT, TOHOST, WATCH,
+    WATCH_BYTES, WATCH_HIT, CODE, CODE_BYTES, CODE_AT, CODE_WRITTEN, INTERPRET, HARTS, HART, HART_SEED,
+)  # fmt: skip
+
+#: Device state: UART registers and its two queues, PLIC, virtio.
+DEVICE_BASE = 60 * 1024
+DEVICE_WORDS = 3 * 1024
 
 #: Cache and TLB tags and their replacement state.
 TAGS_BASE = 256
@@ -101,11 +115,11 @@ QUICK_ENTRIES = 256
 QUICK_TABLE = 2 * QUICK_ENTRIES
 QUICK_MODE = 3 * QUICK_TABLE
 QUICK_WORDS = 4 * QUICK_MODE
-QUICK_BASE = DEVICE_BASE - QUICK_WORDS
+QUICK_BASE = DEVICE_BASE - MAX_HARTS * QUICK_WORDS
 TAGS_WORDS = QUICK_BASE - TAGS_BASE
 
 #: The event ring: RING_EVENTS records of four words.
-RING_BASE = 32 * 1024
+RING_BASE = 64 * 1024
 RING_EVENTS = 1 << 16
 EVENT_WORDS = 4
 
@@ -137,7 +151,9 @@ def new_state(ram_bytes: int) -> np.ndarray:
     for word in (TIMECMP, MTIMECMP, STOP_CYCLE, STOP_EVENT, STOP_INSTRET, STOP_PC):
         m[word] = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
     m[TRACE_ON] = 1
-    m[QUICK_BASE : QUICK_BASE + QUICK_WORDS] = 1
+    m[HARTS], m[HART_SEED] = 1, 1
+    m[QUICK] = QUICK_BASE
+    m[QUICK_BASE:DEVICE_BASE] = 1
     return m
 
 

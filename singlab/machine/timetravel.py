@@ -46,9 +46,10 @@ class TimeTravel:
     def __init__(self, machine):
         self._board = machine if hasattr(machine, "machine") else None
         self.machine: Machine = machine.machine if self._board is not None else machine
-        words = self.machine.m
+        if self.machine.m[_s.HARTS] > 1:
+            raise ValueError("time travel counts the instructions of one hart; give the machine one")
         # the state's header and RAM are whole pages
-        self._beginning = words.copy()
+        self._beginning = self.machine.m.copy()
         self.start = self.position
         self._spacing = _SPACING
         self._checkpoints = [_Checkpoint(self.start, np.empty(0, np.int64), np.empty((0, _PAGE_WORDS), np.uint64))]
