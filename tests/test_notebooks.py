@@ -17,6 +17,9 @@ FAILURES = {
     "00_tour.ipynb": ["owner.use-after-send", "contract.send", "the seal is broken"],
 }
 
+#: Points of the visible checks of each exercise.
+SOLVED = {"ex00_first_sip.ipynb": "7", "ex01_measure.ipynb": "3.5"}
+
 
 def _text(node) -> str:
     """Return all text in a notebook's outputs."""
@@ -46,15 +49,22 @@ def test_notebook_runs(path):
         assert "contract violation" in text
         assert "channel closed while a message was expected" in text
         assert len(plots(node)) == 1
-    if path.name == "ex00_first_sip.ipynb":
-        assert "7 of 7 points in the visible checks" in _text(node)
+    if path.name == "01_hardware.ipynb":
+        text = _text(node)
+        assert "a0 = 5050" in text and "a0 = 20 after 3 traps; cause of the last: 8" in text
+        assert "a0 = 5 after 1 traps; cause of the last: 2" in text
+        assert "ring 3 : ring 0, paper = 3.8 : 1" in text
+        assert len(plots(node)) == 9
+    if path.name in SOLVED:
+        assert f"{SOLVED[path.name]} of {SOLVED[path.name]} points in the visible checks" in _text(node)
 
 
-def test_student_version_runs_unsolved():
+@pytest.mark.parametrize("name", SOLVED)
+def test_student_version_runs_unsolved(name):
     """The starter code runs: a student meets feedback, not a broken notebook."""
-    node = execute(ROOT / "exercises" / "ex00_first_sip.ipynb", progress=False)
+    node = execute(ROOT / "exercises" / name, progress=False)
     text = _text(node)
-    assert "0 of 7 points in the visible checks" in text
+    assert f"0 of {SOLVED[name]} points in the visible checks" in text
     assert not [o for cell in node.cells for o in cell.get("outputs", []) if o.output_type == "error"]
 
 

@@ -26,5 +26,7 @@ def new_axes(width: float = 8.0, height: float = 4.8):
 
 
 def bytes_label(size: float, _position=None) -> str:
-    """Return a size in bytes as a short label: 64 B, 4 KB."""
+    """Return a size in bytes as a short label: 64 B, 4 KB, 1 MB."""
+    if size >= 1 << 20:
+        return f"{size / (1 << 20):g} MB"
     return f"{size / 1024:g} KB" if size >= 1024 else f"{size:g} B"

@@ -44,8 +44,16 @@ class Answer:
     exercise: str
     broken: list[tuple[int, str, Exception]] = field(default_factory=list)
 
-    def program(self, name: str, given: dict) -> Program:
-        """Return the program of a name, compiled against the given contracts whatever the notebook says.
+    def program(self, name: str, given: dict, kind: str = "sip") -> Program:
+        """Return the program of a name, compiled against the given names whatever the notebook says.
+
+        Parameters
+        ----------
+        name : str
+        given : dict
+            Contracts and constants of the exercise.
+        kind : {"sip", "function"}
+            What it is decorated with.
 
         Raises
         ------
@@ -62,10 +70,11 @@ class Answer:
                     hint="correct the line; brackets, colons and indentation are the usual causes",
                 )  # fmt: skip
         unit = programs_from_source(self.text, "notebook", given)
-        if name not in unit.programs:
-            raise SipError("answer.missing", f"there is no SIP called {name}", filename="notebook",
-                           hint=f"define it with @sip above def {name}(...):")  # fmt: skip
-        return unit.programs[name]
+        found = unit.programs if kind == "sip" else unit.functions
+        if name not in found:
+            raise SipError("answer.missing", f"there is no {'SIP' if kind == 'sip' else kind} called {name}", filename="notebook",
+                           hint=f"define it with @{kind} above def {name}(...):")  # fmt: skip
+        return found[name]
 
     def locate(self, error: SipError) -> SipError:
         """Turn a line of the joined text into a cell and a line of that cell; returns the error."""

@@ -14,7 +14,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-#: What a student finds where the solution was.
+#: What a student finds where the solution was, unless the master's metadata have a ``stub`` of their own.
 STUB = "# Write your answer here. As it stands, the server ends at once.\nreturn"
 
 
@@ -33,6 +33,7 @@ def student_version(master: Path) -> str:
     except ImportError:
         raise RuntimeError("making exercises needs nbgrader: pip install 'singlab[course]'") from None
     name = master.stem
+    stub = json.loads(master.read_text(encoding="utf-8"))["metadata"].get("singlab", {}).get("stub", STUB)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         place = root / "source" / name
@@ -41,7 +42,7 @@ def student_version(master: Path) -> str:
         config = Config()
         config.CourseDirectory.root = str(root)
         config.CourseDirectory.assignment_id = name
-        config.ClearSolutions.code_stub = {"python": STUB}
+        config.ClearSolutions.code_stub = {"python": stub}
         config.CourseDirectory.db_url = f"sqlite:///{root / 'gradebook.db'}"
         config.GenerateAssignment.create_assignment = True
         converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
@@ -56,6 +57,7 @@ def student_version(master: Path) -> str:
             os.environ["PATH"] = path
         node = json.loads((root / "release" / name / master.name).read_text(encoding="utf-8"))
     node["metadata"].pop("celltoolbar", None)
+    node["metadata"].get("singlab", {}).pop("stub", None)
     return json.dumps(node, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 

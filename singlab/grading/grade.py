@@ -11,6 +11,7 @@ from pathlib import Path
 from singlab.grading.answers import GradingError, read_answer
 from singlab.grading.conversation import converse
 from singlab.grading.exercises import NAMES, Exercise, exercise
+from singlab.grading.measuring import Measuring, grade_measuring
 from singlab.grading.report import Report, Result
 from singlab.kernel import InstallError, KernelError
 from singlab.sing import build, programs_from_source
@@ -127,26 +128,45 @@ def grade_notebook(path: str | Path) -> Report:
     except KeyError:
         raise GradingError(f"{path} is exercise {answer.exercise!r}, which is not one of {', '.join(NAMES)}. "
                            "Grade a notebook from the exercises folder.") from None  # fmt: skip
-    contracts, _ = _given(known.name)
-    try:
-        program = answer.program(known.answer, contracts)
-        report = grade_program(known.name, program, where=answer.line, locate=answer.locate)
-    except SipError as error:
-        report = _refused(known, answer.locate(error), True)
+    if isinstance(known, Measuring):
+        report = grade_measuring(known, lambda name, given: answer.program(name, given, "function"), where=answer.line,
+                                 locate=answer.locate)  # fmt: skip
+    else:
+        contracts, _ = _given(known.name)
+        try:
+            program = answer.program(known.answer, contracts)
+            report = grade_program(known.name, program, where=answer.line, locate=answer.locate)
+        except SipError as error:
+            report = _refused(known, answer.locate(error), True)
     report.notebook = str(path)
     return report
 
 
-def check(name: str, program: Program) -> Report:
+def check(name: str, *programs: Program) -> Report:
     """Run the visible checks of an exercise on an answer, in the notebook.
 
     Parameters
     ----------
     name : str
         Such as "ex00".
-    program : Program
-        Your function decorated with ``@sip``.
+    *programs : Program
+        Your function decorated with ``@sip``; where an exercise asks for several functions, all of them.
     """
-    if not isinstance(program, Program):
-        raise SipError("answer.missing", f"{program!r} is no SIP", hint='decorate your function with @sip: check("ex00", tally)')
-    return grade_program(name, program, hidden=False)
+    known = exercise(name)
+    if isinstance(known, Measuring):
+        given = {program.name: program for program in programs if isinstance(program, Program)}
+        if len(given) != len(programs):
+            odd = next(program for program in programs if not isinstance(program, Program))
+            raise SipError("answer.missing", f"{odd!r} is no measuring function", hint="decorate your functions with @function")
+        return grade_measuring(known, lambda wanted, names: _handed_over(given, wanted, names), hidden=False)
+    if len(programs) != 1 or not isinstance(programs[0], Program):
+        shown = repr(programs[0]) if len(programs) == 1 else f"a list of {len(programs)}"
+        raise SipError("answer.missing", f"{shown} is no SIP", hint='decorate your function with @sip: check("ex00", tally)')
+    return grade_program(name, programs[0], hidden=False)
+
+
+def _handed_over(given: dict[str, Program], wanted: str, names: dict) -> Program:
+    """Return a function given to check(), with the exercise's own constants."""
+    if wanted not in given:
+        raise SipError("answer.missing", f"{wanted} was not given to check()", filename=wanted, hint=f"write check(..., {wanted})")
+    return replace(given[wanted], names=ChainMap(dict(names), given[wanted].names))

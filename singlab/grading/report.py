@@ -82,7 +82,7 @@ class Report:
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><td style='color:{'#009E73' if r.passed else '#D55E00'};text-align:center'>{'✓' if r.passed else '✗'}</td>"
-            f"<td style='text-align:left'>{html.escape(r.title)}</td><td>{r.points:g} / {r.most:g}</td>"
+            f"<td style='text-align:left'>{html.escape(r.title)}</td><td style='white-space:nowrap'>{r.points:g} / {r.most:g}</td>"
             f"<td style='text-align:left;white-space:pre-wrap'>{html.escape(r.feedback)}</td></tr>"
             for r in self.results
         )

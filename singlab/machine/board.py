@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from singlab.machine import devices as d
 from singlab.machine import state as _s
 from singlab.machine.devicetree import board_tree
 from singlab.machine.elf import Elf, ElfError, read_elf
 from singlab.machine.machine import Machine
+from singlab.machine.privileged import illegal
+
+if TYPE_CHECKING:
+    from singlab.machine.translator import Translation
 
 #: Cycles between two looks at the output.
 _SLICE = 20_000_000
@@ -58,6 +63,7 @@ class Board:
         self.machine = Machine(profile=profile, ram=ram)
         self.printed = bytearray()
         self.symbols: dict[str, int] = {}
+        self.program: Elf | None = None
         self._output = output
 
     def load(self, program: str | Path | Elf, arguments: str = "") -> None:
@@ -79,21 +85,47 @@ class Board:
                     f"{_s.RAM_BASE:#x} to {end - _DTB_ROOM:#x} ({mega} MB). Link it at {_s.RAM_BASE:#x}, or give the machine more RAM."
                 )
             self.machine.write(address, data + bytes(size - len(data)))
+        if elf.entry & 1 or not _s.RAM_BASE <= elf.entry < end - _DTB_ROOM:
+            raise ElfError(
+                f"the program starts at {elf.entry:#x}, and this machine has RAM from {_s.RAM_BASE:#x} to {end - _DTB_ROOM:#x}. "
+                f"Name its first instruction with ENTRY or -e, and link it at {_s.RAM_BASE:#x}."
+            )
         tree = board_tree(int(m[_s.RAM_BYTES]), self.machine.profile.clock_hz, arguments)
+        if len(tree) > _DTB_ROOM:
+            raise ElfError(
+                f"the arguments are {len(arguments):,} characters long, and there is room for about {_DTB_ROOM // 1024} K. Pass fewer."
+            )
         self.machine.write(end - _DTB_ROOM, tree)
         m[_s.PC], m[_s.MODE] = elf.entry, _s.M_MODE
         m[_s.X + 10], m[_s.X + 11] = 0, end - _DTB_ROOM
-        self.symbols = elf.symbols
-        self.code = [(a, size) for a, size in elf.code if size]
+        self.symbols, self.program = elf.symbols, elf
         tohost = elf.symbols.get("tohost")
-        if tohost is not None and _s.RAM_BASE <= tohost < end:
+        if tohost is not None and _s.RAM_BASE <= tohost <= end - 8:
             m[_s.TOHOST] = tohost - _s.RAM_BASE + _s.RAM_OFFSET
 
-    def translate(self):
-        """Translate the program's code to native code (:meth:`Machine.translate`); returns the translation."""
-        first = min(a for a, _ in self.code)
-        size = max(a + n for a, n in self.code) - first
-        return self.machine.translate(first, size, self.symbols.values())
+    def translate(self) -> Translation:
+        """Translate the program's code to native code (:meth:`Machine.translate`); returns the translation.
+
+        Raises
+        ------
+        ValueError
+            If nothing is loaded, or its code is not in one piece.
+        """
+        if self.program is None or not self.program.code:
+            raise ValueError("there is no code to translate; load a program first")
+        parts = self.program.code
+        if len({physical - virtual for physical, virtual, _ in parts}) > 1:
+            raise ValueError("the program's code lies in parts that are moved differently; it can only be interpreted")
+        physical, virtual, _ = min(parts)
+        size = max(p + n for p, _, n in parts) - physical
+        return self.machine.translate(physical, size, self.symbols.values(), virtual)
+
+    @property
+    def view(self):
+        """The views of this board's machine (:mod:`singlab.machine.view`), with its program's symbols and source lines."""
+        from singlab.machine.view import Views
+
+        return Views(self)
 
     def type(self, data: bytes) -> int:
         """Put bytes into the UART's input; returns how many there was room for."""
@@ -123,6 +155,8 @@ class Board:
                     code = int(m[_s.EXIT]) - 1
                     m[_s.EXIT] = 0
                     return Ended("exit", code, f"the program ended with code {code}")
+            elif reason == "hook":
+                illegal(m)  # hooks are for kernels of the host's; for a program of its own there is no such instruction
             elif reason == "wfi":
                 return Ended("wfi", None, "the program waits for an interrupt that cannot come")
             elif reason == "lost":

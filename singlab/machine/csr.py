@@ -3,7 +3,7 @@
 Privileged specification, machine and supervisor level. The supervisor's registers are views of the
 machine's where the specification says so. Of the performance counters, hpmcounter3 onwards show the
 machine's event counters, in the order of ``state.COUNTERS``, and count always. Physical memory
-protection has no entries: its registers read zero and ignore writes.
+protection has no entries, and debugging no triggers: their registers read zero and ignore writes.
 """
 
 from __future__ import annotations
@@ -100,9 +100,12 @@ def csr_exists(m, number, writes):
         return True
     if number == _W(0x301) or (number >= _W(0xF11) and number <= _W(0xF15)):
         return True
-    if (number >= _W(0xB00) and number <= _W(0xB1F) and number != _W(0xB01)) or (number >= _W(0x320) and number <= _W(0x33F)):
+    if (number >= _W(0xB00) and number <= _W(0xB1F) and number != _W(0xB01)) or (number >= _W(0x323) and number <= _W(0x33F)):
         return True
-    return number >= _W(0x3A0) and number <= _W(0x3EF)
+    if number == _W(0x320) or (number >= _W(0x7A0) and number <= _W(0x7A3)):
+        return True
+    # with 64 bits the odd ones of pmpcfg0 to pmpcfg15 are not there
+    return number >= _W(0x3A0) and number <= _W(0x3EF) and (number >= _W(0x3B0) or number & _1 == _0)
 
 
 @jit("uint64(uint64[::1], uint64)")
@@ -132,11 +135,17 @@ def csr_read(m, number):
         if index == _0:
             return m[CYCLES] + m[CYCLE_OFFSET]
         if index == _W(2):
-            return m[INSTRET] + m[INSTRET_OFFSET]
+            return m[INSTRET] - _1 + m[INSTRET_OFFSET]  # as before the instruction that reads it
         return m[COUNTER_BASE + index - _3] if index - _3 < _COUNTERS else _0
     if number >= _W(0x323) and number <= _W(0x33F):
         return number - _W(0x322) if number - _W(0x323) < _COUNTERS else _0
     return _0
+
+
+@jit("uint64(uint64[::1], uint64, uint64)")
+def csr_stored(m, number, seen):
+    """Return what setting or clearing bits starts from: what was read, but of mip only what software has set."""
+    return m[MIP] if number == _W(0x344) else seen
 
 
 @jit("void(uint64[::1], uint64, uint64)")

@@ -35,6 +35,8 @@ RX, RX_ROOM = U + 64, 256
 TX, TX_ROOM = U + 320, 1024
 _RX, _TX, _RX_MASK, _TX_MASK = _W(RX), _W(TX), _W(RX_ROOM - 1), _W(TX_ROOM - 1)
 
+_LOOP = _W(16)  #: in MCR: what is sent is received
+
 # PLIC: 31 sources, two contexts (0 = machine level, 1 = supervisor of hart 0)
 P = _s.DEVICE_BASE + 1400
 PRIORITY = P
@@ -68,8 +70,8 @@ def most_urgent(m, context):
 @jit("void(uint64[::1])")
 def plic_update(m):
     """Take over the interrupt lines and tell the hart."""
+    # a request once taken over stays, even if its line falls again before it is claimed
     m[PENDING] = (m[PENDING] | m[LINES]) & ~m[CLAIMED]
-    m[PENDING] &= m[LINES] | m[CLAIMED]
     found = _0
     if most_urgent(m, _0) != _0:
         found |= _W(1 << 11)
@@ -117,7 +119,10 @@ def uart_read(m, register):
     if register == _W(5):
         return _W(0x60) | (_1 if m[RX_HEAD] != m[RX_TAIL] else _0)
     if register == _W(6):
-        return _W(0xB0)
+        if m[MCR] & _LOOP == _0:
+            return _W(0xB0)
+        # DTR, RTS, OUT1, OUT2 come back as DSR, CTS, RI, DCD
+        return (m[MCR] & _1) << _W(5) | (m[MCR] & _2) << _3 | (m[MCR] & _W(12)) << _4
     return m[SCR]
 
 
@@ -131,10 +136,15 @@ def uart_write(m, register, value):
         else:
             m[DLM] = value
     elif register == _0:
-        m[_TX + (m[TX_HEAD] & _TX_MASK)] = value
-        m[TX_HEAD] += _1
-        if m[TX_HEAD] - m[TX_TAIL] >= _W(TX_ROOM):
-            m[STOP] = _1
+        if m[MCR] & _LOOP != _0:
+            if m[RX_HEAD] - m[RX_TAIL] < _W(RX_ROOM):
+                m[_RX + (m[RX_HEAD] & _RX_MASK)] = value
+                m[RX_HEAD] += _1
+        else:
+            m[_TX + (m[TX_HEAD] & _TX_MASK)] = value
+            m[TX_HEAD] += _1
+            if m[TX_HEAD] - m[TX_TAIL] >= _W(TX_ROOM):
+                m[STOP] = _1
         m[THRE] = _1
         uart_update(m)
     elif register == _1:
@@ -150,7 +160,7 @@ def uart_write(m, register, value):
     elif register == _3:
         m[LCR] = value
     elif register == _4:
-        m[MCR] = value
+        m[MCR] = value & _W(31)
     elif register == _W(7):
         m[SCR] = value
 
@@ -187,7 +197,7 @@ def plic_write(m, offset, value):
     elif offset & _W(0x3F_EFFF) == _W(0x20_0000):
         m[_W(THRESHOLD) + context] = value & _W(7)
     elif offset & _W(0x3F_EFFF) == _W(0x20_0004) and value < _W(_SOURCES):
-        m[CLAIMED] &= ~(_1 << value)
+        m[CLAIMED] &= ~(_1 << value & m[_W(ENABLE) + context])  # of another context's source it means nothing
     plic_update(m)
 
 

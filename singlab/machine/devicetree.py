@@ -94,7 +94,7 @@ def board_tree(ram_bytes: int, clock_hz: float, arguments: str = "") -> bytes:
                 "device_type": "cpu", "reg": 0, "status": "okay", "compatible": "riscv", "riscv,isa": "rv64imac_zicntr_zicsr_zifencei_sstc",
                 "mmu-type": "riscv,sv39",
                 "interrupt-controller": {
-                    "#interrupt-cells": 1, "interrupt-controller": None, "compatible": "riscv,cpu-intc", "phandle": _HART,
+                    "#interrupt-cells": 1, "#address-cells": 0, "interrupt-controller": None, "compatible": "riscv,cpu-intc", "phandle": _HART,
                 },
             },
         },

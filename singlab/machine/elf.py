@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+
+from singlab.machine.linetable import LineTable, read_lines
 
 
 class ElfError(ValueError):
@@ -22,14 +25,29 @@ class Elf:
     segments : list of (int, bytes, int)
         Physical address, bytes in the file, size in memory (what the file does not fill is zero).
     symbols : dict of str to int
-    code : list of (int, int)
-        Address and size of each section that holds instructions; of each executable segment if there are no sections.
+    code : list of (int, int, int)
+        Physical and virtual address and size of each section that holds instructions; of each executable segment if
+        there are no sections.
+    sizes : dict of str to int
+        Bytes of a function or variable, where the file says.
+    path : Path or None
+        Where it was read from.
+    image : bytes
+        The file itself.
     """
 
     entry: int
     segments: list[tuple[int, bytes, int]]
     symbols: dict[str, int] = field(default_factory=dict)
-    code: list[tuple[int, int]] = field(default_factory=list)
+    code: list[tuple[int, int, int]] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+    path: Path | None = None
+    image: bytes = field(default=b"", repr=False)
+
+    @cached_property
+    def lines(self) -> LineTable:
+        """Which source line each instruction comes from; empty unless compiled with ``-g``. Read when first asked for."""
+        return read_lines(self.image, self.path.parent if self.path else None)
 
     @property
     def end(self) -> int:
@@ -43,15 +61,15 @@ def read_elf(path: str | Path) -> Elf:
     Raises
     ------
     ElfError
-        If it is no ELF file, cut off, for another machine, 32-bit, or needs a dynamic linker.
-    FileNotFoundError
+        If it cannot be read, is no ELF file, cut off, for another machine, 32-bit, or needs a dynamic linker.
     """
     path = Path(path)
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ElfError(f"{path} cannot be read: {error.strerror}. Give the path of a RISC-V program.") from None
     if data[:4] != b"\x7fELF":
         raise ElfError(f"{path} is not an ELF file. Compile with riscv64-unknown-elf-gcc -nostdlib, linked at 0x80000000.")
-    from elftools.common.exceptions import ELFError, ELFParseError
-    from elftools.construct.core import ConstructError
     from elftools.elf.elffile import ELFFile
     from elftools.elf.sections import SymbolTableSection
 
@@ -64,7 +82,7 @@ def read_elf(path: str | Path) -> Elf:
         if elf.elfclass != 64:
             raise ElfError(f"{path} is a 32-bit program; this machine is RV64. Compile with -march=rv64imac -mabi=lp64.")
         if not elf.little_endian:
-            raise ElfError(f"{path} is big-endian; RISC-V programs for this machine are little-endian.")
+            raise ElfError(f"{path} is big-endian, and this machine is little-endian. Compile with -mlittle-endian.")
         if kind == "ET_REL":
             raise ElfError(f"{path} is an object file that has not been linked. Link it at 0x80000000.")
         segments = []
@@ -80,15 +98,26 @@ def read_elf(path: str | Path) -> Elf:
             raise ElfError(f"{path} is no executable for a fixed address. Link it with -static -no-pie at 0x80000000.")
         if not segments:
             raise ElfError(f"{path} has nothing to load. Link it at 0x80000000.")
-        symbols = {}
+        ordered = sorted((address, size) for address, _, size in segments)
+        for (first, size), (second, _) in zip(ordered, ordered[1:]):
+            if first + size > second:
+                raise ElfError(f"{path} has segments that overlap at {second:#x}. Look at the linker script, and build it again.")
+        symbols, sizes = {}, {}
         table = elf.get_section_by_name(".symtab")
         if isinstance(table, SymbolTableSection):
-            symbols = {symbol.name: symbol["st_value"] for symbol in table.iter_symbols() if symbol.name}
-        code = [(part["sh_addr"], part["sh_size"]) for part in elf.iter_sections() if part["sh_flags"] & 4 and part["sh_type"] == "SHT_PROGBITS"]
-        code = code or [(part["p_paddr"], part["p_filesz"]) for part in elf.iter_segments() if part["p_type"] == "PT_LOAD" and part["p_flags"] & 1]
+            named = [symbol for symbol in table.iter_symbols() if symbol.name and symbol["st_info"]["type"] != "STT_FILE"]
+            symbols = {symbol.name: symbol["st_value"] for symbol in named}
+            sizes = {symbol.name: symbol["st_size"] for symbol in named if symbol["st_size"]}
+        loads = [part for part in elf.iter_segments() if part["p_type"] == "PT_LOAD" and part["p_memsz"]]
+        parts = [(part["sh_addr"], part["sh_size"]) for part in elf.iter_sections() if part["sh_flags"] & 4 and part["sh_type"] == "SHT_PROGBITS"]
+        parts = parts or [(part["p_vaddr"], part["p_filesz"]) for part in loads if part["p_flags"] & 1]
+        code = [
+            (load["p_paddr"] + at - load["p_vaddr"], at, size)
+            for at, size in parts for load in loads
+            if size and load["p_vaddr"] <= at and at + size <= load["p_vaddr"] + load["p_filesz"]
+        ]  # fmt: skip
     except ElfError:
         raise
-    except (ELFError, ELFParseError, ConstructError, ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError, OverflowError,
-            MemoryError, IndexError) as error:  # fmt: skip
+    except Exception as error:  # the parser raises whatever a damaged file leads it to
         raise ElfError(f"{path} is damaged or cut off ({type(error).__name__}). Build it again.") from None
-    return Elf(header["e_entry"], segments, symbols, code)
+    return Elf(header["e_entry"], segments, symbols, code, sizes, path, data)

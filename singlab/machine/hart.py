@@ -51,10 +51,10 @@ _SIGN32 = _I(32)
 X_DUMMY = _s.X_DUMMY
 PC, MODE, INSTRET, CYCLES, SATP, STOP_CYCLE = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.SATP, _s.STOP_CYCLE
 IE, MIP, MTIMECMP, EXTERNAL, LOADED, TOHOST = _s.SIE, _s.MIP, _s.MTIMECMP, _s.EXTERNAL, _s.LOADED, _s.TOHOST
-TIMECMP, RAM_BYTES, FAULT_CAUSE, STOP = _s.TIMECMP, _s.RAM_BYTES, _s.FAULT_CAUSE, _s.STOP
+TIMECMP, RAM_BYTES, FAULT_CAUSE, FAULT_ADDRESS, STOP = _s.TIMECMP, _s.RAM_BYTES, _s.FAULT_CAUSE, _s.FAULT_ADDRESS, _s.STOP
 PRECISE, STOP_INSTRET, STOP_PC, WATCH_HIT = _s.PRECISE, _s.STOP_INSTRET, _s.STOP_PC, _s.WATCH_HIT
 RESUME, RESUME_BASE, UNTIL = _s.RESUME, _s.RESUME_BASE, _s.UNTIL
-CODE, CODE_BYTES, INTERPRET = _s.CODE, _s.CODE_BYTES, _s.INTERPRET
+CODE, CODE_BYTES, INTERPRET, CODE_AT, CODE_WRITTEN = _s.CODE, _s.CODE_BYTES, _s.INTERPRET, _s.CODE_AT, _s.CODE_WRITTEN
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 #: What leads from a byte offset in the state to a physical address, in lines.
 _LINES = _W((_s.RAM_BASE - _s.RAM_OFFSET >> 6) + 1)
@@ -195,9 +195,10 @@ def _make(timed):
                         pa = translate(m, pc, FETCH) if translated != _0 else pc
                         if pa == NO_ADDRESS or pa - RAM_BASE > m[RAM_BYTES] - _2:
                             m[INSTRET] += n
-                            m[CYCLES] += n
+                            m[CYCLES] += n + _1
+                            m[C_TRAP] += _1  # so that time passes where a handler cannot be fetched either
                             n = _0
-                            trap(m, _12 if pa == NO_ADDRESS else _1, pc, pc)
+                            trap(m, m[FAULT_CAUSE] if pa == NO_ADDRESS else _1, pc, pc)
                             pc = m[PC]
                             if pc - RAM_BASE > m[RAM_BYTES] - _2 and (m[SATP] == _0 or m[MODE] == _3):
                                 count_data(m, data, translated)
@@ -228,7 +229,8 @@ def _make(timed):
                         u = fetch(m, uops, pc, (pc >> _1) + base)
                         if u == _0:
                             m[INSTRET] += n
-                            m[CYCLES] += n
+                            m[CYCLES] += n + _1
+                            m[C_TRAP] += _1
                             n = _0
                             trap(m, m[FAULT_CAUSE], pc + _2, pc)
                             pc = m[PC]
@@ -403,21 +405,25 @@ def _make(timed):
                         kind = LOAD if op <= _LAST_LR else STORE
                         at = _0
                         if a & (width - _1) != _0:
-                            m[FAULT_CAUSE] = _4 if op <= _LAST_LR else _6
+                            m[FAULT_CAUSE], m[FAULT_ADDRESS] = _4 if op <= _LAST_LR else _6, a
                         else:
                             at = data_address(m, a, width, kind)
                         if at <= _1:
                             if at == _1:  # devices take no atomic operations
+                                m[FAULT_ADDRESS] = a
                                 m[FAULT_CAUSE] = _5 if op <= _LAST_LR else _7
                             m[INSTRET] += n
                             m[CYCLES] += n
                             n = _0
-                            cannot(m, a, pc)
+                            cannot(m, pc)
                             pc = m[PC]
                             look_up = True
                             break
                         atomic(m, op, rd, at, m[u >> _24 & _FF])
-                        if at == m[TOHOST]:
+                        written = m[CODE_BYTES] != _0 and at + _7 - m[CODE_AT] < m[CODE_BYTES] + _7
+                        if kind == STORE and (at == m[TOHOST] or written):
+                            if written:
+                                m[CODE_WRITTEN] = at
                             m[INSTRET] += n
                             m[CYCLES] += n
                             m[PC] = pc + step

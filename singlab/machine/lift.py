@@ -255,7 +255,7 @@ class Function:
     def forget_lines(self) -> None:
         """Empty what the function remembers of pages or lines it has reached."""
         for key in self.reached.values():
-            self.put(f"store i64 1, ptr %k{key}")
+            self.put(f"store i64 {_s.QUICK_EMPTY}, ptr %k{key}")
 
     def cold_call(self, call: str, rd: int) -> str:
         """Call a helper that may trap or want the books; returns its value where it went well."""
@@ -584,7 +584,7 @@ class Function:
         for leader in order:
             self.block(leader)
         remembered = [f"  %{kind}{key} = alloca i64" for key in self.reached.values() for kind in "kl"]
-        self.lines[mark:mark] = remembered + [f"  store i64 {int(kind == 'k')}, ptr %{kind}{key}" for key in self.reached.values() for kind in "kl"]
+        self.lines[mark:mark] = remembered + [f"  store i64 {_s.QUICK_EMPTY if kind == 'k' else 0}, ptr %{kind}{key}" for key in self.reached.values() for kind in "kl"]
         self.label("leave")
         for register in self.written:
             self.set(register, self._(f"load i64, ptr %x{register}"))

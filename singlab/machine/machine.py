@@ -178,8 +178,8 @@ class Machine:
             if reason != STOP_WFI or not self._sleep(limit):
                 return REASONS[reason]
 
-    def run_precisely(self, position: int | None = None, address: int | None = None) -> str:
-        """Run until so many instructions have retired in all, or until the next one is at an address.
+    def run_precisely(self, position: int | None = None, address: int | None = None, cycles: int | None = None) -> str:
+        """Run until so many instructions have retired in all, or until the next one is at an address, or for so many cycles.
 
         Returns
         -------
@@ -192,7 +192,7 @@ class Machine:
         m[_s.STOP_INSTRET] = never if position is None else position
         m[_s.STOP_PC] = never if address is None else address
         try:
-            return self.run()
+            return self.run(cycles)
         finally:
             m[_s.PRECISE] = 0
             m[_s.STOP_INSTRET] = m[_s.STOP_PC] = never
@@ -202,7 +202,7 @@ class Machine:
         quick_flush(self.m)
 
     def _sleep(self, limit: int) -> bool:
-        """Let time pass until a timer that is enabled ends a wait; returns whether one will before the limit."""
+        """Let time pass until a timer that is enabled ends a wait, or to the limit; returns whether one ever will."""
         m = self.m
         enabled, now = int(m[_s.SIE]), int(m[_s.CYCLES])
         timers = []
@@ -211,8 +211,14 @@ class Machine:
         if enabled >> 5 & 1 and int(m[_s.MENVCFG]) >> 63:
             timers.append(int(m[_s.TIMECMP]))
         wake = min(timers, default=0xFFFF_FFFF_FFFF_FFFF)
-        if wake >= limit or wake == 0xFFFF_FFFF_FFFF_FFFF:
+        if wake == 0xFFFF_FFFF_FFFF_FFFF:
             return False
+        if wake > limit:
+            # the wait goes on when the machine does: it stands at its wfi again, which has not retired
+            wake = limit
+            m[_s.PC] -= np.uint64(4)
+            m[_s.INSTRET] -= np.uint64(1)
+            m[_s.C_STALL_IDLE] += np.uint64(1)
         idle = max(0, wake - now)
         m[_s.CYCLES] += np.uint64(idle)
         m[_s.C_STALL_IDLE] += np.uint64(idle)
@@ -234,6 +240,13 @@ class Machine:
     def registers(self) -> dict[str, int]:
         """Return pc and the general registers by their conventional names."""
         return {"pc": int(self.m[_s.PC])} | {name: int(self.m[i]) for i, name in enumerate(REGISTER_NAMES)}
+
+    @property
+    def view(self):
+        """The views of this machine (:mod:`singlab.machine.view`): registers, code, caches, page walks, memory."""
+        from singlab.machine.view import Views
+
+        return Views(self)
 
     # ---- going back -----------------------------------------------------------------------------------------------
 

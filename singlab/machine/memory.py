@@ -22,7 +22,16 @@ _I = np.int64
 _0, _1, _2, _3, _4, _5, _6, _7, _8 = (_W(v) for v in range(9))
 _FF, _MASK32 = _W(0xFF), _W(0xFFFF_FFFF)
 PC, MODE, INSTRET, CYCLES, SATP, STATUS = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.SATP, _s.SSTATUS
-MMIO_ADDRESS, FAULT_CAUSE, RAM_BYTES, STOP, TOHOST, LOADED = _s.MMIO_ADDRESS, _s.FAULT_CAUSE, _s.RAM_BYTES, _s.STOP, _s.TOHOST, _s.LOADED
+MMIO_ADDRESS, FAULT_CAUSE, RAM_BYTES, STOP, TOHOST, LOADED, FAULT_ADDRESS = (
+    _s.MMIO_ADDRESS,
+    _s.FAULT_CAUSE,
+    _s.RAM_BYTES,
+    _s.STOP,
+    _s.TOHOST,
+    _s.LOADED,
+    _s.FAULT_ADDRESS,
+)
+FIRST_PART, SECOND_PART = _s.FIRST_PART, _s.SECOND_PART
 WATCH, WATCH_BYTES, WATCH_HIT = _s.WATCH, _s.WATCH_BYTES, _s.WATCH_HIT
 CODE_AT, CODE_BYTES, CODE_WRITTEN = _s.CODE_AT, _s.CODE_BYTES, _s.CODE_WRITTEN
 C_LOAD, C_STORE, C_TRAP = _s.C_STALL_LOAD, _s.C_STALL_STORE, _s.C_STALL_TRAP
@@ -38,13 +47,40 @@ _PAGE_MASK, _PAGE = _W(0xFFF), _W(4096)
 DONE, TRAPPED, LOOK_UP = 0, 1, 2
 
 
+@jit("uint64(uint64[::1], uint64, uint64, uint64, uint64)")
+def two_parts(m, va, pa, next_page, kind):
+    """Charge an access that goes on at the beginning of another page; returns as :func:`data_address` does."""
+    for part in range(2):
+        at = (pa if part == 0 else next_page) - RAM_BASE
+        if at >= m[RAM_BYTES]:
+            m[FAULT_ADDRESS] = va if part == 0 else (va & ~_PAGE_MASK) + _PAGE
+            m[FAULT_CAUSE] = _7 if kind == STORE else _5
+            return _0
+        m[FIRST_PART if part == 0 else SECOND_PART] = at + RAM_OFFSET
+    stall = l1d(m, pa, kind) + l1d(m, next_page, kind)
+    m[CYCLES] += stall
+    m[C_STORE if kind == STORE else C_LOAD] += stall
+    return _2
+
+
+@jit("uint64(uint64[::1], uint64)")
+def part_offset(m, index):
+    """Return the byte offset in the state of a byte of an access in two parts."""
+    at = m[FIRST_PART] + index
+    # pages begin at multiples of their size in the state too
+    return at if (at ^ m[FIRST_PART]) & ~_PAGE_MASK == _0 else m[SECOND_PART] + (at & _PAGE_MASK)
+
+
 @jit("uint64(uint64[::1], uint64, uint64, uint64)")
 def data_address(m, va, width, kind):
     """Return the state's byte offset of a load or store, charging it.
 
-    0 if it traps (cause set), 1 if it goes to a device (address set); a device takes as long as memory.
+    0 if it traps (cause and address set), 1 if it goes to a device (address set); a device takes as long as memory.
+    2 if it crosses into a page that lies elsewhere (offsets of both pages' parts set).
+    The address of a trap is that of the part of the access which cannot be.
     """
     pa = va
+    m[FAULT_ADDRESS] = va
     if m[WATCH_BYTES] != _0 and (va - m[WATCH] < m[WATCH_BYTES] or m[WATCH] - va < width):
         m[WATCH_HIT] = va + _1
     if m[SATP] != _0 and (m[MODE] != _3 or m[STATUS] & _MPRV != _0):
@@ -55,10 +91,10 @@ def data_address(m, va, width, kind):
         if (va & _PAGE_MASK) + width > _PAGE:
             other = translate(m, va + width - _1, kind)
             if other == NO_ADDRESS:
+                m[FAULT_ADDRESS] = (va + width - _1) & ~_PAGE_MASK
                 return _0
             if other != pa + width - _1:
-                m[FAULT_CAUSE] = _6 if kind == STORE else _4
-                return _0
+                return two_parts(m, va, pa, other & ~_PAGE_MASK, kind)
     at = pa - RAM_BASE
     if at > m[RAM_BYTES] - width:
         if is_device(pa) and pa & (width - _1) == _0:
@@ -66,6 +102,8 @@ def data_address(m, va, width, kind):
             m[C_STORE if kind == STORE else C_LOAD] += m[MEMORY_CYCLES]
             m[CYCLES] += m[MEMORY_CYCLES]
             return _1
+        if at < m[RAM_BYTES]:  # begins within RAM
+            m[FAULT_ADDRESS] = va + m[RAM_BYTES] - at
         m[FAULT_CAUSE] = _7 if kind == STORE else _5
         return _0
     quick_fill(m, va, pa, kind)
@@ -93,12 +131,12 @@ def extended(funct3, value):
     return value & ((_1 << (_8 << (funct3 - _4))) - _1)
 
 
-@jit("void(uint64[::1], uint64, uint64)")
-def cannot(m, va, pc):
+@jit("void(uint64[::1], uint64)")
+def cannot(m, pc):
     """Trap for an access that cannot be: it has not retired, yet its cycle has passed."""
     m[INSTRET] -= _1
     m[C_TRAP] += _1
-    trap(m, m[FAULT_CAUSE], va, pc)
+    trap(m, m[FAULT_CAUSE], m[FAULT_ADDRESS], pc)
 
 
 @jit("uint64(uint64[::1], uint64, uint64, uint64, uint64, uint64)")
@@ -123,7 +161,12 @@ def load_slow(m, funct3, va, pc, after, n):
     width = _1 << (funct3 & _3)
     at = data_address(m, va, width, LOAD)
     if at > _1:
-        if width == _8:
+        if at == _2:
+            value = _0
+            for index in range(width):
+                value |= raw_ld8(m, part_offset(m, _W(index))) << (_8 * _W(index))
+            m[LOADED] = extended(funct3, value)
+        elif width == _8:
             m[LOADED] = raw_ld64(m, at)
         elif width == _4:
             m[LOADED] = extended(funct3, raw_ld32(m, at))
@@ -135,7 +178,7 @@ def load_slow(m, funct3, va, pc, after, n):
     m[INSTRET] += n
     m[CYCLES] += n
     if at == _0:
-        cannot(m, va, pc)
+        cannot(m, pc)
         return _W(TRAPPED)
     # what the device does next may follow from this, so the books are up to date, and are looked at afterwards
     m[LOADED] = extended(funct3, mmio_read(m, m[MMIO_ADDRESS], width))
@@ -148,8 +191,13 @@ def store_slow(m, funct3, va, value, pc, after, n):
     """Store; parameters and result as of :func:`load_slow`. STOP is set if the host is wanted."""
     width = _1 << funct3
     at = data_address(m, va, width, STORE)
+    also = at
     if at > _1:
-        if width == _8:
+        if at == _2:
+            for index in range(width):
+                raw_st8(m, part_offset(m, _W(index)), value >> (_8 * _W(index)))
+            at, also = m[FIRST_PART], m[SECOND_PART]
+        elif width == _8:
             raw_st64(m, at, value)
         elif width == _4:
             raw_st32(m, at, value)
@@ -157,7 +205,8 @@ def store_slow(m, funct3, va, value, pc, after, n):
             raw_st16(m, at, value)
         else:
             raw_st8(m, at, value)
-        written = m[CODE_BYTES] != _0 and at + width - _1 - m[CODE_AT] < m[CODE_BYTES] + width - _1
+        reach = m[CODE_BYTES] + width - _1
+        written = m[CODE_BYTES] != _0 and (at + width - _1 - m[CODE_AT] < reach or also + width - _1 - m[CODE_AT] < reach)
         if at != m[TOHOST] and not written:
             return _W(DONE)
         m[STOP] = _1
@@ -170,7 +219,7 @@ def store_slow(m, funct3, va, value, pc, after, n):
     m[INSTRET] += n
     m[CYCLES] += n
     if at == _0:
-        cannot(m, va, pc)
+        cannot(m, pc)
         return _W(TRAPPED)
     if at == _1:
         mmio_write(m, m[MMIO_ADDRESS], width, value)

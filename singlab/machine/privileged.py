@@ -25,17 +25,20 @@ from singlab.machine.csr import (
     SPIE,
     SPP,
     SSIP,
+    STCE,
     TSR,
     TVM,
     TW,
     csr_exists,
     csr_read,
+    csr_stored,
     csr_write,
     pending,
 )
 from singlab.machine.decode import OP
 from singlab.machine.jit import jit
-from singlab.machine.translate import tlb_flush
+from singlab.machine.state import raw_ld16
+from singlab.machine.translate import FETCH, NO_ADDRESS, tlb_flush, translate
 
 _W = np.uint64
 _0, _1, _2, _3 = _W(0), _W(1), _W(2), _W(3)
@@ -43,6 +46,8 @@ PC, MODE, INSTRET, CYCLES, STVEC = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.STV
 SEPC, SCAUSE, STVAL, STATUS, IE, MTIMECMP = _s.SEPC, _s.SCAUSE, _s.STVAL, _s.SSTATUS, _s.SIE, _s.MTIMECMP
 MTVEC, MEPC, MCAUSE, MTVAL, MEDELEG, MIDELEG = _s.MTVEC, _s.MEPC, _s.MCAUSE, _s.MTVAL, _s.MEDELEG, _s.MIDELEG
 TIMECMP, HOOK_NUMBER, STOP_CYCLE, RESERVATION, MIP = _s.TIMECMP, _s.HOOK_NUMBER, _s.STOP_CYCLE, _s.RESERVATION, _s.MIP
+SATP, RAM_BYTES, MENVCFG = _s.SATP, _s.RAM_BYTES, _s.MENVCFG
+RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 C_TRAPS, C_INTERRUPTS, C_STALL_TRAP = _s.C_TRAPS, _s.C_INTERRUPTS, _s.C_STALL_TRAP
 TRAP_CYCLES, RETURN_CYCLES = _p.P_TRAP_CYCLES, _p.P_RETURN_CYCLES
 
@@ -143,7 +148,7 @@ def deadline(m):
     """Return the cycle at which the hart must look up again: its limit, or a timer it would take."""
     at = m[STOP_CYCLE]
     enabled = takeable(m)
-    if m[TIMECMP] < at and enabled >> _TIMER_S & _1 != _0:
+    if m[TIMECMP] < at and enabled >> _TIMER_S & _1 != _0 and m[MENVCFG] & STCE != _0:
         at = m[TIMECMP]
     if m[MTIMECMP] < at and enabled >> _TIMER_M & _1 != _0:
         at = m[MTIMECMP]
@@ -175,6 +180,29 @@ def come_back(m, machine_level):
     m[CYCLES] += m[RETURN_CYCLES]
 
 
+@jit("uint64(uint64[::1], uint64)")
+def halfword(m, pc):
+    """Return the two bytes of code at an address, 0 if they cannot be fetched."""
+    pa = pc
+    if m[SATP] != _0 and m[MODE] != _3:
+        pa = translate(m, pc, FETCH)
+    if pa == NO_ADDRESS or pa - RAM_BASE > m[RAM_BYTES] - _2:
+        return _0
+    return raw_ld16(m, pa - RAM_BASE + RAM_OFFSET)
+
+
+@jit("void(uint64[::1])")
+def illegal(m):
+    """Trap for an illegal instruction at m[PC], which has been counted; its bits go to mtval or stval."""
+    pc = m[PC]
+    bits = halfword(m, pc)
+    if bits & _3 == _3:
+        bits |= halfword(m, pc + _2) << _W(16)
+    m[INSTRET] -= _1
+    m[C_STALL_TRAP] += _1  # the instruction did not retire, yet its cycle has passed
+    trap(m, _ILLEGAL, bits, pc)
+
+
 @jit("int64(uint64[::1], uint64, uint64)")
 def system(m, op, u):
     """Execute a system instruction at m[PC], which has been counted; returns GO_ON, AT_HOOK or AT_WFI.
@@ -189,9 +217,13 @@ def system(m, op, u):
             m[HOOK_NUMBER] = imm
             return AT_HOOK
     elif op == O_ECALL:
+        m[INSTRET] -= _1  # neither this nor ebreak retires
+        m[C_STALL_TRAP] += _1
         trap(m, _W(8) + mode, _0, pc)
         return GO_ON
     elif op == O_EBREAK:
+        m[INSTRET] -= _1
+        m[C_STALL_TRAP] += _1
         trap(m, _3, pc, pc)
         return GO_ON
     elif op == O_SRET:
@@ -219,15 +251,13 @@ def system(m, op, u):
             old = csr_read(m, imm)
             value = field if op >= O_CSRRWI else m[field]
             if op == O_CSRRS or op == O_CSRRSI:
-                value = old | value
+                value = csr_stored(m, imm, old) | value
             elif op == O_CSRRC or op == O_CSRRCI:
-                value = old & ~value
+                value = csr_stored(m, imm, old) & ~value
             if writes:
                 csr_write(m, imm, value)
             m[u >> _W(8) & _W(0x3F)] = old
             m[PC] = pc + _W(4)
             return GO_ON
-    m[INSTRET] -= _1
-    m[C_STALL_TRAP] += _1  # the instruction did not retire, yet its cycle has passed
-    trap(m, _ILLEGAL, _0, pc)
+    illegal(m)
     return GO_ON

@@ -23,6 +23,7 @@ SATP, MODE, SSTATUS, CODE_AT, CODE_BYTES = _s.SATP, _s.MODE, _s.SSTATUS, _s.CODE
 TOHOST, WATCH, WATCH_BYTES = _s.TOHOST, _s.WATCH, _s.WATCH_BYTES
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 _MPRV = _W(1 << 17)
+_EMPTY = _W(_s.QUICK_EMPTY)
 STORE, FETCH = _W(1), _W(2)
 
 
@@ -32,7 +33,7 @@ def quick_flush(m):
     at = m[QUICK]
     end = at + _ALL
     while at < end:
-        m[at] = _1
+        m[at] = _EMPTY
         at += _2
 
 
@@ -45,12 +46,12 @@ def quick_drop(m, page, fetches):
         at = m[QUICK] + _W(mode) * MODE_WORDS + slot
         if fetches != _0:
             if m[at + _2 * TABLE] == tag:
-                m[at + _2 * TABLE] = _1
+                m[at + _2 * TABLE] = _EMPTY
         else:
             if m[at] == tag:
-                m[at] = _1
+                m[at] = _EMPTY
             if m[at + TABLE] == tag:
-                m[at + TABLE] = _1
+                m[at + TABLE] = _EMPTY
 
 
 @jit("boolean(uint64[::1], uint64)")

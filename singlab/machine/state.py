@@ -88,6 +88,8 @@ CODE, CODE_BYTES = 184, 185  #: virtual addresses that have been translated: fir
 CODE_AT = 186  #: where they lie: byte offset in the state
 CODE_WRITTEN = 187  #: byte offset in the state of a store that hit them, 0 = none
 INTERPRET = 188  #: 1 = interpret the next line, translated or not
+FAULT_ADDRESS = 189  #: virtual address of the last access that could not be
+FIRST_PART, SECOND_PART = 195, 196  #: byte offsets in the state of the parts of an access to two pages that lie apart
 
 #: More than one hart (:mod:`singlab.machine.harts`).
 HARTS, HART = 190, 191  #: how many there are; the one whose registers the header has
@@ -116,6 +118,8 @@ QUICK_TABLE = 2 * QUICK_ENTRIES
 QUICK_MODE = 3 * QUICK_TABLE
 QUICK_WORDS = 4 * QUICK_MODE
 QUICK_BASE = DEVICE_BASE - MAX_HARTS * QUICK_WORDS
+#: What an empty entry holds: what is compared with entries is a page's address and the lowest three bits, so never this.
+QUICK_EMPTY = 8
 TAGS_WORDS = QUICK_BASE - TAGS_BASE
 
 #: The event ring: RING_EVENTS records of four words.
@@ -153,7 +157,7 @@ def new_state(ram_bytes: int) -> np.ndarray:
     m[TRACE_ON] = 1
     m[HARTS], m[HART_SEED] = 1, 1
     m[QUICK] = QUICK_BASE
-    m[QUICK_BASE:DEVICE_BASE] = 1
+    m[QUICK_BASE:DEVICE_BASE] = QUICK_EMPTY
     return m
 
 

@@ -20,6 +20,8 @@ _PAGE_WORDS = 512
 _NEVER = 0xFFFF_FFFF_FFFF_FFFF
 #: Instructions between two checkpoints at first, and how many checkpoints are kept.
 _SPACING, _KEPT = 2_000_000, 32
+#: Cycles without an instruction retired after which nothing more is expected.
+_SLICE = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,12 @@ class TimeTravel:
         while True:
             last = self._checkpoints[-1].position
             pause = min(position, max(last, self.position) + self._spacing)
-            reason = self.machine.run_precisely(pause, address)
+            before = self.position
+            reason = self.machine.run_precisely(pause, address, _SLICE)
+            if reason == "limit":
+                if self.position == before:
+                    return "lost"  # trap after trap, and nothing retires: it would never come anywhere
+                continue
             if reason == "device" and self._board is not None and self._board.attend() is None:
                 continue
             if reason != "here":

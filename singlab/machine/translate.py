@@ -4,7 +4,8 @@ Privileged specification, chapter "Sv39": three levels, 4 KB pages and superpage
 4 KB parts). A clear A bit, or a clear D bit on a store, is a page fault (the Svade choice). The first-level
 buffers replace the entry that came first, the second level the one longest unused. With tagged buffers
 an entry belongs to its address space, or to all if the page is global; without tags a write to satp
-empties them except for global pages.
+empties them except for global pages. Neither of the extensions for page types and for larger pages is there:
+their bits are reserved, and an entry with a reserved bit is a page fault.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ _ENTRY = _W(_p.TLB_WORDS)
 _PAGE_MASK = _W(0xFFF)
 _PPN_MASK = _W((1 << 44) - 1)
 _V, _R, _WR, _X, _U, _G, _A, _D = (_W(1 << bit) for bit in range(8))
+_RESERVED = _W(0x3FF << 54)
 _SUM, _MXR = _W(1 << 18), _W(1 << 19)
 _39, _9 = _W(39), _W(9)
 
 _MPRV, _MPP_SHIFT = _W(1 << 17), _W(11)
 LOAD, STORE, FETCH = _W(0), _W(1), _W(2)
+OUTSIDE = _W(1)  #: what a walk leaves in FAULT_CAUSE that found a table outside RAM
 
 
 @jit("uint64(uint64[::1], uint64)")
@@ -62,12 +65,13 @@ def walk(m, va):
         shift = _12 + _9 * level
         at = (table << _12) + ((va >> shift & _W(511)) << _3)
         if at - RAM_BASE > m[RAM_BYTES] - _W(8):
+            m[FAULT_CAUSE] = OUTSIDE
             return _0
         stall = l1d(m, at, _0)
         m[C_STALL_WALK] += stall
         m[CYCLES] += stall
         entry = raw_ld64(m, at - RAM_BASE + RAM_OFFSET)
-        if entry & _V == _0 or (entry & _R == _0 and entry & _WR != _0):
+        if entry & _V == _0 or (entry & _R == _0 and entry & _WR != _0) or entry & _RESERVED != _0:
             return _0
         if entry & (_R | _X) != _0:
             ppn = entry >> _10 & _PPN_MASK
@@ -75,6 +79,8 @@ def walk(m, va):
             if ppn & low != _0:
                 return _0
             return (ppn | (va >> _12 & low)) << _10 | entry & _W(0xFF)
+        if entry & (_D | _A | _U) != _0:
+            return _0
         table = entry >> _10 & _PPN_MASK
     return _0
 
@@ -174,6 +180,7 @@ def translate(m, va, kind):
     if mode == _3:
         return va
     page = (va >> _12) & _W((1 << 52) - 1)
+    m[FAULT_CAUSE] = _0
     if m[TIMED] == _0:
         entry = walk(m, va)
     elif kind == FETCH:
@@ -198,7 +205,10 @@ def translate(m, va, kind):
         if m[SSTATUS] & _MXR == _0 or entry & _X == _0:
             allowed = False
     if not allowed:
-        m[FAULT_CAUSE] = _12 if kind == FETCH else (_W(15) if kind == STORE else _W(13))
+        if m[FAULT_CAUSE] == OUTSIDE:  # an access fault, of the access that the walk was for
+            m[FAULT_CAUSE] = _1 if kind == FETCH else (_W(7) if kind == STORE else _W(5))
+        else:
+            m[FAULT_CAUSE] = _12 if kind == FETCH else (_W(15) if kind == STORE else _W(13))
         return NO_ADDRESS
     return (entry >> _10) << _12 | va & _PAGE_MASK
 

@@ -13,11 +13,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, types
 
+from singlab.machine import lift
 from singlab.machine import state as _s
 from singlab.machine.caches import l1i_slow
 from singlab.machine.hart import STOP_CODE, STOP_DEVICE, hart_run, touch
@@ -227,7 +229,7 @@ class Translation:
             self._build(parts, base, profile, lambda index: int(machine.m[index]))
 
     def _build(self, parts, base, profile, params) -> None:
-        digest = hashlib.sha256(repr((source_hash(), llvm.llvm_version_info, llvm.get_host_cpu_name(), profile, self.virtual, base, parts)).encode())
+        digest = hashlib.sha256(Path(lift.__file__).read_bytes() + repr((source_hash(), llvm.llvm_version_info, llvm.get_host_cpu_name(), profile, self.virtual, base, parts)).encode())
         digest.update(self.code)
         folder = CACHE / "translated" / digest.hexdigest()[:32]
         groups = [parts[k : k + _TOGETHER] for k in range(0, len(parts), _TOGETHER)]

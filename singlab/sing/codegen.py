@@ -20,7 +20,7 @@ from singlab.sing.types import Bool, Int
 if TYPE_CHECKING:
     from singlab.sing.modulecode import ModuleCode
 
-RA, SP, T0, T1, T2, A0, A1, A2 = 1, 2, 5, 6, 7, 10, 11, 12
+RA, SP, T0, T1, T2, A0, A1, A2, A7 = 1, 2, 5, 6, 7, 10, 11, 12, 17
 LARGEST_BLOCK = 16 * 1024 * 1024
 
 FAULT_BOUNDS, FAULT_DIVISION, FAULT_CLOSED, FAULT_CONTRACT, FAULT_MEMORY, FAULT_OWNER, FAULT_SIZE = 1, 2, 3, 4, 5, 6, 11
@@ -518,6 +518,13 @@ class FunctionCode:
     def op_process_id(self, instr: Instr, following, skip) -> None:
         self.abi("get_process_id")
         self.write(instr.dest, A0)
+
+    def op_ecall(self, instr: Instr, following, skip) -> None:
+        self.arguments(list(instr.args))
+        self.immediate(A7, instr.extra)
+        self.out.ins("ecall")
+        if instr.dest is not None:
+            self.write(instr.dest, A0)
 
     def op_cycles(self, instr: Instr, following, skip) -> None:
         rd = self.target(instr.dest)

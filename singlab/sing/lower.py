@@ -431,6 +431,9 @@ class FunctionLowering(ExpressionLowering):
 class ModuleLowering:
     """Lower a program and every function it calls."""
 
+    #: What lowers one function; :mod:`singlab.sing.bare` has another one.
+    lowering = FunctionLowering
+
     def __init__(self, program: Program):
         self.program = program
         self.contracts: dict[str, Contract] = {}
@@ -451,7 +454,7 @@ class ModuleLowering:
         """Return parameter and result types of a helper, and see that it gets lowered."""
         label = self.label(program)
         if label not in self.signatures:
-            probe = FunctionLowering(program, self)
+            probe = self.lowering(program, self)
             types = []
             for argument in program.node.args.args:
                 if argument.annotation is None:
@@ -466,9 +469,9 @@ class ModuleLowering:
 
     def lower(self) -> sil.Module:
         """Return the module."""
-        functions = {self.program.name: FunctionLowering(self.program, self).lower()}
+        functions = {self.program.name: self.lowering(self.program, self).lower()}
         while self.waiting:
             program = self.waiting.pop()
-            functions[self.label(program)] = FunctionLowering(program, self).lower()
+            functions[self.label(program)] = self.lowering(program, self).lower()
         return sil.Module(self.program.name, functions, self.program.name, self.contracts, self.program.filename,
                           self.program.source)  # fmt: skip

@@ -43,6 +43,8 @@ Instructions (``d`` destination register, ``a b c`` source registers)::
     -- kernel functions only
     raw_load8|16|32|64 d, a     zero-extending load from the address in a
     raw_store8|16|32|64 a, b    store b to the address in a
+    -- programs on the bare machine only (singlab.sing.bare), which raw_load64 too is for
+    ecall d?, number, a...      environment call of that number
 """
 
 from __future__ import annotations

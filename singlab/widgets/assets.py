@@ -15,6 +15,6 @@ def script(*names: str) -> str:
 
 
 @cache
-def style() -> str:
-    """Return the style sheet."""
-    return (_JS / "view.css").read_text(encoding="utf-8")
+def style(*names: str) -> str:
+    """Return the style sheet of the live view, and the named ones behind it."""
+    return "\n".join((_JS / f"{name}.css").read_text(encoding="utf-8") for name in ("view", *names))

@@ -36,3 +36,11 @@ def test_a_master_that_is_wrong_is_refused(tmp_path):
     broken.write_text(json.dumps(node), encoding="utf-8")
     with pytest.raises(RuntimeError, match="could not be converted"):
         student_version(broken)
+
+
+def test_a_master_brings_its_own_placeholder_and_the_student_does_not_see_where_from():
+    master = next(path for path in MASTERS if "stub" in json.loads(path.read_text(encoding="utf-8"))["metadata"]["singlab"])
+    node = json.loads(student_version(master))
+    assert node["metadata"]["singlab"] == {"exercise": master.stem}
+    answers = ["".join(c["source"]) for c in node["cells"] if c["metadata"].get("nbgrader", {}).get("solution")]
+    assert all("    # Write your answer here.\n    return 0" in text for text in answers)

@@ -225,3 +225,122 @@ def test_no_csr_crashes_the_host():
             assert made.run(cycles=3000) in ("hook", "lost")
             if mode == s.M_MODE and number in known and number >> 10 != 3 and number != CSRS["mcause"]:
                 assert int(made.m[s.MCAUSE]) == 0, hex(number)
+
+
+@pytest.mark.parametrize("number", [0x321, 0x322, 0x3A1, 0x3AF, 0x744, 0x747, 0x7A8, 0xB01, 0xB20, 0xF16, 0x001, 0x003, 0x008, 0x600, 0x5A8])
+def test_numbers_that_are_no_register(number):
+    """Odd pmpcfg with 64 bits; floating point and vectors; what later extensions have."""
+    made, level = trapped(f"csrr a0, {number}", s.M_MODE)
+    assert level == "M" and int(made.m[s.MCAUSE]) == 2 and int(made.m[s.MTVAL]) == encode("csrrs", 10, number, 0)
+
+
+def test_no_triggers():
+    """tselect and tdata1 read zero whatever is written: there is no trigger to be found."""
+    found = run("li a0, -1\ncsrw 0x7a0, a0\ncsrw 0x7a1, a0\ncsrr a1, 0x7a0\ncsrr a2, 0x7a1\ncsrr a3, 0x7a2\nli a4, 1\nwfi").registers()
+    assert [found[f"a{i}"] for i in (1, 2, 3, 4)] == [0, 0, 0, 1]
+    assert int(trapped("csrr a0, 0x7a0", s.S)[0].m[s.MCAUSE]) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "value"),
+    [
+        (b"\x00\x00", 0), (b"\x02\x80", 0x8002), (b"\xff\xff\xff\xff", 0xFFFF_FFFF), ((0x8000_0073).to_bytes(4, "little"), 0x8000_0073),
+        (encode("csrrw", 5, 0x7C0, 6).to_bytes(4, "little"), encode("csrrw", 5, 0x7C0, 6)), (encode("mret").to_bytes(4, "little"), encode("mret")),
+        (encode("sfence.vma", 3, 4).to_bytes(4, "little"), encode("sfence.vma", 3, 4)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("paged", [False, True])
+@pytest.mark.parametrize("place", [0x200, 0xFFE])
+def test_an_illegal_instruction_is_shown_by_its_bits(code, value, place, paged):
+    """Two bytes or four, and across two pages."""
+    made = machine(bytes(0x100) + HOOK + bytes(place - 0x104) + code)
+    made.m[s.PC], made.m[s.MODE], made.m[s.MTVEC] = BASE + place, s.U, M_HANDLER
+    if paged:
+        made.store_u64(BASE + 0x20_0000 + 16, BASE >> 12 << 10 | 0xDF)
+        made.m[s.SATP] = 8 << 60 | BASE + 0x20_0000 >> 12
+    assert made.run(cycles=5000) == "hook"
+    assert (int(made.m[s.MCAUSE]), int(made.m[s.MTVAL]), int(made.m[s.MEPC])) == (2, value, BASE + place)
+
+
+def test_setting_bits_of_mip_does_not_keep_what_a_device_asserts():
+    """What is read of SEIP is software's bit or the device's; what is written back is software's alone."""
+    made = machine("li t0, 0x20\ncsrs mip, t0\ncsrr a0, mip\ncsrc mip, t0\nhook 1\ncsrr a1, mip\nhook 1")
+    made.m[s.EXTERNAL] = 0x200
+    assert made.run(cycles=2000) == "hook"
+    assert made.registers()["a0"] == 0x220
+    made.m[s.EXTERNAL] = 0
+    made.m[s.PC] += 4
+    made.run(cycles=2000)
+    assert made.registers()["a1"] == 0
+
+
+def test_a_written_instruction_counter_is_read_as_written():
+    """The write stands in place of the count of the instruction that writes."""
+    found = run("li t0, 1000\ncsrw minstret, t0\ncsrr a0, minstret\ncsrr a1, minstret\nli t0, -1\ncsrw minstret, t0\ncsrr a2, instret\ncsrr a3, instret\nwfi").registers()
+    assert [found[f"a{i}"] for i in range(4)] == [1000, 1001, (1 << 64) - 1, 0]
+
+
+@pytest.mark.parametrize(("text", "retired"), [("nop\nnop\necall", 2), ("nop\nebreak", 1), ("nop\n.word 0", 1), ("nop\nld a0, 0(zero)", 1), ("li a0, 1\njr a0", 2)])
+def test_what_traps_has_not_retired(text, retired):
+    made, _ = trapped(text, s.M_MODE)
+    assert int(made.m[s.INSTRET]) - 1 == retired, "and the handler's hook"
+    stalls = sum(v for n, v in made.counters().items() if n.startswith("stall_"))
+    assert int(made.m[s.CYCLES]) == int(made.m[s.INSTRET]) + stalls
+
+
+@pytest.mark.parametrize("profile", ["athlon64", "untimed"])
+def test_a_supervisor_timer_that_is_not_there_disturbs_nobody(profile):
+    """stimecmp is due and its interrupt enabled, but without STCE nothing comes of it."""
+    made = machine("loop: addi a0, a0, 1\nj loop", profile=profile, mode=s.S)
+    made.m[s.MENVCFG], made.m[s.TIMECMP], made.m[s.SIE], made.m[s.SSTATUS] = 0, 0, 0x20, 2
+    assert made.run(cycles=3000) == "limit" and made.registers()["a0"] > 1000
+    assert made.counters()["interrupts"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("lr.w a0, (a1)", 5), ("sc.w a0, a0, (a1)", 7), ("amoadd.d a0, a0, (a1)", 7), ("addi a1, a1, 2\nlr.w a0, (a1)", 4), ("addi a1, a1, 4\nlr.d a0, (a1)", 4),
+        ("addi a1, a1, 2\nsc.w a0, a0, (a1)", 6), ("addi a1, a1, 4\namoswap.d a0, a0, (a1)", 6),
+    ],
+)  # fmt: skip
+def test_faults_of_atomic_operations_are_stores(text, cause):
+    """Except for load-reserved; the address in mtval is the operation's own."""
+    made, _ = trapped(f"li a1, 0x1000\n{text}", s.M_MODE)
+    offset = int(text.split(", ")[2].split("\n")[0]) if text.startswith("addi") else 0
+    assert (int(made.m[s.MCAUSE]), int(made.m[s.MTVAL])) == (cause, 0x1000 + offset)
+
+
+@pytest.mark.parametrize("text", ["csrr a0, 0xc00", "csrrsi a0, 0xc00, 0", "csrrci a0, 0xf14, 0"])
+def test_reading_a_read_only_register_by_setting_nothing(text):
+    assert int(trapped(f"{text}\necall", s.M_MODE)[0].m[s.MCAUSE]) == 11
+
+
+@pytest.mark.parametrize("text", ["csrrs a0, 0xc00, a1", "csrrc a0, 0xf14, a1", "csrrw a0, 0xf14, zero", "csrrsi a0, 0xc00, 1"])
+def test_a_read_only_register_is_not_written_even_with_zero(text):
+    """What counts is the field of the instruction, not the value in the register."""
+    assert int(trapped(text, s.M_MODE, X=0)[0].m[s.MCAUSE]) == 2
+
+
+def test_sret_leaves_mprv_behind():
+    made, _ = trapped("la t0, there\ncsrw sepc, t0\nli t0, 0x20100\ncsrw mstatus, t0\nsret\nthere: ecall", s.M_MODE)
+    assert int(made.m[s.MCAUSE]) == 9 and status(made)["MPRV"] == 0
+
+
+def test_an_atomic_operation_ends_the_translation_it_writes_into():
+    text = "la a1, spot\nlw a2, 0(a1)\naddi a3, zero, 0\nlui a3, 0x100\namoadd.w zero, a3, (a1)\nfence.i\nspot: addi a0, zero, 1\nhook 1"
+    made = machine(text)
+    made.translate(BASE, 64, [BASE])
+    assert made.run(cycles=5000) == "hook"
+    assert made.registers()["a0"] == 2 and made.translation.reason is not None
+
+
+@pytest.mark.parametrize("profile", ["athlon64", "untimed"])
+@pytest.mark.parametrize("address", [1, 2, 3, 4, 5, 7, 9, 0x101, 0xFF9])
+@pytest.mark.parametrize(("name", "cause"), [("lh", 5), ("lw", 5), ("ld", 5), ("sh", 7), ("sw", 7), ("sd", 7)])
+def test_the_first_page_holds_nothing_at_odd_addresses_either(name, cause, address, profile):
+    """Where a program with a null pointer goes: nothing is read, and nothing of the machine's own state is written."""
+    made = machine(f"la t0, handler\ncsrw mtvec, t0\nli a0, -1\nli a1, {address}\n{name} a0, 0(a1)\n.align 2\nhandler: hook 1", profile=profile)
+    assert made.run(cycles=5000) == "hook"
+    assert (int(made.m[s.MCAUSE]), int(made.m[s.MTVAL])) == (cause, address)
+    assert int(made.m[0]) == 0 and made.registers()["a0"] == (1 << 64) - 1

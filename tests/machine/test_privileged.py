@@ -62,7 +62,7 @@ def test_reading_counters_is_allowed_and_reads_them():
     ("text", "cause", "value"),
     [
         ("li a1, 0x1000\nld a0, 0(a1)", 5, 0x1000), ("li a1, 0x1000\nsd a0, 0(a1)", 7, 0x1000),
-        ("li a1, 0x80400000\nlb a0, 0(a1)", 5, 0x8040_0000), ("li a1, 0x803ffffc\nld a0, 0(a1)", 5, 0x803F_FFFC), ("li a1, -8\nld a0, 0(a1)", 5, (1 << 64) - 8),
+        ("li a1, 0x80400000\nlb a0, 0(a1)", 5, 0x8040_0000), ("li a1, 0x803ffffc\nld a0, 0(a1)", 5, 0x8040_0000), ("li a1, -8\nld a0, 0(a1)", 5, (1 << 64) - 8),
     ],
 )  # fmt: skip
 def test_bad_addresses(text, cause, value):

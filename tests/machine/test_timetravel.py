@@ -117,3 +117,11 @@ def test_the_past_has_a_beginning_and_outside_changes_end_the_future():
     travel.goto(40)
     travel.goto(30)
     assert made.load_u64(DATA + 8) == 99
+
+
+@pytest.mark.parametrize("profile", ["teaching", "untimed"])
+def test_a_machine_that_only_traps_is_given_up(profile):
+    made = machine("la t0, handler\ncsrw mtvec, t0\nhandler: ld a0, 0(zero)", profile=profile)
+    travel = TimeTravel(made)
+    assert travel.run_to(BASE + 0x100) == "lost"
+    assert travel.goto(1) == "here"

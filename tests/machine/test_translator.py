@@ -81,7 +81,7 @@ def assert_same(a: Machine, b: Machine, where) -> None:
 def forget_tables(*machines: Machine) -> None:
     """Empty the quick tables: a page with translated code in it has no entry for stores, which costs time and nothing else."""
     for made in machines:
-        made.m[s.QUICK_BASE : s.QUICK_BASE + s.QUICK_WORDS] = 1
+        made.m[s.QUICK_BASE : s.QUICK_BASE + s.QUICK_WORDS] = s.QUICK_EMPTY
 
 
 def pair(code: bytes, profile: str, entries=(), registers=None, seed: int = 0) -> tuple[Machine, Machine]:

@@ -9,7 +9,7 @@ from importlib import import_module
 from singlab.grading.conversation import Conversation
 
 #: Exercise names, in order; each is a module here with an ``EXERCISE``.
-NAMES = ("ex00_first_sip",)
+NAMES = ("ex00_first_sip", "ex01_measure")
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,12 @@ class Exercise:
     checks: tuple[Check, ...]
 
 
-def exercise(name: str) -> Exercise:
+def exercise(name: str):
     """Return an exercise by name, or by the beginning of its name such as "ex00".
+
+    Returns
+    -------
+    Exercise or singlab.grading.measuring.Measuring
 
     Raises
     ------
