@@ -1,4 +1,4 @@
-"""The command line: ``singlab lab | demo | doctor | warm | run | bench | grade``.
+"""The command line: ``singlab lab | demo | doctor | warm | run | boot | bench | grade``.
 
 Each command says in one message what went wrong and what to do, and then exits with a code other than 0.
 """
@@ -221,6 +221,43 @@ def run_elf(
     if ended.reason != "exit":
         raise typer.Exit(124 if ended.reason == "limit" else 70)
     raise typer.Exit(min(ended.code or 0, 255))
+
+
+@app.command("boot")
+def boot_elf(
+    kernel: Annotated[Path, typer.Argument(help="A kernel (ELF) that starts in machine mode, linked at 0x80000000.")],
+    disk: Annotated[Optional[Path], typer.Option(help="Disk image, in virtio slot 0.")] = None,  # noqa: UP045
+    save: Annotated[bool, typer.Option("--save", help="Write to the disk image; else the guest writes to a copy in memory.")] = False,
+    ram: Annotated[str, typer.Option(help="Size of RAM.")] = "128M",
+    profile: Annotated[str, typer.Option(help="Timing: athlon64, teaching or modern.")] = "athlon64",
+    args: Annotated[str, typer.Option(help="Command line for the kernel.")] = "",
+    virtio: Annotated[str, typer.Option(help="Register layout of the devices: legacy (version 1) or modern (version 2).")] = "legacy",
+    net: Annotated[bool, typer.Option("--net", help="Add a network card; what it sends comes back.")] = False,
+    limit: Annotated[Optional[int], typer.Option(help="Stop after so many cycles.")] = None,  # noqa: UP045
+) -> None:
+    """Boot a kernel on this terminal; Ctrl-A X ends it. Ends with the guest's exit code."""
+    from singlab.machine import Board, ElfError
+    from singlab.terminal import boot
+
+    def show(data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    if save and disk is None:
+        fail("--save keeps what is written to a disk, and there is none; name one with --disk.")
+    try:
+        board = Board(profile=profile, ram=ram, output=show, disk=disk, writable=save, net="loopback" if net else None, virtio=virtio)
+        board.load(kernel, args)
+    except (ElfError, ValueError) as error:
+        fail(str(error))
+    try:
+        code = boot(board, lambda line: _err.print(f"singlab: {line}", style="dim", markup=False, highlight=False, soft_wrap=True), limit)
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; Python's last flush must not fail
+        code = 141
+    raise typer.Exit(code)
 
 
 # ---- bench -----------------------------------------------------------------------------------------------------

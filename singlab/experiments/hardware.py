@@ -304,8 +304,9 @@ def tlb_staircase(profile: str | Profile = "athlon64", pages: Sequence[int] | No
         pages = sorted({*powers, *(n + n // 2 for n in powers[:-1])})
     rows = []
     for paged in (False, True):
-        rig = Rig(known, paged=paged)
         for count in pages:
+            # with buffers that are empty: first in, first out remembers for ever in which order it was filled
+            rig = Rig(known, paged=paged)
             first, rounds = rig.chain(count, PAGE_STRIDE, seed), -(-count // 8)
             rig.run("chase", a0=first, a1=rounds)
             found = rig.run("chase", a0=first, a1=rounds)

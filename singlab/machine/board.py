@@ -2,7 +2,8 @@
 
 A bare-metal program ends by the test finisher, or by Spike's tohost convention: it stores an odd word in
 ``tohost`` whose upper bits are its exit code (console characters and the write call go there too). What
-it prints on the UART is kept, or handed to a listener as it comes.
+it prints on the UART is kept, or handed to a listener as it comes. A kernel finds a disk, a network card
+and a source of random bytes in the virtio slots 0, 1 and 2.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from singlab.machine import devices as d
 from singlab.machine import state as _s
 from singlab.machine.devicetree import board_tree
+from singlab.machine.disk import Disk
 from singlab.machine.elf import Elf, ElfError, read_elf
 from singlab.machine.machine import Machine
 from singlab.machine.privileged import illegal
+from singlab.machine.virtiodevices import DEFAULT_VERSION, Block, Entropy, Net, Slots
 
 if TYPE_CHECKING:
     from singlab.machine.translator import Translation
@@ -27,6 +32,7 @@ _SLICE = 20_000_000
 _DTB_ROOM = 0x1_0000
 #: Calls of the host interface that programs built for Spike use.
 _HTIF_WRITE = 64
+_NEVER = 0xFFFF_FFFF_FFFF_FFFF
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Ended:
     Attributes
     ----------
     reason : str
-        "exit" (with a code), "limit", "wfi" (waits for ever) or "lost" (a trap whose handler lies outside memory).
+        "exit" (with a code), "limit", "wfi" (waits; for ever, or for a timer too if asked) or "lost" (a trap whose handler lies outside memory).
     code : int or None
         The exit code, if the program gave one.
     message : str
@@ -48,6 +54,15 @@ class Ended:
     message: str
 
 
+@dataclass(frozen=True)
+class BoardSnapshot:
+    """A board at one moment: the machine's state, what its devices keep outside of it, what was printed."""
+
+    state: np.ndarray
+    devices: dict
+    printed: bytes
+
+
 class Board:
     """A computer as QEMU's virt board, with one hart.
 
@@ -57,10 +72,47 @@ class Board:
     ram : str or int
     output : callable, optional
         Is given what the guest prints, as bytes, as it comes.
+    disk : str, Path, bytes or Disk, optional
+        Contents of a disk: a file, or the bytes. What the guest writes stays in memory.
+    writable : bool
+        Write to the disk's file as well, as QEMU does.
+    net : "loopback", callable, Net or True, optional
+        A network card; what it sends comes back, or is handed to the callable, or is kept in ``net.sent``.
+    virtio : "legacy", "modern" or dict
+        Which register layout the devices have, all or each ("disk", "net", "entropy"). The layout is QEMU's
+        default if nothing is said; newer kernels that take only version 2 want "modern".
+    seed : int
+        Seed of the random bytes.
+
+    Attributes
+    ----------
+    disk : Disk or None
+    net : Net or None
+    printed : bytearray
+
+    Raises
+    ------
+    ValueError
+        If one of these cannot be; the message says why.
     """
 
-    def __init__(self, profile="athlon64", ram: str | int = "128M", output: Callable[[bytes], None] | None = None):
-        self.machine = Machine(profile=profile, ram=ram)
+    def __init__(
+        self,
+        profile="athlon64",
+        ram: str | int = "128M",
+        output: Callable[[bytes], None] | None = None,
+        disk: str | Path | bytes | Disk | None = None,
+        writable: bool = False,
+        net: str | bool | Callable[[bytes], None] | Net | None = None,
+        virtio: str | dict[str, str] = DEFAULT_VERSION,
+        seed: int = 0,
+    ):
+        self.machine = Machine(profile=profile, ram=ram, seed=seed)
+        self.disk = disk if disk is None or isinstance(disk, Disk) else Disk(disk, writable)
+        self.net = _card(net)
+        devices = {"disk": (0, Block(self.disk))} if self.disk is not None else {}
+        devices |= {"net": (1, self.net)} if self.net is not None else {}
+        self.slots = Slots(self.machine, {**devices, "entropy": (2, Entropy())}, virtio)
         self.printed = bytearray()
         self.symbols: dict[str, int] = {}
         self.program: Elf | None = None
@@ -137,16 +189,21 @@ class Board:
         d.uart_update(m)
         return min(room, len(data))
 
-    def run(self, cycles: int | None = None) -> Ended:
-        """Run until the program ends, waits for ever, or so many cycles have passed."""
+    def run(self, cycles: int | None = None, wait: bool = True) -> Ended:
+        """Run until the program ends, waits for ever, or so many cycles have passed.
+
+        Without ``wait`` it also ends, with "wfi", where the program waits for a timer: the caller lets the
+        time pass (:meth:`seconds_to_timer`, :meth:`pass_seconds`).
+        """
         m = self.machine.m
         limit = None if cycles is None else int(m[_s.CYCLES]) + cycles
         while True:
             left = _SLICE if limit is None else min(_SLICE, limit - int(m[_s.CYCLES]))
             if left <= 0:
                 return Ended("limit", None, f"stopped at the limit of {cycles:,} cycles")
-            reason = self.machine.run(cycles=left)
+            reason = self.machine.run(cycles=left, wait=wait)
             self._drain()
+            self.slots.serve()
             if reason == "device":
                 m[_s.STOP] = 0
                 if int(m[_s.TOHOST]) and (ended := self._tohost()) is not None:
@@ -158,10 +215,51 @@ class Board:
             elif reason == "hook":
                 illegal(m)  # hooks are for kernels of the host's; for a program of its own there is no such instruction
             elif reason == "wfi":
-                return Ended("wfi", None, "the program waits for an interrupt that cannot come")
+                what = "an interrupt that cannot come" if self._timer() is None else "its timer"
+                return Ended("wfi", None, f"the program waits for {what}")
             elif reason == "lost":
                 cause, at = int(m[_s.MCAUSE]), int(m[_s.MEPC])
                 return Ended("lost", None, f"a trap (cause {cause}) at {at:#x} has no handler in memory: mtvec is {int(m[_s.MTVEC]):#x}")
+
+    # ---- time that passes while the guest waits ---------------------------------------------------------------
+
+    def _timer(self) -> int | None:
+        """Return the cycles until a timer ends a wait, None if none will."""
+        m = self.machine.m
+        enabled, timers = int(m[_s.SIE]), [_NEVER]
+        if enabled >> 7 & 1:
+            timers.append(int(m[_s.MTIMECMP]))
+        if enabled >> 5 & 1 and int(m[_s.MENVCFG]) >> 63:
+            timers.append(int(m[_s.TIMECMP]))
+        return None if min(timers) == _NEVER else max(0, min(timers) - int(m[_s.CYCLES]))
+
+    def seconds_to_timer(self) -> float | None:
+        """Return how long a waiting guest waits for its timer, in seconds of its own time; None if no timer will wake it."""
+        cycles = self._timer()
+        return None if cycles is None else cycles / self.machine.profile.clock_hz
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Let time pass for a waiting guest, at most until its timer."""
+        cycles, timer = int(seconds * self.machine.profile.clock_hz), self._timer()
+        cycles = np.uint64(max(0, cycles if timer is None else min(cycles, timer)))
+        self.machine.m[_s.CYCLES] += cycles
+        self.machine.m[_s.C_STALL_IDLE] += cycles
+
+    # ---- going back -----------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> BoardSnapshot:
+        """Return the whole board as it is now, its disk included."""
+        return BoardSnapshot(self.machine.snapshot(), self.slots.snapshot(), bytes(self.printed))
+
+    def restore(self, snapshot: BoardSnapshot) -> None:
+        """Go back to a snapshot of a board with the same RAM and devices; a writable disk's file goes back, too."""
+        if snapshot.devices.keys() != self.slots.devices.keys():
+            raise ValueError("the snapshot is of a board with other devices; make the board as it was then")
+        self.machine.restore(snapshot.state)
+        self.slots.restore(snapshot.devices)
+        self.printed[:] = snapshot.printed
+
+    # ---- what the guest says ----------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
         """Take what the UART has sent."""
@@ -204,3 +302,16 @@ class Board:
         if fromhost is not None and _s.RAM_BASE <= fromhost < _s.RAM_BASE + int(machine.m[_s.RAM_BYTES]) - 8:
             machine.store_u64(fromhost, answer)
         return None
+
+
+def _card(net) -> Net | None:
+    """Return the network card that a board is asked for."""
+    if net is None or net is False or isinstance(net, Net):
+        return net or None
+    if net is True:
+        return Net()
+    if net == "loopback":
+        return Net(loopback=True)
+    if callable(net):
+        return Net(send=net)
+    raise ValueError(f"{net!r} is no network; give True, 'loopback', or a function that takes the frames sent")

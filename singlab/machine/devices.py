@@ -2,7 +2,7 @@
 
 Registers and queues are words of the state, so a snapshot has the devices too. A device that needs the
 host (its output queue is full, the guest has ended) sets STOP. Interrupt lines are level-triggered.
-The virtio slots are there and empty: they answer with device number 0, as absent devices do.
+The virtio slots' registers are in :mod:`singlab.machine.virtio`.
 
 Specifications: RISC-V PLIC 1.0, the SiFive CLINT as in QEMU, National Semiconductor 16550A.
 """
@@ -13,6 +13,7 @@ import numpy as np
 
 from singlab.machine import state as _s
 from singlab.machine.jit import jit
+from singlab.machine.virtio import FIRST_IRQ, SLOT_BYTES, SLOTS, virtio_lines, virtio_read, virtio_write
 
 _W = np.uint64
 _0, _1, _2, _3, _4, _8, _32 = (_W(v) for v in (0, 1, 2, 3, 4, 8, 32))
@@ -20,7 +21,7 @@ _FF, _MASK32 = _W(0xFF), _W(0xFFFF_FFFF)
 CYCLES, MIP, MTIMECMP, EXTERNAL, STOP, EXIT = _s.CYCLES, _s.MIP, _s.MTIMECMP, _s.EXTERNAL, _s.STOP, _s.EXIT
 
 FINISHER, CLINT, PLIC, UART, VIRTIO = 0x0010_0000, 0x0200_0000, 0x0C00_0000, 0x1000_0000, 0x1000_1000
-FINISHER_BYTES, CLINT_BYTES, PLIC_BYTES, UART_BYTES, VIRTIO_BYTES = 0x1000, 0x1_0000, 0x60_0000, 0x100, 0x8000
+FINISHER_BYTES, CLINT_BYTES, PLIC_BYTES, UART_BYTES, VIRTIO_BYTES = 0x1000, 0x1_0000, 0x60_0000, 0x100, SLOTS * SLOT_BYTES
 UART_IRQ = 10
 
 _FINISHER, _CLINT, _PLIC, _UART, _VIRTIO = _W(FINISHER), _W(CLINT), _W(PLIC), _W(UART), _W(VIRTIO)
@@ -31,6 +32,7 @@ _FINISHER_BYTES, _CLINT_BYTES, _PLIC_BYTES, _UART_BYTES, _VIRTIO_BYTES = (
 # UART: registers, then queues (heads count what was ever put in, tails what was ever taken out)
 U = _s.DEVICE_BASE
 IER, LCR, MCR, SCR, DLL, DLM, FCR, THRE, RX_HEAD, RX_TAIL, TX_HEAD, TX_TAIL = range(U, U + 12)
+CLEARED = U + 12  #: bytes of input the guest threw away unread when it cleared its queue
 RX, RX_ROOM = U + 64, 256
 TX, TX_ROOM = U + 320, 1024
 _RX, _TX, _RX_MASK, _TX_MASK = _W(RX), _W(TX), _W(RX_ROOM - 1), _W(TX_ROOM - 1)
@@ -44,7 +46,8 @@ PENDING, CLAIMED, LINES = P + 32, P + 33, P + 34
 ENABLE, THRESHOLD = P + 36, P + 38
 _SOURCES = 32
 
-_MAGIC, _VENDOR = _W(0x7472_6976), _W(0x554D_4551)
+#: The lines of the virtio slots.
+_VIRTIO_LINES = _W(((1 << SLOTS) - 1) << FIRST_IRQ)
 
 
 @jit("boolean(uint64)")
@@ -86,6 +89,13 @@ def uart_update(m):
     high = (m[IER] & _1 != _0 and m[RX_HEAD] != m[RX_TAIL]) or (m[IER] & _2 != _0 and m[THRE] != _0)
     line = _W(1 << UART_IRQ)
     m[LINES] = m[LINES] | line if high else m[LINES] & ~line
+    plic_update(m)
+
+
+@jit("void(uint64[::1])")
+def virtio_update(m):
+    """Set the virtio slots' interrupt lines."""
+    m[LINES] = m[LINES] & ~_VIRTIO_LINES | virtio_lines(m)
     plic_update(m)
 
 
@@ -155,6 +165,7 @@ def uart_write(m, register, value):
     elif register == _2:
         m[FCR] = value
         if value & _2 != _0:
+            m[CLEARED] += m[RX_HEAD] - m[RX_TAIL]
             m[RX_TAIL] = m[RX_HEAD]
             uart_update(m)
     elif register == _3:
@@ -222,12 +233,7 @@ def mmio_read(m, pa, width):
     if pa - _PLIC < _PLIC_BYTES:
         return plic_read(m, (pa - _PLIC) & ~_3) if width == _4 else _0
     if pa - _VIRTIO < _VIRTIO_BYTES:
-        register = pa & _W(0xFFF)
-        if register == _0:
-            return _MAGIC
-        if register == _4:
-            return _2
-        return _VENDOR if register == _W(12) else _0
+        return virtio_read(m, pa - _VIRTIO, width)
     return _0
 
 
@@ -247,6 +253,9 @@ def mmio_write(m, pa, width, value):
     elif pa - _PLIC < _PLIC_BYTES:
         if width == _4:
             plic_write(m, (pa - _PLIC) & ~_3, value & _MASK32)
+    elif pa - _VIRTIO < _VIRTIO_BYTES:
+        if virtio_write(m, pa - _VIRTIO, width, value):
+            virtio_update(m)
     elif pa - _FINISHER < _FINISHER_BYTES and pa == _FINISHER:
         what = value & _W(0xFFFF)
         if what == _W(0x5555):

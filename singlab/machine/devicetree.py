@@ -10,11 +10,12 @@ import struct
 
 from singlab.machine import devices as d
 from singlab.machine import state as s
+from singlab.machine import virtio as v
 
 _MAGIC, _VERSION, _COMPATIBLE = 0xD00D_FEED, 17, 16
 _BEGIN, _END, _PROPERTY, _FINISH = 1, 2, 3, 9
-#: Phandles: the interrupt controller of the hart, and the PLIC.
-_HART, _PLIC = 1, 2
+#: Phandles: the interrupt controller of the hart, the PLIC, and the test finisher.
+_HART, _PLIC, _TEST = 1, 2, 3
 
 Node = dict
 
@@ -84,9 +85,16 @@ def board_tree(ram_bytes: int, clock_hz: float, arguments: str = "") -> bytes:
         Command line for the kernel.
     """
     serial = f"serial@{d.UART:x}"
+    slots = {
+        f"virtio_mmio@{at:x}": {
+            "compatible": "virtio,mmio", "reg": _reg(at, v.SLOT_BYTES), "interrupts": v.FIRST_IRQ + slot, "interrupt-parent": _PLIC,
+        }
+        for slot in range(v.SLOTS) for at in (d.VIRTIO + slot * v.SLOT_BYTES,)
+    }  # fmt: skip
     return flatten({
         "#address-cells": 2, "#size-cells": 2, "compatible": "riscv-virtio", "model": "riscv-virtio,singlab",
         "chosen": {"stdout-path": f"/soc/{serial}", "bootargs": arguments},
+        "poweroff": {"compatible": "syscon-poweroff", "regmap": _TEST, "offset": 0, "value": 0x5555},
         f"memory@{s.RAM_BASE:x}": {"device_type": "memory", "reg": _reg(s.RAM_BASE, ram_bytes)},
         "cpus": {
             "#address-cells": 1, "#size-cells": 0, "timebase-frequency": int(clock_hz),
@@ -100,7 +108,7 @@ def board_tree(ram_bytes: int, clock_hz: float, arguments: str = "") -> bytes:
         },
         "soc": {
             "#address-cells": 2, "#size-cells": 2, "compatible": "simple-bus", "ranges": None,
-            f"test@{d.FINISHER:x}": {"compatible": ["sifive,test1", "sifive,test0", "syscon"], "reg": _reg(d.FINISHER, d.FINISHER_BYTES)},
+            f"test@{d.FINISHER:x}": {"compatible": ["sifive,test1", "sifive,test0", "syscon"], "reg": _reg(d.FINISHER, d.FINISHER_BYTES), "phandle": _TEST},
             f"clint@{d.CLINT:x}": {
                 "compatible": ["sifive,clint0", "riscv,clint0"], "reg": _reg(d.CLINT, d.CLINT_BYTES),
                 "interrupts-extended": [_HART, 3, _HART, 7],
@@ -114,5 +122,6 @@ def board_tree(ram_bytes: int, clock_hz: float, arguments: str = "") -> bytes:
                 "compatible": "ns16550a", "reg": _reg(d.UART, d.UART_BYTES), "interrupts": d.UART_IRQ, "interrupt-parent": _PLIC,
                 "clock-frequency": 3_686_400,
             },
+            **slots,
         },
     })  # fmt: skip

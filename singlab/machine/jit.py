@@ -44,7 +44,8 @@ def cache_root() -> Path:
 
 
 #: Sources of the machine that compiled code takes nothing from: an edit there compiles nothing anew.
-_APART = ("view", "asm.py", "board.py", "devicetree.py", "disk.py", "elf.py", "lift.py", "linetable.py", "machine.py", "timetravel.py")
+_APART = ("view", "asm.py", "board.py", "devicetree.py", "disk.py", "elf.py", "instruction.py", "lift.py", "linetable.py", "machine.py", "timetravel.py",
+          "virtqueue.py", "virtiodevices.py")  # fmt: skip
 
 
 def _is_apart(path: Path) -> bool:

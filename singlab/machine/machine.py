@@ -159,8 +159,10 @@ class Machine:
 
     # ---- running ----------------------------------------------------------------------------------------------
 
-    def run(self, cycles: int | None = None) -> str:
+    def run(self, cycles: int | None = None, wait: bool = True) -> str:
         """Run for so many cycles (to the next line or jump), or until something else stops it.
+
+        Without ``wait`` it also stops where the hart waits for a timer.
 
         Returns
         -------
@@ -175,7 +177,7 @@ class Machine:
             return REASONS[int(harts_run(m, self.uops, np.uint64(limit)))]
         while True:
             reason = self._run()
-            if reason != STOP_WFI or not self._sleep(limit):
+            if reason != STOP_WFI or not wait or not self._sleep(limit):
                 return REASONS[reason]
 
     def run_precisely(self, position: int | None = None, address: int | None = None, cycles: int | None = None) -> str:

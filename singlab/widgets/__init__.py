@@ -1,7 +1,10 @@
-"""Live views on traces and on the machine. Python here, plain ES modules in ``js/``; nothing is fetched from a network."""
+"""Live views on traces and on the machine, and a console for booted boards. Python here, plain ES modules in ``js/``; nothing is fetched."""
 
 from singlab.lazy import lazy_names
 
-_HOME = {"LiveView": "liveview", "MachineView": "machineview", "replay_html": "export", "export_notebook": "export"}
+_HOME = {
+    "Console": "console", "LiveView": "liveview", "MachineView": "machineview", "replay_html": "export",
+    "export_notebook": "export",
+}  # fmt: skip
 __all__ = sorted(_HOME)
 __getattr__ = lazy_names(__name__, _HOME)

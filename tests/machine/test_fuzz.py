@@ -71,12 +71,12 @@ def guarded(profile: str) -> Board:
     slots = np.full(len(machine.uops) + 2 * GUARD, MARK, dtype=np.uint64)
     slots[GUARD:-GUARD] = machine.uops
     machine.uops = slots[GUARD:-GUARD]
-    board.slots = slots
+    board.decoded = slots
     return board
 
 
 def intact(board: Board) -> bool:
-    return all((a[:GUARD] == MARK).all() and (a[-GUARD:] == MARK).all() for a in (board.room, board.slots))
+    return all((a[:GUARD] == MARK).all() and (a[-GUARD:] == MARK).all() for a in (board.room, board.decoded))
 
 
 def address(draw: random.Random) -> int:
