@@ -8,7 +8,6 @@ computer counts for nobody; the peer's own start is taken off. Speeds are in mil
 from __future__ import annotations
 
 import math
-import os
 import resource
 import shutil
 import subprocess
@@ -18,7 +17,7 @@ import time
 from pathlib import Path
 
 from singlab.bench.harness import Row, repeat
-from singlab.lectures import PACKAGE
+from singlab.bench.start import fresh
 
 PROGRAMS = ("sieve", "matrix", "sort", "hash", "automaton")
 _SOURCES = Path(__file__).parent / "programs"
@@ -132,26 +131,16 @@ _MEMORY = (
 )
 
 
-def _fresh(code: str, cache: str | None = None) -> float:
-    """Run code in a fresh Python and return the number it prints."""
-    path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
-    environment = {**os.environ, "PYTHONPATH": path}
-    environment.setdefault("NUMBA_OPT", "1")
-    if cache is not None:
-        environment["SINGLAB_CACHE"] = cache
-    return float(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout)
-
-
 def _start() -> list[Row]:
     with tempfile.TemporaryDirectory() as cache:
-        cold = _fresh(_INTERPRETER, cache)
-    warm, spread = repeat(lambda: _fresh(_INTERPRETER))
+        cold = fresh(_INTERPRETER, cache)
+    warm, spread = repeat(lambda: fresh(_INTERPRETER))
     rows = [
         Row("compile the interpreter, cold cache", cold, "s", (cold, cold), goal=15.0),
         Row("load the interpreter from the disk cache", warm, "s", spread, goal=1.0),
     ]
     if Path("/proc/self/status").exists():
-        memory = _fresh(_MEMORY)
+        memory = fresh(_MEMORY)
         rows.append(Row("a machine with 128 MB, resident", memory, "MB", (memory, memory), goal=300.0))
     return rows
 

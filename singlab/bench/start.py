@@ -38,7 +38,7 @@ _COMPILE = (
 )  # fmt: skip
 
 
-def _fresh(code: str, cache: str | None = None) -> float:
+def fresh(code: str, cache: str | None = None) -> float:
     """Run code in a fresh Python and return the number it prints."""
     path = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "PYTHONPATH": path}
@@ -51,20 +51,20 @@ def _fresh(code: str, cache: str | None = None) -> float:
 
 
 def _import() -> list[Row]:
-    value, spread = repeat(lambda: _fresh(_IMPORT))
+    value, spread = repeat(lambda: fresh(_IMPORT))
     return [Row("import beyond numba's own, warm", value, "s", spread, goal=1.0)]
 
 
 def _plot_warm() -> list[Row]:
-    value, spread = repeat(lambda: _fresh(_PLOT), runs=3)
+    value, spread = repeat(lambda: fresh(_PLOT), runs=3)
     return [Row("first plot, warm cache", value, "s", spread, goal=3.0)]
 
 
 def _cold() -> list[Row]:
     with tempfile.TemporaryDirectory() as cache:
-        compile_ = _fresh(_COMPILE, cache)
+        compile_ = fresh(_COMPILE, cache)
     with tempfile.TemporaryDirectory() as cache:
-        plot = _fresh(_PLOT, cache)
+        plot = fresh(_PLOT, cache)
     return [
         Row("compile everything, cold cache", compile_, "s", (compile_, compile_), goal=30.0),
         Row("first plot, cold cache", plot, "s", (plot, plot)),
