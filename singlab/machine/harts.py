@@ -2,7 +2,8 @@
 
 The state has the registers, translation buffers and first-level caches of one hart in its header, the one
 that runs; the others' lie aside, and changing over exchanges them. Always the hart whose clock is furthest
-behind goes on, for a stretch of random length, so that clocks stay together. Memory is sequentially
+behind goes on, for a stretch of random length, so that clocks stay together; it ends at a jump or the end
+of a line, never between. Memory is sequentially
 consistent. A change of harts breaks reservations, as another hart's store would.
 
 Leaves out the translator and time travel, which are for one hart.
