@@ -1,9 +1,9 @@
 """Decoding: a 32-bit instruction word to one packed 64-bit micro-operation.
 
-``op`` (8 bits) | ``rd`` (6), length bit, 0 | ``rs1`` (8) | ``rs2`` (8) | immediate (32, signed). The
+``op`` (8 bits) | ``rd`` (6), two bits | ``rs1`` (8) | ``rs2`` (8) | immediate (32, signed). The
 operation is a dense number, so that the interpreter's chain of comparisons becomes a jump table; a
 destination x0 is redirected to a dummy slot, so that writing needs no check. Bit 14 says that the
-instruction was a compressed one, of two bytes. A load has its width - 1 in place of rs2.
+instruction was a compressed one, of two bytes; bit 15 that it is the last of its line. A load has its width - 1 in place of rs2.
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ O_ECALL, O_EBREAK, O_SRET, O_MRET, O_WFI, O_SFENCE, O_HOOK, O_ILLEGAL = (
 _0, _1, _2, _3, _5, _7 = (_W(v) for v in (0, 1, 2, 3, 5, 7))
 #: Set in the micro-operation of a two-byte instruction.
 COMPRESSED = _W(1 << 14)
+#: Set where the next instruction lies in another line (without timing: page).
+LAST = _W(1 << 15)
 _8, _12, _15, _16, _20, _24, _25, _32 = (_W(v) for v in (8, 12, 15, 16, 20, 24, 25, 32))
 _DUMMY = _W(_s.X_DUMMY)
 _FUNCT7_SUB = _W(0x20)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from singlab.machine import profile as _p
 from singlab.machine import state as _s
 from singlab.machine.compressed import expand
-from singlab.machine.decode import COMPRESSED, decode
+from singlab.machine.decode import COMPRESSED, LAST, decode
 from singlab.machine.jit import jit
 from singlab.machine.state import raw_ld16, raw_ld32
 from singlab.machine.translate import FETCH, NO_ADDRESS, translate
@@ -20,7 +21,9 @@ _W = np.uint64
 _0, _1, _2, _3, _4, _11, _12 = (_W(v) for v in (0, 1, 2, 3, 4, 11, 12))
 SATP, MODE, RAM_BYTES, FAULT_CAUSE = _s.SATP, _s.MODE, _s.RAM_BYTES, _s.FAULT_CAUSE
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
-_PAGE_MASK, _LAST_HALF = _W(0xFFF), _W(0xFFE)
+_PAGE, _PAGE_MASK, _LAST_HALF = _W(4096), _W(0xFFF), _W(0xFFE)
+_LINE, _LINE_MASK = _W(64), _W(63)
+TIMED = _p.P_TIMED
 #: Slots a page of RAM has.
 PAGE_SLOTS = 2048
 
@@ -66,8 +69,9 @@ def fetch(m, uops, pc, slot):
     """
     at = (slot << _1) + RAM_OFFSET
     low = raw_ld16(m, at)
+    room = _LINE - (pc & _LINE_MASK) if m[TIMED] != _0 else _PAGE - (pc & _PAGE_MASK)
     if low & _3 != _3:
-        u = decode(expand(low)) | COMPRESSED
+        u = decode(expand(low)) | COMPRESSED | (LAST if room == _2 else _0)
         keep(uops, m[RAM_BYTES], slot, u)
         return u
     if pc & _PAGE_MASK == _LAST_HALF:
@@ -79,7 +83,7 @@ def fetch(m, uops, pc, slot):
         if pa - RAM_BASE > m[RAM_BYTES] - _2:
             m[FAULT_CAUSE] = _1
             return _0
-        return decode(low | raw_ld16(m, pa - RAM_BASE + RAM_OFFSET) << _W(16))
-    u = decode(raw_ld32(m, at))
+        return LAST | decode(low | raw_ld16(m, pa - RAM_BASE + RAM_OFFSET) << _W(16))
+    u = decode(raw_ld32(m, at)) | (LAST if room <= _4 else _0)
     keep(uops, m[RAM_BYTES], slot, u)
     return u

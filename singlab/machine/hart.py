@@ -20,7 +20,7 @@ from singlab.machine import profile as _p
 from singlab.machine import state as _s
 from singlab.machine.atomic import atomic
 from singlab.machine.caches import l1d_slow, l1i_slow
-from singlab.machine.decode import COMPRESSED, OP
+from singlab.machine.decode import COMPRESSED, LAST, OP
 from singlab.machine.fetch import fetch, forget
 from singlab.machine.jit import jit
 from singlab.machine.memory import cannot, data_address, load_slow, store_slow
@@ -39,7 +39,7 @@ STOP_CODE = 7  #: what comes next has been translated
 
 _W = np.uint64
 _I = np.int64
-_0, _1, _2, _3, _4, _6, _8, _12, _13, _16, _24, _32 = (_W(v) for v in (0, 1, 2, 3, 4, 6, 8, 12, 13, 16, 24, 32))
+_0, _1, _2, _3, _4, _6, _8, _11, _12, _13, _16, _24, _32 = (_W(v) for v in (0, 1, 2, 3, 4, 6, 8, 11, 12, 13, 16, 24, 32))
 _5, _7 = _W(5), _W(7)
 _FULL = _W(0xFFFF_FFFF_FFFF_FFFF)
 _EVEN = _W(0xFFFF_FFFF_FFFF_FFFE)
@@ -49,6 +49,8 @@ _LATEST = _W(1 << 62)
 _FF, _MASK32, _31, _63 = _W(0xFF), _W(0xFFFF_FFFF), _W(31), _W(63)
 _SIGN32 = _I(32)
 X_DUMMY = _s.X_DUMMY
+#: What an instruction leaves to do: nothing, an access the slow way, a branch.
+PLAIN, SLOW_LOAD, SLOW_STORE, BRANCH = 0, 1, 2, 3
 PC, MODE, INSTRET, CYCLES, SATP, STOP_CYCLE = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.SATP, _s.STOP_CYCLE
 IE, MIP, MTIMECMP, EXTERNAL, LOADED, TOHOST = _s.SIE, _s.MIP, _s.MTIMECMP, _s.EXTERNAL, _s.LOADED, _s.TOHOST
 TIMECMP, RAM_BYTES, FAULT_CAUSE, FAULT_ADDRESS, STOP = _s.TIMECMP, _s.RAM_BYTES, _s.FAULT_CAUSE, _s.FAULT_ADDRESS, _s.STOP
@@ -67,7 +69,6 @@ L1I_TAGS, L1I_SETS, L1D_TAGS, L1D_SETS = _p.P_L1I_TAGS, _p.P_L1I_SETS, _p.P_L1D_
 QUICK, _TABLE, _MODE_WORDS = _s.QUICK, _W(_s.QUICK_TABLE), _W(_s.QUICK_MODE)
 _ENTRIES = _W(_s.QUICK_ENTRIES - 1)
 
-_LAST_LOAD, _LAST_STORE, _LAST_BRANCH = _W(OP["lwu"]), _W(OP["sd"]), _W(OP["bgeu"])
 _LAST_LR, _LAST_ATOMIC = _W(OP["lr.d"]), _W(OP["amomaxu.d"])
 _LR_D, _SC_D, _FIRST_AMO_D = _W(OP["lr.d"]), _W(OP["sc.d"]), _W(OP["amoswap.d"])
 MUL, _LAST_MULDIV = _W(OP["mul"]), _W(OP["remuw"])
@@ -137,6 +138,18 @@ def timed_store(m, table, va, mask):
     return at
 
 
+@jit("uint64(uint64)", forceinline=True)
+def length(u):
+    """Return the bytes of an instruction."""
+    return _4 - (u >> _13 & _2)
+
+
+@jit("uint64(uint64)", forceinline=True)
+def half(imm):
+    """Return a distance in bytes as one in slots of decoded instructions."""
+    return _W(_I(imm) >> _I(1))
+
+
 @jit("void(uint64[::1], uint64, uint64)", forceinline=True)
 def count_data(m, data, translated):
     """Count loads and stores that the quick tables answered."""
@@ -146,7 +159,9 @@ def count_data(m, data, translated):
 
 def _make(timed):
     """Return the interpreter, with or without timing; one text for both."""
-    shift = _6 if timed else _12
+    slots = _5 if timed else _11  # of a line, of a page, as a shift
+    load, store = (timed_load, timed_store) if timed else (known, known)
+    counted = _1 if timed else _0
 
     @jit("int64(uint64[::1], uint64[::1])")
     def run(m, uops):
@@ -155,6 +170,7 @@ def _make(timed):
         data = _0  # loads and stores that the quick tables answered, in the mode of the last look-up
         translated = _0
         precise = m[PRECISE] != _0
+        live = _0 if precise else _FULL  # a precise run goes the way of what is not decoded
         resumed = m[RESUME] == pc + _1
         m[RESUME] = _0
         m[WATCH_HIT] = _0
@@ -213,20 +229,24 @@ def _make(timed):
                             stall = l1i_slow(m, tag - _1)
                             m[C_FETCH] += stall
                             m[CYCLES] += stall
-                line = pc >> shift
+                here = (pc >> _1) + base
                 while True:
-                    u = uops[(pc >> _1) + base]
-                    if precise and (m[INSTRET] + n >= m[STOP_INSTRET] or pc == m[STOP_PC] or m[WATCH_HIT] != _0):
-                        m[INSTRET] += n
-                        m[CYCLES] += n
-                        m[PC] = pc
-                        m[RESUME] = pc + _1
-                        m[RESUME_BASE] = base
-                        count_data(m, data, translated)
-                        return STOP_HERE
+                    u = uops[here] & live
                     if u == _0:
-                        m[PC] = pc
-                        u = fetch(m, uops, pc, (pc >> _1) + base)
+                        pc = here - base << _1
+                        if precise:
+                            if m[INSTRET] + n >= m[STOP_INSTRET] or pc == m[STOP_PC] or m[WATCH_HIT] != _0:
+                                m[INSTRET] += n
+                                m[CYCLES] += n
+                                m[PC] = pc
+                                m[RESUME] = pc + _1
+                                m[RESUME_BASE] = base
+                                count_data(m, data, translated)
+                                return STOP_HERE
+                            u = uops[here]
+                        if u == _0:
+                            m[PC] = pc
+                            u = fetch(m, uops, pc, here)
                         if u == _0:
                             m[INSTRET] += n
                             m[CYCLES] += n + _1
@@ -238,169 +258,180 @@ def _make(timed):
                             break
                     op = u & _FF
                     rd = u >> _8 & _63
-                    step = _4 - (u >> _13 & _2)
                     a = m[u >> _16 & _FF]
                     imm = _W(_I(u) >> _SIGN32)
                     n += _1
-                    if op <= _LAST_LOAD:
-                        va = a + imm
-                        mask = _PAGE | u >> _24 & _7
-                        at = timed_load(m, quick_loads, va, mask) if timed else known(m, quick_loads, va, mask)
+                    then = PLAIN
+                    taken = False
+                    if op == LD:
+                        at = load(m, quick_loads, a + imm, _PAGE8)
                         if at != _0:
-                            if timed:
-                                data += _1
-                            if op == LD:
-                                m[rd] = raw_ld64(m, at)
-                            elif op == LW:
-                                m[rd] = sext32(raw_ld32(m, at))
-                            elif op == LBU:
-                                m[rd] = raw_ld8(m, at)
-                            elif op == LWU:
-                                m[rd] = raw_ld32(m, at)
-                            elif op == LHU:
-                                m[rd] = raw_ld16(m, at)
-                            elif op == LB:
-                                m[rd] = _W(_I(np.int8(np.uint8(raw_ld8(m, at)))))
-                            else:
-                                m[rd] = _W(_I(np.int16(np.uint16(raw_ld16(m, at)))))
+                            data += counted
+                            m[rd] = raw_ld64(m, at)
                         else:
-                            what = load_slow(m, _FUNCT3[op], va, pc, pc + step, n)
-                            if what != _1:
-                                m[rd] = m[LOADED]
-                            if what != _0:
-                                n = _0
-                                pc = m[PC]
-                                look_up = True
-                                break
-                    elif op <= _LAST_STORE:
-                        va = a + imm
-                        b = m[u >> _24 & _FF]
-                        mask = _PAGE | (_1 << (op - _STORE_FUNCT3)) - _1
-                        at = timed_store(m, quick_stores, va, mask) if timed else known(m, quick_stores, va, mask)
+                            then = SLOW_LOAD
+                    elif op == LW:
+                        at = load(m, quick_loads, a + imm, _PAGE4)
                         if at != _0:
-                            if timed:
-                                data += _1
-                            if op == SD:
-                                raw_st64(m, at, b)
-                            elif op == SB:
-                                raw_st8(m, at, b)
-                            elif op == SW:
-                                raw_st32(m, at, b)
-                            else:
-                                raw_st16(m, at, b)
+                            data += counted
+                            m[rd] = sext32(raw_ld32(m, at))
                         else:
-                            what = store_slow(m, op - _STORE_FUNCT3, va, b, pc, pc + step, n)
-                            if what != _0:
-                                n = _0
-                                pc = m[PC]
-                                if m[STOP] != _0:
-                                    count_data(m, data, translated)
-                                    return STOP_DEVICE
-                                look_up = True
-                                break
-                    elif op <= _LAST_BRANCH:
-                        b = m[u >> _24 & _FF]
-                        if op == BEQ:
-                            taken = a == b
-                        elif op == BNE:
-                            taken = a != b
-                        elif op == BLT:
-                            taken = _I(a) < _I(b)
-                        elif op == BGE:
-                            taken = _I(a) >= _I(b)
-                        elif op == BLTU:
-                            taken = a < b
+                            then = SLOW_LOAD
+                    elif op == LBU:
+                        at = load(m, quick_loads, a + imm, _PAGE)
+                        if at != _0:
+                            data += counted
+                            m[rd] = raw_ld8(m, at)
                         else:
-                            taken = a >= b
-                        if timed:
-                            # static prediction: backward taken, forward not taken
-                            if taken != (_I(imm) < _I(0)):
-                                m[C_BRANCH] += m[BRANCH_CYCLES]
-                                m[CYCLES] += m[BRANCH_CYCLES]
-                            if taken:
-                                m[C_TAKEN] += _1
-                        if taken:
-                            pc += imm
-                            if pc >> shift != line or m[CYCLES] + n >= until:
-                                break
-                            continue
+                            then = SLOW_LOAD
+                    elif op == LWU:
+                        at = load(m, quick_loads, a + imm, _PAGE4)
+                        if at != _0:
+                            data += counted
+                            m[rd] = raw_ld32(m, at)
+                        else:
+                            then = SLOW_LOAD
+                    elif op == LHU:
+                        at = load(m, quick_loads, a + imm, _PAGE2)
+                        if at != _0:
+                            data += counted
+                            m[rd] = raw_ld16(m, at)
+                        else:
+                            then = SLOW_LOAD
+                    elif op == LB:
+                        at = load(m, quick_loads, a + imm, _PAGE)
+                        if at != _0:
+                            data += counted
+                            m[rd] = _W(_I(np.int8(np.uint8(raw_ld8(m, at)))))
+                        else:
+                            then = SLOW_LOAD
+                    elif op == LH:
+                        at = load(m, quick_loads, a + imm, _PAGE2)
+                        if at != _0:
+                            data += counted
+                            m[rd] = _W(_I(np.int16(np.uint16(raw_ld16(m, at)))))
+                        else:
+                            then = SLOW_LOAD
+                    elif op == SD:
+                        at = store(m, quick_stores, a + imm, _PAGE8)
+                        if at != _0:
+                            data += counted
+                            raw_st64(m, at, m[u >> _24 & _FF])
+                        else:
+                            then = SLOW_STORE
+                    elif op == SW:
+                        at = store(m, quick_stores, a + imm, _PAGE4)
+                        if at != _0:
+                            data += counted
+                            raw_st32(m, at, m[u >> _24 & _FF])
+                        else:
+                            then = SLOW_STORE
+                    elif op == SB:
+                        at = store(m, quick_stores, a + imm, _PAGE)
+                        if at != _0:
+                            data += counted
+                            raw_st8(m, at, m[u >> _24 & _FF])
+                        else:
+                            then = SLOW_STORE
+                    elif op == SH:
+                        at = store(m, quick_stores, a + imm, _PAGE2)
+                        if at != _0:
+                            data += counted
+                            raw_st16(m, at, m[u >> _24 & _FF])
+                        else:
+                            then = SLOW_STORE
+                    elif op == BEQ:
+                        then, taken = BRANCH, a == m[u >> _24 & _FF]
+                    elif op == BNE:
+                        then, taken = BRANCH, a != m[u >> _24 & _FF]
+                    elif op == BLT:
+                        then, taken = BRANCH, _I(a) < _I(m[u >> _24 & _FF])
+                    elif op == BGE:
+                        then, taken = BRANCH, _I(a) >= _I(m[u >> _24 & _FF])
+                    elif op == BLTU:
+                        then, taken = BRANCH, a < m[u >> _24 & _FF]
+                    elif op == BGEU:
+                        then, taken = BRANCH, a >= m[u >> _24 & _FF]
                     elif op == JAL:
-                        m[rd] = pc + step
-                        pc += imm
-                        if pc >> shift != line or m[CYCLES] + n >= until:
+                        m[rd] = (here - base << _1) + length(u)
+                        target = here + half(imm)
+                        if (here ^ target) >> slots != _0 or m[CYCLES] + n >= until:
+                            pc = target - base << _1
                             break
+                        here = target
                         continue
                     elif op == JALR:
-                        m[rd] = pc + step
+                        m[rd] = (here - base << _1) + length(u)
                         if timed and u >> _16 & _FF != _1:  # returns are predicted, other indirect jumps are not
                             m[C_BRANCH] += m[BRANCH_CYCLES]
                             m[CYCLES] += m[BRANCH_CYCLES]
                         pc = (a + imm) & _EVEN
                         look_up = m[CODE_BYTES] != _0
                         break
+                    elif op == LUI:
+                        m[rd] = imm
+                    elif op == AUIPC:
+                        m[rd] = (here - base << _1) + imm
                     elif op == ADDI:
                         m[rd] = a + imm
                     elif op == ADD:
                         m[rd] = a + m[u >> _24 & _FF]
+                    elif op == SLLI:
+                        m[rd] = a << imm
+                    elif op == SLL:
+                        m[rd] = a << (m[u >> _24 & _FF] & _63)
+                    elif op == SRLI:
+                        m[rd] = a >> imm
+                    elif op == SRL:
+                        m[rd] = a >> (m[u >> _24 & _FF] & _63)
+                    elif op == SRAI:
+                        m[rd] = _W(_I(a) >> _I(imm))
+                    elif op == SRA:
+                        m[rd] = _W(_I(a) >> _I(m[u >> _24 & _FF] & _63))
+                    elif op == ANDI:
+                        m[rd] = a & imm
+                    elif op == AND:
+                        m[rd] = a & m[u >> _24 & _FF]
+                    elif op == ORI:
+                        m[rd] = a | imm
+                    elif op == OR:
+                        m[rd] = a | m[u >> _24 & _FF]
+                    elif op == XORI:
+                        m[rd] = a ^ imm
+                    elif op == XOR:
+                        m[rd] = a ^ m[u >> _24 & _FF]
                     elif op == SUB:
                         m[rd] = a - m[u >> _24 & _FF]
                     elif op == SLTI:
                         m[rd] = _1 if _I(a) < _I(imm) else _0
-                    elif op == SLTIU:
-                        m[rd] = _1 if a < imm else _0
-                    elif op == XORI:
-                        m[rd] = a ^ imm
-                    elif op == ORI:
-                        m[rd] = a | imm
-                    elif op == ANDI:
-                        m[rd] = a & imm
-                    elif op == SLLI:
-                        m[rd] = a << imm
-                    elif op == SRLI:
-                        m[rd] = a >> imm
-                    elif op == SRAI:
-                        m[rd] = _W(_I(a) >> _I(imm))
-                    elif op == ADDIW:
-                        m[rd] = sext32(a + imm)
-                    elif op == SLLIW:
-                        m[rd] = sext32(a << imm)
-                    elif op == SRLIW:
-                        m[rd] = sext32((a & _MASK32) >> imm)
-                    elif op == SRAIW:
-                        m[rd] = _W(_I(sext32(a)) >> _I(imm))
-                    elif op == SLL:
-                        m[rd] = a << (m[u >> _24 & _FF] & _63)
                     elif op == SLT:
                         m[rd] = _1 if _I(a) < _I(m[u >> _24 & _FF]) else _0
+                    elif op == SLTIU:
+                        m[rd] = _1 if a < imm else _0
                     elif op == SLTU:
                         m[rd] = _1 if a < m[u >> _24 & _FF] else _0
-                    elif op == XOR:
-                        m[rd] = a ^ m[u >> _24 & _FF]
-                    elif op == SRL:
-                        m[rd] = a >> (m[u >> _24 & _FF] & _63)
-                    elif op == SRA:
-                        m[rd] = _W(_I(a) >> _I(m[u >> _24 & _FF] & _63))
-                    elif op == OR:
-                        m[rd] = a | m[u >> _24 & _FF]
-                    elif op == AND:
-                        m[rd] = a & m[u >> _24 & _FF]
+                    elif op == ADDIW:
+                        m[rd] = sext32(a + imm)
                     elif op == ADDW:
                         m[rd] = sext32(a + m[u >> _24 & _FF])
-                    elif op == SUBW:
-                        m[rd] = sext32(a - m[u >> _24 & _FF])
+                    elif op == SLLIW:
+                        m[rd] = sext32(a << imm)
                     elif op == SLLW:
                         m[rd] = sext32(a << (m[u >> _24 & _FF] & _31))
+                    elif op == SRLIW:
+                        m[rd] = sext32((a & _MASK32) >> imm)
                     elif op == SRLW:
                         m[rd] = sext32((a & _MASK32) >> (m[u >> _24 & _FF] & _31))
+                    elif op == SRAIW:
+                        m[rd] = _W(_I(sext32(a)) >> _I(imm))
                     elif op == SRAW:
                         m[rd] = _W(_I(sext32(a)) >> _I(m[u >> _24 & _FF] & _31))
-                    elif op == LUI:
-                        m[rd] = imm
-                    elif op == AUIPC:
-                        m[rd] = pc + imm
+                    elif op == SUBW:
+                        m[rd] = sext32(a - m[u >> _24 & _FF])
                     elif op == FENCE:
                         pass
                     elif op <= _LAST_ATOMIC:
+                        pc = here - base << _1
                         width = _8 if op == _LR_D or op == _SC_D or op >= _FIRST_AMO_D else _4
                         kind = LOAD if op <= _LAST_LR else STORE
                         at = _0
@@ -426,7 +457,7 @@ def _make(timed):
                                 m[CODE_WRITTEN] = at
                             m[INSTRET] += n
                             m[CYCLES] += n
-                            m[PC] = pc + step
+                            m[PC] = pc + length(u)
                             m[STOP] = _1
                             count_data(m, data, translated)
                             return STOP_DEVICE
@@ -437,13 +468,13 @@ def _make(timed):
                             m[CYCLES] += stall
                     elif op == FENCEI:
                         forget(uops, m[RAM_BYTES])
-                        pc += _4
+                        pc = (here - base << _1) + _4
                         break
                     else:
                         m[INSTRET] += n
                         m[CYCLES] += n
                         n = _0
-                        m[PC] = pc
+                        m[PC] = here - base << _1
                         count_data(m, data, translated)
                         data = _0
                         what = system(m, op, u)
@@ -454,15 +485,52 @@ def _make(timed):
                         pc = m[PC]
                         look_up = True
                         break
+                    if then == BRANCH:
+                        if timed:
+                            # static prediction: backward taken, forward not taken
+                            if taken != (_I(imm) < _I(0)):
+                                m[C_BRANCH] += m[BRANCH_CYCLES]
+                                m[CYCLES] += m[BRANCH_CYCLES]
+                            if taken:
+                                m[C_TAKEN] += _1
+                        if taken:
+                            target = here + half(imm)
+                            if (here ^ target) >> slots != _0 or m[CYCLES] + n >= until:
+                                pc = target - base << _1
+                                break
+                            here = target
+                            continue
+                    elif then == SLOW_LOAD:
+                        pc = here - base << _1
+                        what = load_slow(m, _FUNCT3[op], a + imm, pc, pc + length(u), n)
+                        if what != _1:
+                            m[rd] = m[LOADED]
+                        if what != _0:
+                            n = _0
+                            pc = m[PC]
+                            look_up = True
+                            break
+                    elif then == SLOW_STORE:
+                        pc = here - base << _1
+                        what = store_slow(m, op - _STORE_FUNCT3, a + imm, m[u >> _24 & _FF], pc, pc + length(u), n)
+                        if what != _0:
+                            n = _0
+                            pc = m[PC]
+                            if m[STOP] != _0:
+                                count_data(m, data, translated)
+                                return STOP_DEVICE
+                            look_up = True
+                            break
+                    if u & LAST != _0:
+                        pc = (here - base << _1) + length(u)
+                        break
                     # a branch, not a sum: what comes next is fetched before this instruction's length is known.
                     # The store keeps the compiler from making it a sum again.
                     if u & COMPRESSED != _0:
                         m[X_DUMMY] = _0
-                        pc += _2
+                        here += _1
                     else:
-                        pc += _4
-                    if pc >> shift != line:
-                        break
+                        here += _2
 
     return run
 

@@ -98,6 +98,7 @@ def jit(signature=None, **options):
     """
     options.setdefault("cache", True)
     options.setdefault("no_cfunc_wrapper", True)
+    options.setdefault("_nrt", False)
     if DISABLED:
         return lambda function: function
     if signature is None:

@@ -10,6 +10,8 @@ The text is in LLVM's assembly language; :mod:`singlab.machine.translator` compi
 
 from __future__ import annotations
 
+from collections import Counter
+
 from singlab.machine import profile as _p
 from singlab.machine import state as _s
 from singlab.machine.instruction import Instruction, instruction_at
@@ -31,8 +33,16 @@ _SHIFTS = {"sll": "shl", "srl": "lshr", "sra": "ashr"}
 
 
 #: How many places a function remembers it has reached.
-
 _REMEMBERED = 4
+#: Counters of a function share words of its own, each with 21 bits: data accesses, lines entered and branches taken in
+#: one, stalls of branches and of multiplication, and multiplications, in another. Instructions are the cycles without the stalls.
+_FIELDS = {"data": ("p", 0), "lines": ("p", 21), "taken": ("p", 42), "branch": ("q", 0), "muldiv": ("q", 21), "multiplies": ("q", 42)}
+_FIELD = (1 << 21) - 1
+#: What a field has at first, for it may become negative for a while: a helper counts what is counted here later.
+_ZERO = 1 << 20
+_ZEROS = {word: sum(_ZERO << shift for w, shift in _FIELDS.values() if w == word) for word in ("p", "q")}
+#: Cycles after which they are brought to the state at the latest, so that no field overflows.
+_WINDOW = 1 << 18
 
 
 class Function:
@@ -139,21 +149,44 @@ class Function:
         if number:
             self.put(f"store i64 {value}, ptr %x{number}")
 
-    def count_up(self, local: str, value) -> None:
+    def count_up(self, local: str, value: int) -> None:
         """Add to a local counter."""
         if value != 0:
             old = self._(f"load i64, ptr %{local}")
-            self.put(f"store i64 {self._(f'add i64 {old}, {value}')}, ptr %{local}")
+            self.put(f"store i64 {self._(f'add i64 {old}, {_signed(value)}')}, ptr %{local}")
+
+    def counted(self, **amounts: int) -> None:
+        """Add to counters that share words."""
+        words = {"p": 0, "q": 0}
+        for name, amount in amounts.items():
+            word, shift = _FIELDS[name]
+            words[word] += amount << shift
+        for word, amount in words.items():
+            self.count_up(word, amount)
 
     def settle(self) -> None:
         """Write the instructions and known stalls of the block so far into the local counters."""
-        self.count_up("n", self.pending)
-        if self.timed:
-            self.count_up("t", self.pending + self.extra.pop("t", 0))
-        self.pending = 0
-        for local, amount in self.extra.items():
-            self.count_up(local, amount)
-        self.extra = {}
+        self.count_up("t", self.pending + self.extra["muldiv"])
+        self.count_up("divides", self.extra.pop("divides", 0))
+        self.counted(**self.extra)
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin to count anew."""
+        self.pending, self.extra = 0, Counter()
+
+    def bring(self) -> None:
+        """Bring the local counters into the state."""
+        words = ", ".join(f"i64 {self._(f'load i64, ptr %{local}')}" for local in ("p", "q", "divides", "until"))
+        left = self._(f"call i64 @bring_{'timed' if self.timed else 'plain'}(ptr %m, i64 {self.elapsed()}, {words})")
+        self.put(f"store i64 {left}, ptr %left")
+        self.put(f"store i64 {self._(f'sub i64 0, {left}')}, ptr %t")
+        self.clear()
+
+    def clear(self) -> None:
+        """Set the local counters back."""
+        for local, value in (*_ZEROS.items(), ("divides", 0)):
+            self.put(f"store i64 {value}, ptr %{local}")
 
     def leave(self, code: int, pc) -> None:
         """End the block: return ``code``, to go on at ``pc``; pending counts are settled."""
@@ -161,17 +194,27 @@ class Function:
         self.put(f"store i64 {code}, ptr %code")
         self.put("br label %leave")
 
-    def remember_left(self) -> None:
-        self.put(f"store i64 {self._(f'sub i64 %until, {self.get(_s.CYCLES)}')}, ptr %left")
+    def time_has_passed(self) -> None:
+        """Take it into account that the state's cycles have grown."""
+        due = self._(f"sub i64 {self._('load i64, ptr %until')}, {self.get(_s.CYCLES)}")
+        left = self._(f"call i64 @llvm.smin.i64(i64 {due}, i64 {_WINDOW})")
+        moved = self._(f"sub i64 {self._('load i64, ptr %left')}, {left}")
+        t = self._("load i64, ptr %t")
+        self.put(f"store i64 {self._(f'add i64 {t}, {moved}')}, ptr %t")
+        self.put(f"store i64 {left}, ptr %left")
 
     def elapsed(self) -> str:
-        """Return the cycles since the books were brought up to date."""
-        return self._(f"load i64, ptr %{'t' if self.timed else 'n'}")
+        """Return the cycles since the books were brought up to date; t counts up from minus what was left then."""
+        return self._(f"add i64 {self._('load i64, ptr %t')}, {self._('load i64, ptr %left')}")
 
     def check_time(self, pc: int) -> None:
         """Leave to look up, with ``pc`` next, if it is time."""
-        due = self._(f"icmp sge i64 {self.elapsed()}, {self._('load i64, ptr %left')}")
-        leave, on = self.fresh("look"), self.fresh("on")
+        due = self._(f"icmp sge i64 {self._('load i64, ptr %t')}, 0")
+        bring, leave, on = self.fresh("bring"), self.fresh("look"), self.fresh("on")
+        self.put(f"br i1 {due}, label %{bring}, label %{on}, !prof !0")
+        self.label(bring)
+        self.bring()
+        due = self._(f"icmp sge i64 {self._('load i64, ptr %t')}, 0")
         self.put(f"br i1 {due}, label %{leave}, label %{on}, !prof !0")
         self.label(leave)
         self.leave(LOOK_UP, pc)
@@ -195,7 +238,7 @@ class Function:
         """Charge the fetch of the line."""
         if not self.timed:
             return
-        self.count_up("i", 1)
+        self.counted(lines=1)
         line = ((pc >> 1) + self.base & _FULL) * 2 + _s.RAM_BASE >> 6
         tag = self.params(_p.P_L1I_TAGS) + (line & self.params(_p.P_L1I_SETS) - 1)
         held = self.get(tag)
@@ -204,7 +247,7 @@ class Function:
         self.put(f"br i1 {hit}, label %{on}, label %{miss}, !prof !1")
         self.label(miss)
         self.put(f"call void @fetch_line(ptr %m, ptr %ram, i64 {line})")
-        self.remember_left()
+        self.time_has_passed()
         self.put(f"br label %{on}")
         self.label(on)
 
@@ -217,16 +260,17 @@ class Function:
 
     def cold_call(self, call: str, rd: int) -> str:
         """Call a helper that may trap or want the books; returns its value where it went well."""
-        n = self._(f"add i64 {self._('load i64, ptr %n')}, {self.pending}")
+        self.bring()
+        stalls = self.extra["muldiv"]
+        if stalls:  # what is known of the block's stalls goes into the books before, so that a device sees the time
+            self.more(_s.CYCLES, stalls)
+            self.more(_s.C_STALL_MULDIV, stalls)
+            self.count_up("t", -stalls)
+            self.counted(muldiv=-stalls)
         if self.timed:
-            # stalls go into the books before, so that a device sees the time
-            known = self.pending + self.extra.get("t", 0)
-            time = self._(f"add i64 {self._('load i64, ptr %t')}, {known}")
-            self.more(_s.CYCLES, self._(f"sub i64 {time}, {n}"))
-            self.put(f"store i64 {self._(f'sub i64 {n}, {known}')}, ptr %t")
-            self.count_up("d", -1)  # the helper has counted it
-        what = self._(call.format(n=n))
-        self.remember_left()
+            self.counted(data=-1)  # the helper has counted it
+        what = self._(call.format(n=self.pending))
+        self.time_has_passed()
         self.forget_lines()
         value = self.get(_s.LOADED)
         done, other = self.fresh("done"), self.fresh("other")
@@ -235,11 +279,9 @@ class Function:
         if rd:
             trapped = self._(f"icmp eq i64 {what}, 1")
             self.set_reg(rd, self._(f"select i1 {trapped}, i64 {self.reg(rd)}, i64 {value}"))
-        self.put("store i64 0, ptr %n")
-        self.put("store i64 0, ptr %t")
-        for local, amount in self.extra.items():
-            if local != "t":
-                self.count_up(local, amount)
+        self.count_up("t", stalls)
+        self.count_up("divides", self.extra["divides"])
+        self.counted(**{name: amount for name, amount in self.extra.items() if name != "divides"})
         self.leave(LOOK_UP, self.get(_s.PC))
         self.label(done)
         return value
@@ -257,7 +299,7 @@ class Function:
         key = self.reached.get(self._place(i))
         ready, slow = self.fresh("ready"), self.fresh("slow")
         if self.timed:
-            self.extra["d"] = self.extra.get("d", 0) + 1
+            self.extra["data"] += 1
         if key is not None:
             near = self._(f"and i64 {va}, {_signed((~63 if self.timed else ~0xFFF) | width - 1)}")
             look = self.fresh("table")
@@ -285,7 +327,7 @@ class Function:
             self.put(f"br i1 {self._(f'icmp eq i64 {there}, {tag}')}, label %{hit}, label %{miss}, !prof !1")
             self.label(miss)
             self.put(f"call void @touch_line(ptr %m, ptr %ram, i64 {at}, i64 {int(store)})")
-            self.remember_left()
+            self.time_has_passed()
             self.forget_lines()
             self.put(f"br label %{hit}")
             self.label(hit)
@@ -380,10 +422,8 @@ class Function:
     def muldiv(self, name: str, a: str, b: str) -> str:
         if self.timed:
             stall = self.profile.multiply_cycles if name.startswith("mul") else self.profile.divide_cycles
-            self.extra["t"] = self.extra.get("t", 0) + stall
-            self.extra["sm"] = self.extra.get("sm", 0) + stall
-        counter = "mu" if name.startswith("mul") else "di"
-        self.extra[counter] = self.extra.get(counter, 0) + 1
+            self.extra["muldiv"] += stall
+        self.extra["multiplies" if name.startswith("mul") else "divides"] += 1
         if name == "mul":
             return self._(f"mul i64 {a}, {b}")
         if name == "mulw":
@@ -436,7 +476,7 @@ class Function:
     def mispredicted(self) -> None:
         if self.timed and self.profile.branch_cycles:
             self.count_up("t", self.profile.branch_cycles)
-            self.count_up("sb", self.profile.branch_cycles)
+            self.counted(branch=self.profile.branch_cycles)
 
     def branch(self, pc: int, i: Instruction) -> None:
         a, b = self.reg(i.rs1), self.reg(i.rs2)
@@ -445,7 +485,7 @@ class Function:
         self.put(f"br i1 {self._(f'icmp {_BRANCHES[i.name]} i64 {a}, {b}')}, label %{taken}, label %{not_taken}")
         self.label(taken)
         if self.timed:
-            self.count_up("tk", 1)
+            self.counted(taken=1)
         if i.imm >= 0:
             self.mispredicted()
         self.jump(pc, pc + i.imm)
@@ -455,7 +495,7 @@ class Function:
 
     def block(self, leader: int) -> None:
         """Write the blocks of a leader: entered from outside, in a new line, and within one."""
-        self.pending, self.extra = 0, {}
+        self.begin()
         self.label(f"X{leader:x}")
         self.check_page(leader)
         self.put(f"br label %E{leader:x}")
@@ -523,20 +563,17 @@ class Function:
         mark = len(self.lines)
         for register in self.registers:
             self.put(f"%x{register} = alloca i64")
-        for local in ("n", "t", "i", "d", "tk", "sb", "sm", "mu", "di", "left", "pc", "code"):
+        for local in ("t", "p", "q", "divides", "until", "left", "pc", "code"):
             self.put(f"%{local} = alloca i64")
             self.put(f"store i64 0, ptr %{local}")
+        self.clear()
         for register in self.registers:
             self.set_reg(register, self.get(register))
         mode = self._(f"mul i64 {self.get(_s.MODE)}, {_s.QUICK_MODE}")
         for table, place in (("loads", 0), ("stores", 1), ("fetches", 2)):
             self.put(f"%{table} = add i64 {mode}, {_s.QUICK_BASE + place * _s.QUICK_TABLE}")
-        paged = self._(f"icmp ne i64 {self.get(_s.SATP)}, 0")
-        below = self._(f"icmp ne i64 {self.get(_s.MODE)}, 3")
-        self.put(f"%translated = and i1 {paged}, {below}")
-        where = self.word(_s.UNTIL)
-        self.put(f"%until = load i64, ptr {where}")
-        self.remember_left()
+        self.put(f"store i64 {self.get(_s.UNTIL)}, ptr %until")
+        self.time_has_passed()
         order = sorted(self.leaders)
         self.put(f"switch i64 %block, label %X{self.first:x} [" + " ".join(f"i64 {2 * k}, label %X{l:x} i64 {2 * k + 1}, label %B{l:x}" for k, l in enumerate(order)) + "]")
         for leader in order:
@@ -546,16 +583,7 @@ class Function:
         self.label("leave")
         for register in self.written:
             self.set(register, self._(f"load i64, ptr %x{register}"))
-        n = self._("load i64, ptr %n")
-        self.more(_s.INSTRET, n)
-        self.more(_s.CYCLES, self.elapsed())
-        self.more(_s.C_MULTIPLIES, self._("load i64, ptr %mu"))
-        self.more(_s.C_DIVIDES, self._("load i64, ptr %di"))
-        if self.timed:
-            counters = {"i": _s.C_L1I_ACCESSES, "d": _s.C_L1D_ACCESSES, "tk": _s.C_BRANCHES_TAKEN, "sb": _s.C_STALL_BRANCH, "sm": _s.C_STALL_MULDIV}
-            for local, counter in counters.items():
-                self.more(counter, self._(f"load i64, ptr %{local}"))
-            self.more(_s.C_DTLB_ACCESSES, self._(f"select i1 %translated, i64 {self._('load i64, ptr %d')}, i64 0"))
+        self.bring()
         self.set(_s.PC, self._("load i64, ptr %pc"))
         self.put(f"ret i64 {self._('load i64, ptr %code')}")
         self.lines.append("}")
@@ -565,6 +593,36 @@ class Function:
     def entries(self) -> dict[int, int]:
         """Where control may enter: virtual address to the number of its block."""
         return {leader: 2 * k for k, leader in enumerate(sorted(self.leaders))}
+
+
+def bring_text(timed: bool) -> str:
+    """Return the function that brings a translated function's counters into the state.
+
+    It takes cycles since the last time, the words of counters, divisions, and when to look up; its result is how
+    many cycles are left until then, at most a window.
+    """
+    f = Function.__new__(Function)
+    f.lines, f.count = [f"define internal i64 @bring_{'timed' if timed else 'plain'}(ptr %m, i64 %cycles, i64 %p, i64 %q, i64 %divides, i64 %until) noinline cold {{", "entry:"], 0
+    part = {}
+    for name, (word, shift) in _FIELDS.items():
+        field = f._(f"and i64 {f._(f'lshr i64 %{word}, {shift}')}, {_FIELD}")
+        part[name] = f._(f"sub i64 {field}, {_ZERO}")
+    stalls = f._(f"add i64 {part['branch']}, {part['muldiv']}")
+    f.more(_s.INSTRET, f._(f"sub i64 %cycles, {stalls}"))
+    f.more(_s.CYCLES, "%cycles")
+    f.more(_s.C_MULTIPLIES, part["multiplies"])
+    f.more(_s.C_DIVIDES, "%divides")
+    if timed:
+        counters = {"lines": _s.C_L1I_ACCESSES, "data": _s.C_L1D_ACCESSES, "taken": _s.C_BRANCHES_TAKEN, "branch": _s.C_STALL_BRANCH, "muldiv": _s.C_STALL_MULDIV}
+        for name, counter in counters.items():
+            f.more(counter, part[name])
+        paged = f._(f"icmp ne i64 {f.get(_s.SATP)}, 0")
+        below = f._(f"icmp ne i64 {f.get(_s.MODE)}, 3")
+        f.more(_s.C_DTLB_ACCESSES, f._(f"select i1 {f._(f'and i1 {paged}, {below}')}, i64 {part['data']}, i64 0"))
+    due = f._(f"sub i64 %until, {f.get(_s.CYCLES)}")
+    f.put(f"ret i64 {f._(f'call i64 @llvm.smin.i64(i64 {due}, i64 {_WINDOW})')}")
+    f.lines.append("}")
+    return "\n".join(f.lines)
 
 
 def _signed(value: int) -> int:

@@ -24,7 +24,7 @@ from singlab.machine import state as _s
 from singlab.machine.caches import l1i_slow
 from singlab.machine.hart import STOP_CODE, STOP_DEVICE, hart_run, touch
 from singlab.machine.jit import CACHE, DISABLED, jit, source_hash
-from singlab.machine.lift import BESIDE, ENTER, LOOK_UP, NEXT, Function
+from singlab.machine.lift import BESIDE, ENTER, LOOK_UP, NEXT, Function, bring_text
 from singlab.machine.memory import load_slow, store_slow
 
 _POINTER, _WORD = types.CPointer(types.uint64), types.uint64
@@ -96,6 +96,7 @@ declare i64 @store_slow(ptr, ptr, i64, i64, i64, i64, i64, i64)
 declare void @touch_line(ptr, ptr, i64, i64)
 declare void @fetch_line(ptr, ptr, i64)
 declare i64 @interpret(ptr, ptr)
+declare i64 @llvm.smin.i64(i64, i64)
 !0 = !{!"branch_weights", i32 1, i32 2000}
 !1 = !{!"branch_weights", i32 2000, i32 1}
 !2 = !{!"branch_weights", i32 20, i32 1}
@@ -249,7 +250,7 @@ class Translation:
                 data = stored.read_bytes()
             except OSError:
                 self.from_disk = False
-                data = _object(_DECLARATIONS + (_DRIVER if group is None else "\n".join(f.text() for f in functions)))
+                data = _object(_DECLARATIONS + (_DRIVER if group is None else "\n".join([bring_text(profile.timed), *(f.text() for f in functions)])))
                 try:
                     folder.mkdir(parents=True, exist_ok=True)
                     partial = stored.with_suffix(f".{id(self)}")
