@@ -62,9 +62,10 @@ RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 _LINES = _W((_s.RAM_BASE - _s.RAM_OFFSET >> 6) + 1)
 _SLOT_LINES = _W((_s.RAM_BASE >> 6) + 1)
 C_FETCH, C_LOAD, C_STORE, C_BRANCH = _s.C_STALL_FETCH, _s.C_STALL_LOAD, _s.C_STALL_STORE, _s.C_STALL_BRANCH
+C_MULTIPLIES = _s.C_MULTIPLIES
 C_MULDIV, C_TRAP, C_TAKEN = _s.C_STALL_MULDIV, _s.C_STALL_TRAP, _s.C_BRANCHES_TAKEN
 C_L1I, C_L1D, C_DTLB = _s.C_L1I_ACCESSES, _s.C_L1D_ACCESSES, _s.C_DTLB_ACCESSES
-BRANCH_CYCLES, TIMED = _p.P_BRANCH_CYCLES, _p.P_TIMED
+BRANCH_CYCLES, MULTIPLY_CYCLES, TIMED = _p.P_BRANCH_CYCLES, _p.P_MULTIPLY_CYCLES, _p.P_TIMED
 L1I_TAGS, L1I_SETS, L1D_TAGS, L1D_SETS = _p.P_L1I_TAGS, _p.P_L1I_SETS, _p.P_L1D_TAGS, _p.P_L1D_SETS
 QUICK, _TABLE, _MODE_WORDS = _s.QUICK, _W(_s.QUICK_TABLE), _W(_s.QUICK_MODE)
 _ENTRIES = _W(_s.QUICK_ENTRIES - 1)
@@ -298,20 +299,6 @@ def _make(timed):
                             m[rd] = raw_ld16(m, at)
                         else:
                             then = SLOW_LOAD
-                    elif op == LB:
-                        at = load(m, quick_loads, a + imm, _PAGE)
-                        if at != _0:
-                            data += counted
-                            m[rd] = _W(_I(np.int8(np.uint8(raw_ld8(m, at)))))
-                        else:
-                            then = SLOW_LOAD
-                    elif op == LH:
-                        at = load(m, quick_loads, a + imm, _PAGE2)
-                        if at != _0:
-                            data += counted
-                            m[rd] = _W(_I(np.int16(np.uint16(raw_ld16(m, at)))))
-                        else:
-                            then = SLOW_LOAD
                     elif op == SD:
                         at = store(m, quick_stores, a + imm, _PAGE8)
                         if at != _0:
@@ -331,13 +318,6 @@ def _make(timed):
                         if at != _0:
                             data += counted
                             raw_st8(m, at, m[u >> _24 & _FF])
-                        else:
-                            then = SLOW_STORE
-                    elif op == SH:
-                        at = store(m, quick_stores, a + imm, _PAGE2)
-                        if at != _0:
-                            data += counted
-                            raw_st16(m, at, m[u >> _24 & _FF])
                         else:
                             then = SLOW_STORE
                     elif op == BEQ:
@@ -368,40 +348,72 @@ def _make(timed):
                         pc = (a + imm) & _EVEN
                         look_up = m[CODE_BYTES] != _0
                         break
-                    elif op == LUI:
-                        m[rd] = imm
-                    elif op == AUIPC:
-                        m[rd] = (here - base << _1) + imm
                     elif op == ADDI:
                         m[rd] = a + imm
                     elif op == ADD:
                         m[rd] = a + m[u >> _24 & _FF]
+                    elif op == SUB:
+                        m[rd] = a - m[u >> _24 & _FF]
                     elif op == SLLI:
                         m[rd] = a << imm
-                    elif op == SLL:
-                        m[rd] = a << (m[u >> _24 & _FF] & _63)
                     elif op == SRLI:
                         m[rd] = a >> imm
-                    elif op == SRL:
-                        m[rd] = a >> (m[u >> _24 & _FF] & _63)
                     elif op == SRAI:
                         m[rd] = _W(_I(a) >> _I(imm))
-                    elif op == SRA:
-                        m[rd] = _W(_I(a) >> _I(m[u >> _24 & _FF] & _63))
                     elif op == ANDI:
                         m[rd] = a & imm
                     elif op == AND:
                         m[rd] = a & m[u >> _24 & _FF]
-                    elif op == ORI:
-                        m[rd] = a | imm
                     elif op == OR:
                         m[rd] = a | m[u >> _24 & _FF]
-                    elif op == XORI:
-                        m[rd] = a ^ imm
                     elif op == XOR:
                         m[rd] = a ^ m[u >> _24 & _FF]
-                    elif op == SUB:
-                        m[rd] = a - m[u >> _24 & _FF]
+                    elif op == ADDIW:
+                        m[rd] = sext32(a + imm)
+                    elif op == ADDW:
+                        m[rd] = sext32(a + m[u >> _24 & _FF])
+                    elif op == LUI:
+                        m[rd] = imm
+                    elif op == AUIPC:
+                        m[rd] = (here - base << _1) + imm
+                    elif op == SLLIW:
+                        m[rd] = sext32(a << imm)
+                    elif op == MUL:
+                        m[rd] = a * m[u >> _24 & _FF]
+                        m[C_MULTIPLIES] += _1
+                        if timed:
+                            m[C_MULDIV] += m[MULTIPLY_CYCLES]
+                            m[CYCLES] += m[MULTIPLY_CYCLES]
+                    # the compiler makes one jump table of 32 comparisons: what is rare comes second
+                    elif op == LB:
+                        at = load(m, quick_loads, a + imm, _PAGE)
+                        if at != _0:
+                            data += counted
+                            m[rd] = _W(_I(np.int8(np.uint8(raw_ld8(m, at)))))
+                        else:
+                            then = SLOW_LOAD
+                    elif op == LH:
+                        at = load(m, quick_loads, a + imm, _PAGE2)
+                        if at != _0:
+                            data += counted
+                            m[rd] = _W(_I(np.int16(np.uint16(raw_ld16(m, at)))))
+                        else:
+                            then = SLOW_LOAD
+                    elif op == SH:
+                        at = store(m, quick_stores, a + imm, _PAGE2)
+                        if at != _0:
+                            data += counted
+                            raw_st16(m, at, m[u >> _24 & _FF])
+                        else:
+                            then = SLOW_STORE
+                    elif op == SLL:
+                        m[rd] = a << (m[u >> _24 & _FF] & _63)
+                    elif op == SRL:
+                        m[rd] = a >> (m[u >> _24 & _FF] & _63)
+                    elif op == SRA:
+                        m[rd] = _W(_I(a) >> _I(m[u >> _24 & _FF] & _63))
+                    elif op == XORI:
+                        m[rd] = a ^ imm
                     elif op == SLTI:
                         m[rd] = _1 if _I(a) < _I(imm) else _0
                     elif op == SLT:
@@ -410,12 +422,8 @@ def _make(timed):
                         m[rd] = _1 if a < imm else _0
                     elif op == SLTU:
                         m[rd] = _1 if a < m[u >> _24 & _FF] else _0
-                    elif op == ADDIW:
-                        m[rd] = sext32(a + imm)
-                    elif op == ADDW:
-                        m[rd] = sext32(a + m[u >> _24 & _FF])
-                    elif op == SLLIW:
-                        m[rd] = sext32(a << imm)
+                    elif op == SUBW:
+                        m[rd] = sext32(a - m[u >> _24 & _FF])
                     elif op == SLLW:
                         m[rd] = sext32(a << (m[u >> _24 & _FF] & _31))
                     elif op == SRLIW:
@@ -426,10 +434,10 @@ def _make(timed):
                         m[rd] = _W(_I(sext32(a)) >> _I(imm))
                     elif op == SRAW:
                         m[rd] = _W(_I(sext32(a)) >> _I(m[u >> _24 & _FF] & _31))
-                    elif op == SUBW:
-                        m[rd] = sext32(a - m[u >> _24 & _FF])
                     elif op == FENCE:
                         pass
+                    elif op == ORI:
+                        m[rd] = a | imm
                     elif op <= _LAST_ATOMIC:
                         pc = here - base << _1
                         width = _8 if op == _LR_D or op == _SC_D or op >= _FIRST_AMO_D else _4
