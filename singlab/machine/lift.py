@@ -76,14 +76,19 @@ class Function:
         self.leaders: set[int] = {first}
         self.reached: dict[tuple[bool, int, int], int] = {}
         self._discover(code, origin)
+        strided = self._strided() if self.timed else set()
         for _, i in sorted(self.instructions.items()):
-            if i.name in _LOADS or i.name in _STORES:
+            if (i.name in _LOADS or i.name in _STORES) and i.rs1 not in strided:
                 what = self._place(i)
                 if len(self.reached) < _REMEMBERED:
                     self.reached.setdefault(what, len(self.reached))
         used = {r for i in self.instructions.values() for r in (i.rs1, i.rs2 if i.name not in _LOADS else 0, i.rd) if 0 < r < 32}
         self.registers = sorted(used)
         self.written = sorted({i.rd for i in self.instructions.values() if i.rd})
+
+    def _strided(self) -> set[int]:
+        """Return the registers that move on by a line or more: where they led to last is not worth remembering."""
+        return {i.rd for i in self.instructions.values() if i.name == "addi" and i.rd == i.rs1 != 2 and abs(i.imm) >= 64}
 
     def _discover(self, code: bytes, origin: int) -> None:
         """Find the instructions and where control may enter: targets of jumps, and what follows a jump."""
@@ -326,6 +331,18 @@ class Function:
             hit, miss = self.fresh("hit"), self.fresh("miss")
             self.put(f"br i1 {self._(f'icmp eq i64 {there}, {tag}')}, label %{hit}, label %{miss}, !prof !1")
             self.label(miss)
+            if self.profile.l1d_ways > 1:  # in the second way so often that it is worth a look of its own
+                next_way = self._(f"getelementptr i64, ptr {where}, i64 {self.params(_p.P_L1D_SETS)}")
+                second, first_word = self._(f"load i64, ptr {next_way}"), self._(f"load i64, ptr {where}")
+                swap, far = self.fresh("swap"), self.fresh("far")
+                same = self._(f"icmp eq i64 {self._(f'lshr i64 {second}, 1')}, {tag}")
+                self.put(f"br i1 {same}, label %{swap}, label %{far}")
+                self.label(swap)
+                self.put(f"store i64 {first_word}, ptr {next_way}")
+                self.put(f"store i64 {second}, ptr {where}")
+                self.forget_lines()
+                self.put(f"br label %{hit}")
+                self.label(far)
             self.put(f"call void @touch_line(ptr %m, ptr %ram, i64 {at}, i64 {int(store)})")
             self.time_has_passed()
             self.forget_lines()
