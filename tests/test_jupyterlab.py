@@ -1,4 +1,4 @@
-"""A student's first minutes, in a real JupyterLab: open lecture 00, run it, step and play the live view.
+"""A student's minutes in a real JupyterLab: open a lecture, run it, step and play its views, type into a console.
 
 The server is started as ``singlab lab`` starts it. No request may leave this computer.
 """
@@ -14,13 +14,26 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from singlab.cli import lab_environment
 from singlab.lectures import checkout, lay_out
 from tests.conftest import outside
+from tests.widgets.test_console import ECHO
 
 pytestmark = pytest.mark.browser
+CONSOLE = f"""
+from singlab.machine import Board
+from singlab.machine import state as s
+from singlab.machine.asm import assemble
+from singlab.widgets import Console
+
+board = Board(ram="1M")
+board.machine.write(0x8000_0000, assemble({ECHO!r}, 0x8000_0000).code)
+board.machine.m[s.PC] = 0x8000_0000
+Console(board, height=8)
+"""
 SHOTS = Path(__file__).resolve().parent.parent / "build" / "screenshots"
 
 
@@ -33,6 +46,9 @@ def server(tmp_path_factory, request):
     folder = tmp_path_factory.mktemp("course")
     lay_out(folder)
     shutil.copy(checkout() / "solutions" / "ex00_first_sip.ipynb", folder / "solved.ipynb")
+    console = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A console"), nbformat.v4.new_code_cell(CONSOLE)])
+    console.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(console, folder / "console.ipynb")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -172,5 +188,80 @@ def test_exercise_in_a_narrow_dark_window(server, watched_page):
         assert box["x"] + box["width"] <= around["x"] + around["width"] + 1
         paper = view.evaluate("node => getComputedStyle(node).backgroundColor")
         assert max(int(part) for part in re.findall(r"\d+", paper)[:3]) < 100, f"the view is light ({paper}) in a dark theme"
+        assert page.errors == []
+        assert outside(page.requests) == []
+
+
+def _shade(locator) -> int:
+    """Return the brightest part of an element's background colour, 0 to 255."""
+    return max(int(part) for part in re.findall(r"\d+", locator.evaluate("node => getComputedStyle(node).backgroundColor"))[:3])
+
+
+def test_lecture_01_through_a_trap_and_back(server, watched_page):
+    """The machine view in the lecture: into the kernel by one step, back by one, with the dark theme put on between."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with watched_page(viewport={"width": 1360, "height": 950}) as page:
+        page.goto(f"{server}/lab/workspaces/hardware/tree/notebooks/01_hardware.ipynb?token=classroom")
+        page.wait_for_selector(".jp-Notebook h1 >> text=Lecture 01", timeout=60_000)
+        menu(page, "Settings", "Theme", "JupyterLab Light")  # the server remembers what another test chose
+        run_all(page)
+        page.locator(".jp-Notebook h3", has_text="Over the border").scroll_into_view_if_needed()
+        views = page.locator(".sm-view")
+        views.first.wait_for(state="attached", timeout=60_000)
+        view = views.filter(has_text="<user+0x8>").first
+        view.wait_for(state="attached", timeout=60_000)
+        view.scroll_into_view_if_needed()
+        status, csrs = view.locator("[data-testid=sm-status]"), view.locator("[data-pane=csrs] .sm-body")
+        assert "U mode" in status.inner_text() and "ecall from U mode" not in csrs.inner_text()
+
+        view.locator("[data-testid=sm-step]").click()
+        page.wait_for_function("node => node.innerText.includes('S mode')", arg=status.element_handle())
+        assert "ecall from U mode" in csrs.inner_text() and "<user+0x8>" in csrs.inner_text()
+        assert "mstatus" not in csrs.inner_text(), "the lecture asks for four registers"
+        page.screenshot(path=SHOTS / "trap.png")
+
+        assert _shade(view) > 200
+        menu(page, "Settings", "Theme", "JupyterLab Dark")
+        page.wait_for_function("node => Math.max(...getComputedStyle(node).backgroundColor.match(/\\d+/g).slice(0, 3)) < 100",
+                               arg=view.element_handle())  # fmt: skip
+        view.locator("[data-testid=sm-back]").click()
+        page.wait_for_function("node => node.innerText.includes('U mode')", arg=status.element_handle())
+        assert "here" not in status.inner_text(), "how a move was ended is no news when it went where it was to go"
+        assert "ecall from U mode" not in csrs.inner_text(), "going back leaves the trap's traces"
+        page.screenshot(path=SHOTS / "trap-dark.png")
+        menu(page, "Settings", "Theme", "JupyterLab Light")
+        box, around = view.bounding_box(), page.locator(".jp-Notebook").first.bounding_box()
+        assert box["x"] + box["width"] <= around["x"] + around["width"] + 1
+
+        folded = page.locator(".jp-Notebook details").first
+        folded.scroll_into_view_if_needed()
+        assert not folded.locator("p").first.is_visible()
+        folded.locator("summary").click()
+        assert folded.locator("p").first.is_visible(), "an answer cannot be uncovered"
+        assert not page.locator(".jp-Notebook [data-mime-type='application/vnd.jupyter.stderr']").count()
+        assert page.errors == []
+        assert outside(page.requests) == []
+
+
+def test_a_console_is_typed_into(server, watched_page):
+    with watched_page(viewport={"width": 1000, "height": 700}) as page:
+        page.goto(f"{server}/lab/workspaces/console/tree/console.ipynb?token=classroom")
+        page.wait_for_selector(".jp-Notebook h1 >> text=A console", timeout=60_000)
+        run_all(page)
+        screen, state = page.locator("[data-testid=sc-screen]"), page.locator("[data-testid=sc-state]")
+        screen.wait_for(state="visible", timeout=60_000)
+        screen.click()
+        page.keyboard.type("dd hello")  # as a command of the notebook, dd would delete the cell
+        page.keyboard.press("Enter")
+        page.wait_for_function("node => node.innerText.includes('dd hello')", arg=screen.element_handle())
+        assert page.locator(".jp-CodeCell").count() == 1, "the notebook heard keys meant for the console"
+        page.screenshot(path=SHOTS / "console-lab.png")
+        menu(page, "Settings", "Theme", "JupyterLab Dark")
+        page.wait_for_timeout(300)
+        page.screenshot(path=SHOTS / "console-lab-dark.png")
+        menu(page, "Settings", "Theme", "JupyterLab Light")
+        screen.click()
+        page.keyboard.type("q")
+        page.wait_for_function("node => node.innerText.includes('ended with code 3')", arg=state.element_handle())
         assert page.errors == []
         assert outside(page.requests) == []

@@ -35,9 +35,7 @@ def _text(node) -> str:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebook_runs(path):
     node = execute(path, progress=False)
-    failed = [
-        "\n".join(output["traceback"]) for cell in node.cells for output in cell.get("outputs", []) if output.output_type == "error"
-    ]
+    failed = ["\n".join(output["traceback"]) for cell in node.cells for output in cell.get("outputs", []) if output.output_type == "error"]
     expected = FAILURES.get(path.name, [])
     assert len(failed) == len(expected), failed
     for text, words in zip(failed, expected, strict=True):
@@ -54,6 +52,9 @@ def test_notebook_runs(path):
         assert "a0 = 5050" in text and "a0 = 20 after 3 traps; cause of the last: 8" in text
         assert "a0 = 5 after 1 traps; cause of the last: 2" in text
         assert "ring 3 : ring 0, paper = 3.8 : 1" in text
+        assert "ecall ⟶ csrr a5, scause" in text and "load page fault" in text
+        assert "now:    1 entry" in text and "before: 0 entries" in text
+        assert text.count("No translation buffer has this page") == 1, "the page is walked once, and known afterwards"
         assert len(plots(node)) == 9
     if path.name in SOLVED:
         assert f"{SOLVED[path.name]} of {SOLVED[path.name]} points in the visible checks" in _text(node)

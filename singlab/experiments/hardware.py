@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from math import gcd
 
 import numpy as np
 
@@ -50,6 +51,8 @@ CAUSES = {
 
 #: Rounds a loop is measured over.
 ROUNDS = 1000
+#: Eight accesses each, in a walk through a small array.
+_LEAST_ROUNDS = 64
 
 _CHASE = """
 chase:                              # a0: an element; each holds the address of the next. a1: rounds of eight
@@ -232,6 +235,60 @@ def where_cycles_went(runs: dict[str, dict[str, int]]):
     return pd.DataFrame(rows, columns=["transfer", "cause", "cycles"])
 
 
+def step_by_step(view, travel, steps: int, csrs: Sequence[str] = ("sepc", "scause"), registers: Sequence[str] = ("a0",)):
+    """Step a machine and write down what each step left behind.
+
+    A step retires one instruction. An ``ecall`` retires none, so it stands in one row with the handler's first instruction.
+
+    Parameters
+    ----------
+    view : singlab.machine.view.Views
+    travel : singlab.machine.timetravel.TimeTravel
+        Of the same machine; the next step begins where this one ended.
+    steps : int
+        Fewer are made if the machine stops before.
+    csrs, registers : sequence of str
+        Whose values to note.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``carried out``, ``mode`` (afterwards), one for each register named, and ``cycles`` (of this step).
+    """
+    import pandas as pd
+
+    def instruction(address: int) -> str:
+        row = view.code(address, before=0, count=1).rows[0]
+        return f"{row.mnemonic} {row.operands}".strip()
+
+    def value(name: str) -> str:
+        found = view.csrs(name)[name]
+        return found.text.strip("<>") if found.text and found.value else f"{found.value:#x}"
+
+    counters = view.machine.counters
+    rows = []
+    for _ in range(steps):
+        before, position = counters(), travel.position
+        carried_out = instruction(view.address("pc"))
+        travel.step()
+        if travel.position == position:
+            break
+        after, shown = counters(), view.registers()
+        if after["traps"] > before["traps"]:
+            vector = f"{shown.mode.lower()}tvec"
+            carried_out = f"{carried_out} ⟶ {instruction(view.csrs(vector)[vector].value & ~3)}"
+        rows.append(
+            (carried_out, shown.mode, *map(value, csrs), *(shown[name].signed for name in registers), after["cycles"] - before["cycles"])
+        )
+    return pd.DataFrame(rows, columns=["carried out", "mode", *csrs, *registers, "cycles"])
+
+
+def _rounds(elements: int) -> int:
+    """Return how many rounds of eight lead through a circle and end where they began; so many that leaving the loop does not show."""
+    whole = elements // gcd(elements, 8)
+    return whole * -(-_LEAST_ROUNDS // whole)
+
+
 # ---- caches -------------------------------------------------------------------------------------------------------
 
 
@@ -254,7 +311,7 @@ def cache_staircase(profile: str | Profile = "athlon64", sizes: Sequence[int] | 
     rows = []
     for size in sizes:
         lines = size // LINE
-        first, rounds = rig.chain(lines, LINE, seed), -(-lines // 8)
+        first, rounds = rig.chain(lines, LINE, seed), _rounds(lines)
         rig.run("chase", a0=first, a1=rounds)
         found = rig.run("chase", a0=first, a1=rounds)
         loads = rounds * 8
@@ -277,7 +334,7 @@ def strides(profile: str | Profile = "athlon64", steps: Sequence[int] = (8, 16, 
     rows = []
     for stride in steps:
         count = 2 * known.l1d_bytes // stride
-        first, rounds = rig.chain(count, stride, None), -(-count // 8)
+        first, rounds = rig.chain(count, stride, None), _rounds(count)
         rig.run("chase", a0=first, a1=rounds)
         found = rig.run("chase", a0=first, a1=rounds)
         rows.append((stride, found["cycles"] / (rounds * 8), found["l1d_misses"] / (rounds * 8)))
@@ -307,7 +364,7 @@ def tlb_staircase(profile: str | Profile = "athlon64", pages: Sequence[int] | No
         for count in pages:
             # with buffers that are empty: first in, first out remembers for ever in which order it was filled
             rig = Rig(known, paged=paged)
-            first, rounds = rig.chain(count, PAGE_STRIDE, seed), -(-count // 8)
+            first, rounds = rig.chain(count, PAGE_STRIDE, seed), _rounds(count)
             rig.run("chase", a0=first, a1=rounds)
             found = rig.run("chase", a0=first, a1=rounds)
             loads = rounds * 8

@@ -12,7 +12,7 @@ _COLOURS = dict(
 
 
 def _plain_numbers(axis) -> None:
-    """Write numbers in full on a logarithmic axis, and none between the powers of ten."""
+    """Write numbers in full; on a logarithmic axis none between the powers of ten."""
     from matplotlib.ticker import FuncFormatter, NullFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -55,6 +55,7 @@ def staircase(*frames, sizes: bool = False):
     axes.set_xticks([1 << n for n in range(int(low).bit_length() - 1, int(high).bit_length(), 2)])
     axes.xaxis.set_major_formatter(FuncFormatter(style.bytes_label))
     axes.set_yscale("log")
+    axes.set_ylim(1)
     _plain_numbers(axes.yaxis)
     _labels(axes, "A walk through arrays of growing size", "size of the array", "cycles per access")
     axes.legend(frameon=False, fontsize=10, loc="lower right")
@@ -135,6 +136,7 @@ def bars(frame, title: str, papers: dict[str, tuple[float, str]] | None = None):
     axes.set_yticks([at[n] for n in names], names)
     axes.set_xlim(0, 1.25 * max([*left.values(), *(1.25 * cycles for cycles, _ in papers.values())]))
     axes.grid(False, axis="y")
+    _plain_numbers(axes.xaxis)
     _labels(axes, title, "cycles", "")
     figure.legend(frameon=False, fontsize=10, loc="outside lower center", ncols=4)
     if papers:

@@ -25,7 +25,8 @@ GIVEN = {"ARENA": ARENA, "LINE": LINE, "PAGE": PAGE}
 
 DISTURBED = (
     "Another program got the machine in the middle of a timed stretch, and its cycles are in your result. One run, or the mean of "
-    "several, keeps them: repeat the stretch and take the least."
+    "several, keeps them: repeat the stretch and take the least. If you do, repeat it more often: one repetition must find the "
+    "machine to itself, and the one before it too, or the caches hold what the neighbour left."
 )
 CLOCK_KEPT = (
     "The clock's own cost is in your result. Reading it is a system call; measure what two readings cost with nothing "
@@ -51,7 +52,9 @@ LOOP_KEPT = (
     "load hits, and subtract."
 )
 NEXT_SIZE = "That is the first size that does not fit any more. Asked is the largest that does."
-NEGATIVE = "That is a number below zero, which a u64 shows as a huge one: you subtract more than there is."
+NEGATIVE = "This comes from a number below zero, which a u64 shows as a huge one: you subtract more than there is."
+CALLS_WRONG = "It calls {names}, which is wrong too: repair that first."
+TOO_OFTEN = "If there is none, it repeats too much: a few dozen repetitions of a sweep are enough."
 RAN_AWAY = "Your search went on past the end, because what it measured was wrong."
 NOT_ANSWERED = "Not answered yet: it returns 0 without a look at the clock."
 TYPED_IN = "It never reads the clock, so this number cannot be measured. The machines that count are others than those you can see."
@@ -100,6 +103,8 @@ class Measuring:
     points: tuple[float, float]
 
 
+#: No run can honestly measure as much; what is larger was below zero once, and has perhaps been divided since.
+_HUGE = 1 << 40
 #: Readings of the clock from which on an endless run looks like a search that finds nothing.
 _SEARCH = 100
 
@@ -129,6 +134,7 @@ def grade_measuring(
         Say where a source line is; move a refusal to a place the student knows.
     """
     visible, secret = [], []
+    failed: list[str] = []
     for quantity in known.quantities:
         titles = (f"{quantity.name} on the practice machines", f"{quantity.name} on machines you have not seen")
         feedbacks = ["", ""]
@@ -139,16 +145,19 @@ def grade_measuring(
         except SipError as error:
             feedbacks = [str(locate(error))] * 2
         else:
-            feedbacks[0], stuck, why = _examine(code, quantity, known.practice, where, True)
+            called = [name for name in failed if name in code.functions]
+            feedbacks[0], stuck, why = _examine(code, quantity, known.practice, where, True, called)
             if hidden:
-                feedbacks[1] = feedbacks[0] if stuck else _examine(code, quantity, known.hidden, where, False, why)[0]
+                feedbacks[1] = feedbacks[0] if stuck else _examine(code, quantity, known.hidden, where, False, called, why)[0]
+        if feedbacks[0]:
+            failed.append(quantity.name)
         for results, title, feedback, points, is_hidden in zip((visible, secret), titles, feedbacks, known.points, (False, True)):
             results.append(Result(title, 0 if feedback else points, points, is_hidden, feedback))
     return Report(known.name, visible + secret * hidden, partial=not hidden)
 
 
 def _examine(
-    code: BareCode, quantity: Quantity, beds: tuple[Bed, ...], where: Callable[[int], str], show: bool, why: str = ""
+    code: BareCode, quantity: Quantity, beds: tuple[Bed, ...], where: Callable[[int], str], show: bool, called: list[str], why: str = ""
 ) -> tuple[str, bool, str]:
     """Run a function on machines.
 
@@ -156,6 +165,8 @@ def _examine(
     ----------
     show : bool
         Whether feedback may name the machine and its numbers.
+    called : list of str
+        What it calls and is wrong itself.
     why : str
         The mistake, if it is known from other machines; looking for it again would only take time.
 
@@ -170,7 +181,7 @@ def _examine(
         if outcome.ended != "exit":
             text = _broken(outcome, where)
             searching = outcome.ended == "outside" or (outcome.ended == "limit" and outcome.clock_readings >= _SEARCH)
-            if searching and (why := why or _why(code, quantity, bed, outcome, truth(bed)[quantity.name], False)):
+            if searching and (why := why or _why(code, quantity, bed, outcome, truth(bed)[quantity.name], called)):
                 text += f" {RAN_AWAY} {why}"
             return text, True, why
         outcomes.append(outcome)
@@ -184,18 +195,19 @@ def _examine(
     head = ("On a machine you have not seen, your result is more than 5 % off."
             if not show else f"On {beds[at].profile.name} you report {outcomes[at].value:,}; it is {rights[at]:,}.")  # fmt: skip
     same = len({outcome.value for outcome in outcomes}) == 1 and len(set(rights)) > 1
-    why = why or _why(code, quantity, beds[at], outcomes[at], rights[at], same)
+    why = why or _why(code, quantity, beds[at], outcomes[at], rights[at], called, same)
     return f"{head} {why}", False, why
 
 
 def _broken(outcome: Outcome, where: Callable[[int], str]) -> str:
     """Return feedback on a run that did not come to its end."""
     if outcome.ended == "limit":
-        return (f"No end: after {outcome.counters['cycles']:,} cycles it was still running. Look for a loop whose condition never "
+        text = (f"No end: after {outcome.counters['cycles']:,} cycles it was still running. Look for a loop whose condition never "
                 "becomes false.")  # fmt: skip
+        return f"{text} {TOO_OFTEN}" if outcome.clock_readings >= _SEARCH else text
     if outcome.ended == "clock":
-        return (f"It read the clock more than {testbed.LIMIT_CLOCK:,} times. Time a whole sweep, not each load, and look for a loop "
-                "without an end.")  # fmt: skip
+        return (f"It read the clock more than {testbed.LIMIT_CLOCK:,} times. Time a whole sweep, not each load, a few dozen times "
+                "at most, and look for a loop without an end.")  # fmt: skip
     if outcome.ended == "notes":
         return f"It made more than {testbed.LIMIT_NOTES:,} notes. Take note(...) out of the inner loop."
     if outcome.ended == "outside":
@@ -204,7 +216,7 @@ def _broken(outcome: Outcome, where: Callable[[int], str]) -> str:
     return f"The machine stopped it: {outcome.detail} ({where(outcome.line)})."
 
 
-def _why(code: BareCode, quantity: Quantity, bed: Bed, outcome: Outcome, right: int, same: bool) -> str:
+def _why(code: BareCode, quantity: Quantity, bed: Bed, outcome: Outcome, right: int, called: list[str], same: bool = False) -> str:
     """Say which mistake makes a result wrong, by running the program in worlds without one difficulty.
 
     Returns an empty text if the program did not end and none of them helps.
@@ -236,7 +248,14 @@ def _why(code: BareCode, quantity: Quantity, bed: Bed, outcome: Outcome, right: 
         return text
     if outcome.value is None:
         return ""
-    if outcome.value >= 1 << 63:
+    # from here on it is a guess by the number alone
+    guess = _guess(quantity, outcome, calm, best, right, same)
+    return f"{CALLS_WRONG.format(names=' and '.join(called))} {guess}" if called else guess
+
+
+def _guess(quantity: Quantity, outcome: Outcome, calm: int, best: int, right: int, same: bool) -> str:
+    """Say what may be wrong with a result: ``calm`` is the one in a quiet house, ``best`` the one without any difficulty."""
+    if outcome.value >= _HUGE:
         return NEGATIVE
     if same and calm == outcome.value:
         return SAME_EVERYWHERE

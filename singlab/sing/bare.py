@@ -102,12 +102,15 @@ class BareCode:
     stack_bytes : int
     lines : list of (int, int)
         (byte offset, source line), ascending.
+    functions : frozenset of str
+        Names of the functions in it, its own among them.
     """
 
     name: str
     text: bytes
     stack_bytes: int
     lines: list[tuple[int, int]]
+    functions: frozenset[str] = frozenset()
 
     def line(self, offset: int) -> int:
         """Return the source line of the instruction at a byte offset, 0 if it has none."""
@@ -147,4 +150,4 @@ def build_bare(program: Program) -> BareCode:
     text = bytearray(generated.code.text)
     for relocation in generated.code.relocations:
         struct.pack_into("<II", text, relocation.offset, encode("addi", 17, 0, relocation.value), encode("ecall"))
-    return BareCode(program.name, bytes(text), generated.stack_bytes, generated.code.lines)
+    return BareCode(program.name, bytes(text), generated.stack_bytes, generated.code.lines, frozenset(module.functions))

@@ -51,6 +51,8 @@ class MachineView(anywidget.AnyWidget):
         What the memory and page-walk panes look at: an address, a symbol or a register.
     opened : sequence of str
         The panes that are open.
+    csrs : sequence of str
+        The control and status registers to show; all if left out.
 
     Attributes
     ----------
@@ -71,13 +73,15 @@ class MachineView(anywidget.AnyWidget):
     sheet = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, source, travel=None, memory: str | int = "sp", walk: str | int = "pc",
-                 opened=("code", "registers", "cycles", "memory", "walk", "caches"), **traits):  # fmt: skip
+                 opened=("code", "registers", "cycles", "memory", "walk", "caches"), csrs=(), **traits):  # fmt: skip
         unknown = [name for name in opened if name not in PANES]
         if unknown:
             raise ValueError(f"there is no pane {unknown[0]!r}; choose from {', '.join(PANES)}")
         self._views = getattr(source, "view", source)
         self._travel = travel if travel is not None else self._views.controls()
         self._start = self._travel.position
+        self._csrs = tuple(csrs)
+        self._views.csrs(*self._csrs)  # refuses a name that is none
         self._mark = self._views.mark()
         self._code_at: int | None = None
         self._reason = ""
@@ -161,10 +165,10 @@ class MachineView(anywidget.AnyWidget):
 
     def _pane_tlbs(self) -> dict:
         shown = self._views.tlbs(most=10)
-        return {"note": "the last used first", "html": shown.html(title=False)}
+        return {"note": "", "html": shown.html(title=False)}
 
     def _pane_csrs(self) -> dict:
-        return {"note": "", "html": self._views.csrs(since=self._mark).html(title=False)}
+        return {"note": "", "html": self._views.csrs(*self._csrs, since=self._mark).html(title=False)}
 
     def _status(self) -> dict:
         shown = self._views.registers()
@@ -319,7 +323,7 @@ class MachineView(anywidget.AnyWidget):
 
     def _end(self) -> None:
         self.running = False
-        self._reason = _REASONS.get(self._reason, "" if self._reason in ("limit", "step") else self._reason)
+        self._reason = _REASONS.get(self._reason, "" if self._reason in ("here", "limit", "step") else self._reason)
         self._frame()
 
     def _finish(self, work: Iterator[None]) -> None:

@@ -8,7 +8,10 @@ import pytest
 
 from singlab.experiments import hardware, hardware_plots
 from singlab.experiments.datasets import load_dataset
-from singlab.machine import PROFILES
+from singlab.machine import PROFILES, Machine
+from singlab.machine import state as s
+from singlab.machine.asm import assemble
+from singlab.machine.view import Views
 
 TEACHING, ATHLON = PROFILES["teaching"], PROFILES["athlon64"]
 #: A machine no experiment was written for.
@@ -25,6 +28,47 @@ def test_the_staircase_has_its_steps_where_the_profile_says(profile):
         assert row["l2_misses"] == (row["bytes"] > profile.l2_bytes)
         stall = profile.memory_cycles if row["l2_misses"] else profile.l2_cycles * row["l1_misses"]
         assert stall + 1 <= row["cycles"] <= stall + 2
+
+
+def test_small_arrays_cost_what_the_loop_costs():
+    """Two instructions around eight loads; what leaving the loop costs must not show."""
+    cycles = hardware.cache_staircase(TEACHING)["cycles"]
+    assert (cycles[:7] - 1.25).abs().max() < 0.01
+
+
+STEPS = """
+    la   t0, kernel
+    csrw mtvec, t0
+    la   t0, user
+    csrw mepc, t0
+    mret
+user:
+    li   a0, -5
+    ecall
+kernel:
+    csrr a5, mcause
+    slli a0, a0, 1
+    wfi
+"""
+
+
+def test_step_by_step():
+    assembled = assemble(STEPS, s.RAM_BASE)
+    machine = Machine(profile="athlon64", ram="64K")
+    machine.write(s.RAM_BASE, assembled.code)
+    view = Views(machine, symbols=assembled.labels)
+    travel = view.controls()
+    travel.run_to(assembled.labels["user"])
+    start, before = travel.position, machine.counters()["cycles"]
+    frame = hardware.step_by_step(view, travel, 100, csrs=("mepc", "mcause"), registers=("a0",))
+    assert frame["carried out"].tolist()[:3] == ["addi a0, zero, -5", "ecall ⟶ csrr a5, mcause", "slli a0, a0, 1"]
+    assert frame["mode"].tolist()[:3] == ["U", "M", "M"] and frame["a0"].tolist()[:3] == [-5, -5, -10]
+    assert frame["mepc"].tolist()[:2] == ["user", "user+0x4"] and frame["mcause"].tolist()[:2] == ["0x0", "ecall from U mode"]
+    assert frame["cycles"].sum() == machine.counters()["cycles"] - before, "cycles that stand in no row"
+    assert frame["cycles"][1] >= ATHLON.trap_cycles + 2
+    travel.goto(start)
+    again = hardware.step_by_step(view, travel, 3, csrs=("mepc", "mcause"), registers=("a0",))
+    assert again.equals(frame[:3])
 
 
 def test_it_is_reproducible():

@@ -24,7 +24,7 @@ WHOLE = read_answer(SOLUTION).text
 GOOD = WHOLE[WHOLE.index("@function\ndef clock_cost") :]
 
 LEAST = "        if turn > 0 and took < least:  # the first sweep warms up\n            least = took\n    return least - clock_cost()\n"
-MEAN = "        if turn > 0:\n            total += took\n    return total // 14 - clock_cost()\n"
+MEAN = "        if turn > 0:\n            total += took\n    return total // 24 - clock_cost()\n"
 
 
 def text(*changes: tuple[str, str]) -> str:
@@ -75,7 +75,8 @@ def test_the_students_version_gets_none():
     assert {result.feedback for result in report.results} == {m.NOT_ANSWERED}
 
 
-@pytest.mark.parametrize("seed", range(900, 908))
+# the last three have neighbours who leave few sweeps alone
+@pytest.mark.parametrize("seed", [*range(900, 906), 10407, 10801, 11430])
 def test_the_solution_is_right_on_machines_it_was_not_written_for(seed):
     unit = programs_from_source(GOOD, "notebook", m.GIVEN)
     bed = random_bed(seed)
@@ -86,11 +87,11 @@ def test_the_solution_is_right_on_machines_it_was_not_written_for(seed):
 # What a student may plausibly do, the functions it spoils, and what the feedback must say.
 DISHONEST = {
     "clock's cost kept": (text((" - clock_cost()", "")), ("trap_cost", "tlb_miss_cost", "l1_bytes"), m.CLOCK_KEPT),
-    "one run only": (text(("range(15)", "range(2)")), ("trap_cost", "l2_hit_cost", "memory_cost", "tlb_miss_cost"), m.DISTURBED),
+    "one run only": (text(("range(25)", "range(2)")), ("trap_cost", "l2_hit_cost", "memory_cost", "tlb_miss_cost"), m.DISTURBED),
     "mean of several": (text(("size: u64, stride: u64) -> u64:\n", "size: u64, stride: u64) -> u64:\n    total: u64 = 0\n"), (LEAST, MEAN)),
                         ("l1_bytes", "l2_hit_cost", "memory_cost", "tlb_miss_cost"), m.DISTURBED),
     "warm-up counted": (text(("turn > 0 and ", "")), ("memory_cost",), m.COLD),
-    "one run and that cold": (text(("range(15)", "range(1)"), ("turn > 0 and ", "")),
+    "one run and that cold": (text(("range(25)", "range(1)"), ("turn > 0 and ", "")),
                               ("trap_cost", "l1_bytes", "l2_hit_cost", "tlb_entries", "tlb_miss_cost"), m.COLD),
     "strides of 8": (text(("LINE", "8")), ("l1_bytes", "l2_hit_cost", "l2_bytes", "memory_cost"), "share a line of 64 bytes"),
     "strides of 16": (text(("LINE", "16")), ("l1_bytes", "l2_hit_cost"), "about 4 loads in a row share a line"),
@@ -124,8 +125,32 @@ def test_a_dishonest_measurement_gets_no_points_and_is_named(case):
         assert words in result.feedback, result
 
 
+def test_who_repeats_too_much_is_told_so_beside_the_loop_without_an_end():
+    loop = "    for turn in range({}):\n        start = cycles()\n        address"
+    feedback = graded(text((loop.format(25), loop.format(450))), "memory_cost").results[0].feedback
+    assert "No end" in feedback and m.TOO_OFTEN in feedback
+    feedback = graded(DISHONEST["endless"][0], "memory_cost").results[0].feedback
+    assert "No end" in feedback and m.TOO_OFTEN not in feedback
+
+
+def test_below_zero_and_then_divided():
+    answer = text(("return (sweep(size, LINE) - 4 * sweep(size // 4, LINE))", "return (sweep(size // 4, LINE) - 4 * sweep(size, LINE))"))
+    assert m.NEGATIVE in graded(answer, "l2_hit_cost").results[0].feedback
+
+
+def test_a_function_that_calls_a_wrong_one_says_which():
+    answer = text(("        size *= 2\n    return size // 2\n", "        size *= 2\n    return size // 2048\n"))
+    results = graded(answer, "trap_cost", "l1_bytes", "l2_hit_cost", "tlb_entries").results
+    assert [result.passed for result in results] == [True, False, False, True]
+    assert "It calls" not in results[1].feedback and m.CALLS_WRONG.format(names="l1_bytes") in results[2].feedback
+
+
+def test_who_repeats_four_times_as_often_as_the_solution_is_let():
+    assert graded(text(("range(25)", "range(90)")), "memory_cost", hidden=True).points == 2
+
+
 def test_two_mistakes_are_both_named():
-    answer = text(("range(15)", "range(2)"), (" - clock_cost()", ""))
+    answer = text(("range(25)", "range(2)"), (" - clock_cost()", ""))
     feedback = graded(answer, "trap_cost").results[0].feedback
     assert m.CLOCK_KEPT in feedback and m.DISTURBED in feedback
 

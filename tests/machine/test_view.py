@@ -19,6 +19,7 @@ from singlab.machine import state as s
 from singlab.machine.caches import l1d
 from singlab.machine.csr import csr_write
 from singlab.machine.isa import CSRS, REGISTER_NAMES
+from singlab.machine.timetravel import TimeTravel
 from singlab.machine.translate import FETCH, LOAD, NO_ADDRESS, STORE, translate
 
 KINDS = {"load": LOAD, "store": STORE, "fetch": FETCH}
@@ -168,6 +169,17 @@ def test_csrs_are_what_the_hart_reads(seed):
         made.run(cycles=1)
         assert made.registers()["pc"] >= BASE + 4, name
         assert made.registers()["a0"] == shown.value and shown.number == number, name
+
+
+def test_the_count_of_instructions_is_what_the_hart_reads():
+    for name in ("instret", "minstret"):
+        made = machine(f"nop\nnop\ncsrr a0, {name}\nwfi")
+        TimeTravel(made).step(2)
+        mark = view.mark(made)
+        assert view.csrs(made, name)[name].value == 2
+        assert not view.csrs(made, name, since=mark)[name].changed
+        made.run(cycles=1)
+        assert made.registers()["a0"] == 2
 
 
 def test_csr_fields():

@@ -292,7 +292,7 @@ class PageWalk(r.Shown):
                         (
                             r.Cell(str(step.level)), r.Cell(f"{step.table:#x}", "mono", step.table), r.Cell(str(step.index), "num"),
                             r.Cell("outside RAM" if step.entry is None else f"{step.entry:#x}", "mono", step.at), r.Cell(step.flags, "mono"),
-                            r.Cell(step.cached, "soft"), r.Cell(leads, "bad wrap" if step.leads == "fault" else ""),
+                            r.Cell(step.cached, "soft"), r.Cell(leads, "bad wrap" if step.leads == "fault" else "wrap"),
                         )
                     )
                 )  # fmt: skip

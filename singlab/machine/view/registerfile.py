@@ -281,6 +281,10 @@ def csrs(source, *names: str, since=None) -> CsrTable:
     for name in names:
         if name not in CSRS:
             raise ValueError(f"there is no CSR {name!r}; there are {', '.join(CSRS)}")
+    for state in (m, before):
+        if state is not None:
+            # a csrr that reads its own count has been counted by then, and takes itself off; as a slice, it wraps without a warning
+            state[_s.INSTRET : _s.INSTRET + 1] += np.uint64(1)
     rows = []
     for name in names or CSRS:
         number = CSRS[name]

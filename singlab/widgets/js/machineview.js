@@ -156,7 +156,7 @@ class MachinePanes {
       </div>
       <div class="sm-now" role="status" aria-live="polite" data-testid="sm-status"></div>
       <div class="sm-panes"><div class="sm-column">${["code", "memory"].map(pane).join("")}</div>
-        <div class="sm-column">${["registers", "cycles", "walk", "tlbs"].map(pane).join("")}</div>${["caches", "csrs"].map(pane).join("")}</div>`;
+        <div class="sm-column">${["registers", "csrs", "cycles", "walk", "tlbs"].map(pane).join("")}</div>${pane("caches")}</div>`;
     root.querySelector("style").textContent = model.get("sheet");
     root.tabIndex = 0;
     this.$ = (selector) => root.querySelector(selector);
