@@ -187,12 +187,35 @@ def doctor() -> None:
 # ---- programs from elsewhere ---------------------------------------------------------------------------------
 
 
+ENGINES = ("interpreter", "translator")
+_Engine = Annotated[str, typer.Option(help="interpreter, or translator: native code, compiled at the first run and kept; for long runs.")]
+
+
+def choose_engine(board, engine: str) -> str | None:
+    """Prepare a loaded board for an engine; returns why it cannot be that one, ends the command if there is none of that name."""
+    if engine not in ENGINES:
+        fail(f"there is no engine {engine!r}; choose {' or '.join(ENGINES)}.")
+    if engine == "translator":
+        try:
+            board.translate()
+        except ValueError as error:
+            return str(error)
+    return None
+
+
+def fallback(board, engine: str, refused: str | None) -> str | None:
+    """Return why the interpreter ran instead of the translator, None if it did not."""
+    translation = board.machine.translation
+    return refused or (translation.reason if engine == "translator" and translation is not None else None)
+
+
 @app.command("run")
 def run_elf(
     program: Annotated[Path, typer.Argument(help="A bare-metal RISC-V program (ELF), linked at 0x80000000.")],
     profile: Annotated[str, typer.Option(help="Timing: athlon64, teaching or modern.")] = "athlon64",
     ram: Annotated[str, typer.Option(help="Size of RAM.")] = "128M",
     limit: Annotated[Optional[int], typer.Option(help="Stop after so many cycles.")] = None,  # noqa: UP045
+    engine: _Engine = "interpreter",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run a bare-metal program; ends with its exit code."""
@@ -207,16 +230,20 @@ def run_elf(
         board.load(program)
     except (ElfError, ValueError) as error:
         fail(str(error))
+    refused = choose_engine(board, engine)
     ended = board.run(cycles=limit)
+    why = fallback(board, engine, refused)
     counters = board.machine.counters()
     if json:
         found = {
-            "program": str(program), "profile": board.machine.profile.name, "reason": ended.reason, "exit_code": ended.code,
+            "program": str(program), "profile": board.machine.profile.name, "engine": engine, "fallback": why, "reason": ended.reason, "exit_code": ended.code,
             "instructions": counters.pop("instructions"), "cycles": counters.pop("cycles"), "counters": counters,
             "output": board.printed.decode("utf-8", "replace"),
         }  # fmt: skip
         print(json_.dumps(found, indent=1))
     else:
+        if why is not None:
+            _err.print(f"singlab: interpreted: {why}", markup=False, highlight=False, soft_wrap=True)
         _err.print(f"{ended.message}; {counters['instructions']:,} instructions, {counters['cycles']:,} cycles", highlight=False)
     if ended.reason != "exit":
         raise typer.Exit(124 if ended.reason == "limit" else 70)
@@ -234,6 +261,7 @@ def boot_elf(
     virtio: Annotated[str, typer.Option(help="Register layout of the devices: legacy (version 1) or modern (version 2).")] = "legacy",
     net: Annotated[bool, typer.Option("--net", help="Add a network card; what it sends comes back.")] = False,
     limit: Annotated[Optional[int], typer.Option(help="Stop after so many cycles.")] = None,  # noqa: UP045
+    engine: _Engine = "interpreter",
 ) -> None:
     """Boot a kernel on this terminal; Ctrl-A X ends it. Ends with the guest's exit code."""
     from singlab.machine import Board, ElfError
@@ -250,8 +278,15 @@ def boot_elf(
         board.load(kernel, args)
     except (ElfError, ValueError) as error:
         fail(str(error))
+    refused = choose_engine(board, engine)
+
+    def say(line: str) -> None:
+        _err.print(f"singlab: {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
+
     try:
-        code = boot(board, lambda line: _err.print(f"singlab: {line}", style="dim", markup=False, highlight=False, soft_wrap=True), limit)
+        code = boot(board, say, limit)
+        if (why := fallback(board, engine, refused)) is not None:
+            say(f"interpreted: {why}")
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:

@@ -20,7 +20,10 @@ from singlab.machine import state as _s
 from singlab.machine.devicetree import board_tree
 from singlab.machine.disk import Disk
 from singlab.machine.elf import Elf, ElfError, read_elf
+from singlab.machine.fetch import forget
+from singlab.machine.harts import wake_time
 from singlab.machine.machine import Machine
+from singlab.machine.pmp import ENTRIES
 from singlab.machine.privileged import illegal
 from singlab.machine.virtiodevices import DEFAULT_VERSION, Block, Entropy, Net, Slots
 
@@ -33,6 +36,11 @@ _DTB_ROOM = 0x1_0000
 #: Calls of the host interface that programs built for Spike use.
 _HTIF_WRITE = 64
 _NEVER = 0xFFFF_FFFF_FFFF_FFFF
+_CLEARED_WORDS = 1 << 19
+#: What a reset leaves as it is: a hart's books, and what the host keeps for all of them.
+_BOOKS = [_s.INSTRET, _s.CYCLES, *range(_s.COUNTER_BASE, _s.PARAM_BASE)]
+_HOST = [_s.STOP_CYCLE, _s.STOP_EVENT, _s.EVENT_COUNT, _s.TRACE_ON, _s.RANDOM, _s.HART_SEED, _s.STOP_INSTRET, _s.STOP_PC, _s.PRECISE, _s.WATCH, _s.WATCH_BYTES,
+         d.CLEARED]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,8 @@ class Ended:
     Attributes
     ----------
     reason : str
-        "exit" (with a code), "limit", "wfi" (waits; for ever, or for a timer too if asked) or "lost" (a trap whose handler lies outside memory).
+        "exit" (with a code), "limit", "wfi" (waits; for ever, or for a timer too if asked) or "lost" (a handler that cannot
+        be fetched, and no interrupt that would be taken).
     code : int or None
         The exit code, if the program gave one.
     message : str
@@ -64,7 +73,7 @@ class BoardSnapshot:
 
 
 class Board:
-    """A computer as QEMU's virt board, with one hart.
+    """A computer as QEMU's virt board, with one hart, whose memory protection has 16 entries.
 
     Parameters
     ----------
@@ -117,9 +126,14 @@ class Board:
         self.symbols: dict[str, int] = {}
         self.program: Elf | None = None
         self._output = output
+        self.machine.m[_s.PMP_ENTRIES] = ENTRIES
+        self._tree = b""
+        self._fresh = self.machine.m[: _s.RING_BASE].copy()
 
     def load(self, program: str | Path | Elf, arguments: str = "") -> None:
         """Put a program into RAM, ready to start at its entry in M mode with the device tree in a1.
+
+        Whatever the board did before is gone, but for the contents of its disk and what it printed.
 
         Raises
         ------
@@ -129,14 +143,13 @@ class Board:
         elf = program if isinstance(program, Elf) else read_elf(program)
         m = self.machine.m
         end = _s.RAM_BASE + int(m[_s.RAM_BYTES])
-        for address, data, size in elf.segments:
+        for address, _, size in elf.segments:
             if address < _s.RAM_BASE or address + size > end - _DTB_ROOM:
                 mega = (end - _s.RAM_BASE) >> 20
                 raise ElfError(
                     f"the program wants memory from {address:#x} to {address + size:#x}, and this machine has RAM from "
                     f"{_s.RAM_BASE:#x} to {end - _DTB_ROOM:#x} ({mega} MB). Link it at {_s.RAM_BASE:#x}, or give the machine more RAM."
                 )
-            self.machine.write(address, data + bytes(size - len(data)))
         if elf.entry & 1 or not _s.RAM_BASE <= elf.entry < end - _DTB_ROOM:
             raise ElfError(
                 f"the program starts at {elf.entry:#x}, and this machine has RAM from {_s.RAM_BASE:#x} to {end - _DTB_ROOM:#x}. "
@@ -147,10 +160,53 @@ class Board:
             raise ElfError(
                 f"the arguments are {len(arguments):,} characters long, and there is room for about {_DTB_ROOM // 1024} K. Pass fewer."
             )
-        self.machine.write(end - _DTB_ROOM, tree)
+        self.symbols, self.program, self._tree = elf.symbols, elf, tree
+        self.machine.translation = None
+        for first in range(_s.RING_BASE, len(m), _CLEARED_WORDS):
+            part = m[first : first + _CLEARED_WORDS]
+            if part.any():  # memory that was never touched stays so
+                part[:] = 0
+        self._start()
+
+    def reset(self) -> None:
+        """Start the loaded program again, as the reset button does; if none was loaded, what lies at the beginning of RAM.
+
+        Registers, devices, caches and the program's memory are as after loading, and so is the clock that the
+        guest reads. The rest of RAM, the disk, and the host's count of cycles, instructions and events go on.
+        """
+        m = self.machine.m
+        self.machine.look_at(0)
+        headers = [0, *(_s.HART_SAVED + hart * _s.HART_WORDS for hart in range(1, int(m[_s.HARTS])))]
+        books = [m[[header + word for word in _BOOKS]] for header in headers]
+        host = m[_HOST]
+        unread = m[d.RX_HEAD] - m[d.RX_TAIL]
+        translation, self.machine.translation = self.machine.translation, None
+        self._start()
+        m[_HOST] = host
+        m[d.CLEARED] += unread
+        for header, kept in zip(headers, books, strict=True):
+            m[[header + word for word in _BOOKS]] = kept
+            m[header + _s.CYCLE_OFFSET], m[header + _s.INSTRET_OFFSET] = (
+                -int(m[header + word]) & _NEVER for word in (_s.CYCLES, _s.INSTRET)
+            )
+        m[_s.TIME_OFFSET] = -int(m[_s.CYCLES]) & _NEVER
+        self.machine.translation = translation
+        if translation is not None and translation.intact(self.machine):
+            translation.attach(m)
+
+    def _start(self) -> None:
+        """Put the program and the device tree into RAM, and the rest of the state as it was when the board was made."""
+        m, elf = self.machine.m, self.program
+        m[: _s.RING_BASE] = self._fresh
+        forget(self.machine.uops, m[_s.RAM_BYTES])
+        if elf is None:
+            return
+        for address, data, size in elf.segments:
+            self.machine.write(address, data + bytes(size - len(data)))
+        end = _s.RAM_BASE + int(m[_s.RAM_BYTES])
+        self.machine.write(end - _DTB_ROOM, self._tree)
         m[_s.PC], m[_s.MODE] = elf.entry, _s.M_MODE
         m[_s.X + 10], m[_s.X + 11] = 0, end - _DTB_ROOM
-        self.symbols, self.program = elf.symbols, elf
         tohost = elf.symbols.get("tohost")
         if tohost is not None and _s.RAM_BASE <= tohost <= end - 8:
             m[_s.TOHOST] = tohost - _s.RAM_BASE + _s.RAM_OFFSET
@@ -208,7 +264,9 @@ class Board:
                 m[_s.STOP] = 0
                 if int(m[_s.TOHOST]) and (ended := self._tohost()) is not None:
                     return ended
-                if int(m[_s.EXIT]):
+                if int(m[_s.EXIT]) == d.RESET:
+                    self.reset()
+                elif int(m[_s.EXIT]):
                     code = int(m[_s.EXIT]) - 1
                     m[_s.EXIT] = 0
                     return Ended("exit", code, f"the program ended with code {code}")
@@ -218,20 +276,19 @@ class Board:
                 what = "an interrupt that cannot come" if self._timer() is None else "its timer"
                 return Ended("wfi", None, f"the program waits for {what}")
             elif reason == "lost":
-                cause, at = int(m[_s.MCAUSE]), int(m[_s.MEPC])
-                return Ended("lost", None, f"a trap (cause {cause}) at {at:#x} has no handler in memory: mtvec is {int(m[_s.MTVEC]):#x}")
+                machine_level = int(m[_s.MODE]) == _s.M_MODE
+                cause, at, vector = (
+                    int(m[w]) for w in ((_s.MCAUSE, _s.MEPC, _s.MTVEC) if machine_level else (_s.SCAUSE, _s.SEPC, _s.STVEC))
+                )
+                name = "mtvec" if machine_level else "stvec"
+                return Ended("lost", None, f"a trap (cause {cause}) at {at:#x} has no handler in memory: {name} is {vector:#x}")
 
     # ---- time that passes while the guest waits ---------------------------------------------------------------
 
     def _timer(self) -> int | None:
         """Return the cycles until a timer ends a wait, None if none will."""
-        m = self.machine.m
-        enabled, timers = int(m[_s.SIE]), [_NEVER]
-        if enabled >> 7 & 1:
-            timers.append(int(m[_s.MTIMECMP]))
-        if enabled >> 5 & 1 and int(m[_s.MENVCFG]) >> 63:
-            timers.append(int(m[_s.TIMECMP]))
-        return None if min(timers) == _NEVER else max(0, min(timers) - int(m[_s.CYCLES]))
+        wake = int(wake_time(self.machine.m))
+        return None if wake == _NEVER else max(0, wake - int(self.machine.m[_s.CYCLES]))
 
     def seconds_to_timer(self) -> float | None:
         """Return how long a waiting guest waits for its timer, in seconds of its own time; None if no timer will wake it."""

@@ -2,8 +2,8 @@
 
 Privileged specification, machine and supervisor level. The supervisor's registers are views of the
 machine's where the specification says so. Of the performance counters, hpmcounter3 onwards show the
-machine's event counters, in the order of ``state.COUNTERS``, and count always. Physical memory
-protection has no entries, and debugging no triggers: their registers read zero and ignore writes.
+machine's event counters, in the order of ``state.COUNTERS``, and count always. Debugging has no triggers: their
+registers read zero and ignore writes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from singlab.machine import profile as _p
 from singlab.machine import state as _s
 from singlab.machine.jit import jit
+from singlab.machine.pmp import pmp_read, pmp_write
 from singlab.machine.quick import quick_flush
 from singlab.machine.translate import tlb_flush
 
@@ -49,7 +50,7 @@ _EVEN, _DIRECT = _W(0xFFFF_FFFF_FFFF_FFFE), _W(0xFFFF_FFFF_FFFF_FFFD)
 _SATP_MODE, _SV39 = _W(60), _W(8)
 _COUNTERS = _W(len(_s.COUNTERS))
 COUNTER_BASE = _W(_s.COUNTER_BASE)
-EXTERNAL, HART, TLB_TAGGED = _s.EXTERNAL, _s.HART, _p.P_TLB_TAGGED
+EXTERNAL, HART, TIME_OFFSET, TLB_TAGGED = _s.EXTERNAL, _s.HART, _s.TIME_OFFSET, _p.P_TLB_TAGGED
 _NONE = _W(0xFFFF_FFFF_FFFF_FFFF)
 
 #: CSRs that are plain words of the state: number to word.
@@ -66,13 +67,22 @@ for _number, _word in {
 def pending(m):
     """Return mip: what software and devices have set, and the timers that are due."""
     found = m[MIP] | m[EXTERNAL]
-    if m[CYCLES] >= m[MTIMECMP]:
+    time = m[CYCLES] + m[TIME_OFFSET]
+    if time >= m[MTIMECMP]:
         found |= MTIP
     if m[MENVCFG] & STCE != _0:
         found &= ~STIP
-        if m[CYCLES] >= m[TIMECMP]:
+        if time >= m[TIMECMP]:
             found |= STIP
     return found
+
+
+@jit("uint64(uint64[::1], uint64, uint64)")
+def sooner(m, at, compare):
+    """Return a cycle, or the one at which the time reaches ``compare`` if that is sooner; all ones is never reached."""
+    now, time = m[CYCLES], m[CYCLES] + m[TIME_OFFSET]
+    left = compare - time if compare > time else _0
+    return now + left if compare != _NONE and at > now and left < at - now else at
 
 
 @jit("boolean(uint64[::1], uint64)")
@@ -129,7 +139,7 @@ def csr_read(m, number):
     if number == _W(0xF14):
         return m[HART]
     if number == _W(0xC01):
-        return m[CYCLES]
+        return m[CYCLES] + m[TIME_OFFSET]
     if number >= _W(0xB00) and number <= _W(0xC1F):
         index = number & _W(31)
         if index == _0:
@@ -139,6 +149,8 @@ def csr_read(m, number):
         return m[COUNTER_BASE + index - _3] if index - _3 < _COUNTERS else _0
     if number >= _W(0x323) and number <= _W(0x33F):
         return number - _W(0x322) if number - _W(0x323) < _COUNTERS else _0
+    if number >= _W(0x3A0) and number <= _W(0x3EF):
+        return pmp_read(m, number)
     return _0
 
 
@@ -194,5 +206,7 @@ def csr_write(m, number, value):
         m[CYCLE_OFFSET] = value - m[CYCLES]
     elif number == _W(0xB02):
         m[INSTRET_OFFSET] = value - m[INSTRET]
+    elif number >= _W(0x3A0) and number <= _W(0x3EF):
+        pmp_write(m, number, value)
     elif _PLAIN[number] != _0:
         m[_PLAIN[number]] = value

@@ -18,11 +18,13 @@ from singlab.machine.virtio import FIRST_IRQ, SLOT_BYTES, SLOTS, virtio_lines, v
 _W = np.uint64
 _0, _1, _2, _3, _4, _8, _32 = (_W(v) for v in (0, 1, 2, 3, 4, 8, 32))
 _FF, _MASK32 = _W(0xFF), _W(0xFFFF_FFFF)
-CYCLES, MIP, MTIMECMP, EXTERNAL, STOP, EXIT = _s.CYCLES, _s.MIP, _s.MTIMECMP, _s.EXTERNAL, _s.STOP, _s.EXIT
+CYCLES, MIP, MTIMECMP, EXTERNAL, STOP, EXIT, TIME_OFFSET = _s.CYCLES, _s.MIP, _s.MTIMECMP, _s.EXTERNAL, _s.STOP, _s.EXIT, _s.TIME_OFFSET
 
 FINISHER, CLINT, PLIC, UART, VIRTIO = 0x0010_0000, 0x0200_0000, 0x0C00_0000, 0x1000_0000, 0x1000_1000
 FINISHER_BYTES, CLINT_BYTES, PLIC_BYTES, UART_BYTES, VIRTIO_BYTES = 0x1000, 0x1_0000, 0x60_0000, 0x100, SLOTS * SLOT_BYTES
 UART_IRQ = 10
+#: What EXIT holds if the guest asked the finisher for a reset: no exit code + 1.
+RESET = 0x2_0000
 
 _FINISHER, _CLINT, _PLIC, _UART, _VIRTIO = _W(FINISHER), _W(CLINT), _W(PLIC), _W(UART), _W(VIRTIO)
 _FINISHER_BYTES, _CLINT_BYTES, _PLIC_BYTES, _UART_BYTES, _VIRTIO_BYTES = (
@@ -219,7 +221,17 @@ def clint_read(m, offset):
         return m[MIP] >> _3 & _1
     if offset == _W(0x4000):
         return m[MTIMECMP]
-    return m[CYCLES] if offset == _W(0xBFF8) else _0
+    return m[CYCLES] + m[TIME_OFFSET] if offset == _W(0xBFF8) else _0
+
+
+@jit("uint64(uint64, uint64, uint64, uint64)")
+def half_written(word, offset, width, value):
+    """Return an eight-byte word after a store to it or to one of its halves; narrower stores mean nothing."""
+    if width == _8:
+        return value
+    if width != _4:
+        return word
+    return word & _MASK32 | value << _32 if offset & _4 != _0 else word & ~_MASK32 | value & _MASK32
 
 
 @jit("uint64(uint64[::1], uint64, uint64)")
@@ -246,10 +258,10 @@ def mmio_write(m, pa, width, value):
         offset = pa - _CLINT
         if offset == _0:
             m[MIP] = m[MIP] & ~_8 | (value & _1) << _3
-        elif offset == _W(0x4000):
-            m[MTIMECMP] = value if width == _8 else m[MTIMECMP] & ~_MASK32 | value & _MASK32
-        elif offset == _W(0x4004):
-            m[MTIMECMP] = m[MTIMECMP] & _MASK32 | value << _32
+        elif offset & ~_W(4) == _W(0x4000):
+            m[MTIMECMP] = half_written(m[MTIMECMP], offset, width, value)
+        elif offset & ~_W(4) == _W(0xBFF8):
+            m[TIME_OFFSET] = half_written(m[CYCLES] + m[TIME_OFFSET], offset, width, value) - m[CYCLES]
     elif pa - _PLIC < _PLIC_BYTES:
         if width == _4:
             plic_write(m, (pa - _PLIC) & ~_3, value & _MASK32)
@@ -263,4 +275,7 @@ def mmio_write(m, pa, width, value):
             m[STOP] = _1
         elif what == _W(0x3333):
             m[EXIT] = (value >> _W(16) & _W(0xFFFF)) + _1
+            m[STOP] = _1
+        elif what == _W(0x7777):
+            m[EXIT] = _W(RESET)
             m[STOP] = _1

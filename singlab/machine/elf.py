@@ -1,13 +1,22 @@
-"""ELF files: 64-bit little-endian RISC-V executables, statically linked, to be put into RAM as they are."""
+"""ELF files: 64-bit little-endian RISC-V executables, statically linked, to be put into RAM as they are.
+
+A position-independent one goes where it was linked, or, linked at zero, to the beginning of RAM; it has to relocate itself.
+"""
 
 from __future__ import annotations
 
 import io
+import struct
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from singlab.machine.linetable import LineTable, read_lines
+from singlab.machine.state import RAM_BASE
+
+#: Segments of a program that was linked at zero begin below this.
+_LINKED_AT_ZERO = 1 << 20
+_NEEDED = 1  #: the tag of a library's name
 
 
 class ElfError(ValueError):
@@ -32,6 +41,8 @@ class Elf:
         Bytes of a function or variable, where the file says.
     path : Path or None
         Where it was read from.
+    slide : int
+        By how much it lies above where it was linked; all addresses here are those where it lies.
     image : bytes
         The file itself.
     """
@@ -42,17 +53,26 @@ class Elf:
     code: list[tuple[int, int, int]] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     path: Path | None = None
+    slide: int = 0
     image: bytes = field(default=b"", repr=False)
 
     @cached_property
     def lines(self) -> LineTable:
         """Which source line each instruction comes from; empty unless compiled with ``-g``. Read when first asked for."""
-        return read_lines(self.image, self.path.parent if self.path else None)
+        table = read_lines(self.image, self.path.parent if self.path else None)
+        table.starts[:] = [start + self.slide for start in table.starts]
+        return table
 
     @property
     def end(self) -> int:
         """The address behind the last segment."""
         return max(address + size for address, _, size in self.segments)
+
+
+def _needs_libraries(segment) -> bool:
+    """Whether a dynamic section asks for other files."""
+    data = segment.data()
+    return any(tag == _NEEDED for tag, _ in struct.iter_unpack("<qQ", data[: len(data) & ~15]))
 
 
 def read_elf(path: str | Path) -> Elf:
@@ -87,17 +107,19 @@ def read_elf(path: str | Path) -> Elf:
             raise ElfError(f"{path} is an object file that has not been linked. Link it at 0x80000000.")
         segments = []
         for segment in elf.iter_segments():
-            if segment["p_type"] in ("PT_INTERP", "PT_DYNAMIC"):
+            if segment["p_type"] == "PT_INTERP" or (segment["p_type"] == "PT_DYNAMIC" and _needs_libraries(segment)):
                 raise ElfError(f"{path} needs a dynamic linker. Link it with -static -no-pie.")
             if segment["p_type"] == "PT_LOAD" and segment["p_memsz"]:
                 start, size = segment["p_offset"], segment["p_filesz"]
                 if start + size > len(data) or size > segment["p_memsz"]:
                     raise ElfError(f"{path} is cut off: a segment of {size} bytes at {start} goes beyond its end. Build it again.")
                 segments.append((segment["p_paddr"], data[start : start + size], segment["p_memsz"]))
-        if kind != "ET_EXEC":
-            raise ElfError(f"{path} is no executable for a fixed address. Link it with -static -no-pie at 0x80000000.")
+        if kind not in ("ET_EXEC", "ET_DYN"):
+            raise ElfError(f"{path} is no executable. Link it with -static -no-pie at 0x80000000.")
         if not segments:
             raise ElfError(f"{path} has nothing to load. Link it at 0x80000000.")
+        slide = RAM_BASE if kind == "ET_DYN" and min(segments)[0] < _LINKED_AT_ZERO else 0
+        segments = [(address + slide, part, size) for address, part, size in segments]
         ordered = sorted((address, size) for address, _, size in segments)
         for (first, size), (second, _) in zip(ordered, ordered[1:]):
             if first + size > second:
@@ -106,13 +128,13 @@ def read_elf(path: str | Path) -> Elf:
         table = elf.get_section_by_name(".symtab")
         if isinstance(table, SymbolTableSection):
             named = [symbol for symbol in table.iter_symbols() if symbol.name and symbol["st_info"]["type"] != "STT_FILE"]
-            symbols = {symbol.name: symbol["st_value"] for symbol in named}
+            symbols = {symbol.name: symbol["st_value"] + (slide if symbol["st_shndx"] != "SHN_ABS" else 0) for symbol in named}
             sizes = {symbol.name: symbol["st_size"] for symbol in named if symbol["st_size"]}
         loads = [part for part in elf.iter_segments() if part["p_type"] == "PT_LOAD" and part["p_memsz"]]
         parts = [(part["sh_addr"], part["sh_size"]) for part in elf.iter_sections() if part["sh_flags"] & 4 and part["sh_type"] == "SHT_PROGBITS"]
         parts = parts or [(part["p_vaddr"], part["p_filesz"]) for part in loads if part["p_flags"] & 1]
         code = [
-            (load["p_paddr"] + at - load["p_vaddr"], at, size)
+            (load["p_paddr"] + at - load["p_vaddr"] + slide, at + slide, size)
             for at, size in parts for load in loads
             if size and load["p_vaddr"] <= at and at + size <= load["p_vaddr"] + load["p_filesz"]
         ]  # fmt: skip
@@ -120,4 +142,4 @@ def read_elf(path: str | Path) -> Elf:
         raise
     except Exception as error:  # the parser raises whatever a damaged file leads it to
         raise ElfError(f"{path} is damaged or cut off ({type(error).__name__}). Build it again.") from None
-    return Elf(header["e_entry"], segments, symbols, code, sizes, path, data)
+    return Elf(header["e_entry"] + slide, segments, symbols, code, sizes, path, slide, data)

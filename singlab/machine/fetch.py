@@ -14,6 +14,7 @@ from singlab.machine import state as _s
 from singlab.machine.compressed import expand
 from singlab.machine.decode import COMPRESSED, LAST, decode
 from singlab.machine.jit import jit
+from singlab.machine.pmp import permitted
 from singlab.machine.state import raw_ld16, raw_ld32
 from singlab.machine.translate import FETCH, NO_ADDRESS, translate
 
@@ -80,7 +81,7 @@ def fetch(m, uops, pc, slot):
             pa = translate(m, pa, FETCH)
             if pa == NO_ADDRESS:
                 return _0
-        if pa - RAM_BASE > m[RAM_BYTES] - _2:
+        if pa - RAM_BASE > m[RAM_BYTES] - _2 or not permitted(m, pa, pa + _1, FETCH, m[MODE]):
             m[FAULT_CAUSE] = _1
             return _0
         return LAST | decode(low | raw_ld16(m, pa - RAM_BASE + RAM_OFFSET) << _W(16))

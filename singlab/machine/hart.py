@@ -25,7 +25,8 @@ from singlab.machine.fetch import fetch, forget
 from singlab.machine.jit import jit
 from singlab.machine.memory import cannot, data_address, load_slow, store_slow
 from singlab.machine.muldiv import muldiv
-from singlab.machine.privileged import AT_HOOK, AT_WFI, deadline, system, take_interrupt, trap
+from singlab.machine.pmp import page_permitted, parcel_denied
+from singlab.machine.privileged import AT_HOOK, AT_WFI, deadline, lost, system, take_interrupt, trap
 from singlab.machine.quick import quick_fill
 from singlab.machine.state import raw_ld8, raw_ld16, raw_ld32, raw_ld64, raw_st8, raw_st16, raw_st32, raw_st64
 from singlab.machine.translate import FETCH, LOAD, NO_ADDRESS, STORE, translate
@@ -33,7 +34,7 @@ from singlab.machine.translate import FETCH, LOAD, NO_ADDRESS, STORE, translate
 #: Why :func:`hart_run` returned.
 STOP_LIMIT, STOP_HOOK, STOP_WFI = 0, 1, 3
 STOP_DEVICE = 4  #: a device wants the host: its queue is full, or the guest has ended
-STOP_LOST = 5  #: a trap whose handler lies outside memory: nothing more can happen
+STOP_LOST = 5  #: a handler that cannot be fetched, and no interrupt to come: nothing more can happen
 STOP_HERE = 6  #: a precise run has come to where it was to stop
 STOP_CODE = 7  #: what comes next has been translated
 
@@ -55,7 +56,7 @@ PC, MODE, INSTRET, CYCLES, SATP, STOP_CYCLE = _s.PC, _s.MODE, _s.INSTRET, _s.CYC
 IE, MIP, MTIMECMP, EXTERNAL, LOADED, TOHOST = _s.SIE, _s.MIP, _s.MTIMECMP, _s.EXTERNAL, _s.LOADED, _s.TOHOST
 TIMECMP, RAM_BYTES, FAULT_CAUSE, FAULT_ADDRESS, STOP = _s.TIMECMP, _s.RAM_BYTES, _s.FAULT_CAUSE, _s.FAULT_ADDRESS, _s.STOP
 PRECISE, STOP_INSTRET, STOP_PC, WATCH_HIT = _s.PRECISE, _s.STOP_INSTRET, _s.STOP_PC, _s.WATCH_HIT
-RESUME, RESUME_BASE, UNTIL = _s.RESUME, _s.RESUME_BASE, _s.UNTIL
+RESUME, RESUME_BASE, UNTIL, TIME_OFFSET, LIVE = _s.RESUME, _s.RESUME_BASE, _s.UNTIL, _s.TIME_OFFSET, _s.LIVE
 CODE, CODE_BYTES, INTERPRET, CODE_AT, CODE_WRITTEN = _s.CODE, _s.CODE_BYTES, _s.INTERPRET, _s.CODE_AT, _s.CODE_WRITTEN
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 #: What leads from a byte offset in the state to a physical address, in lines.
@@ -67,6 +68,7 @@ C_MULDIV, C_TRAP, C_TAKEN = _s.C_STALL_MULDIV, _s.C_STALL_TRAP, _s.C_BRANCHES_TA
 C_L1I, C_L1D, C_DTLB = _s.C_L1I_ACCESSES, _s.C_L1D_ACCESSES, _s.C_DTLB_ACCESSES
 BRANCH_CYCLES, MULTIPLY_CYCLES, TIMED = _p.P_BRANCH_CYCLES, _p.P_MULTIPLY_CYCLES, _p.P_TIMED
 L1I_TAGS, L1I_SETS, L1D_TAGS, L1D_SETS = _p.P_L1I_TAGS, _p.P_L1I_SETS, _p.P_L1D_TAGS, _p.P_L1D_SETS
+PMP_ENTRIES, _QUICK_EMPTY = _s.PMP_ENTRIES, _W(_s.QUICK_EMPTY)
 QUICK, _TABLE, _MODE_WORDS = _s.QUICK, _W(_s.QUICK_TABLE), _W(_s.QUICK_MODE)
 _ENTRIES = _W(_s.QUICK_ENTRIES - 1)
 
@@ -91,7 +93,6 @@ _FUNCT3 = np.array([0, 0, 1, 2, 3, 4, 5, 6], dtype=np.uint64)  # by the number o
 def sext32(value):
     """Sign-extend the low 32 bits."""
     return _W(_I(np.int32(np.uint32(value & _MASK32))))
-
 
 
 
@@ -171,7 +172,6 @@ def _make(timed):
         data = _0  # loads and stores that the quick tables answered, in the mode of the last look-up
         translated = _0
         precise = m[PRECISE] != _0
-        live = _0 if precise else _FULL  # a precise run goes the way of what is not decoded
         resumed = m[RESUME] == pc + _1
         m[RESUME] = _0
         m[WATCH_HIT] = _0
@@ -186,7 +186,8 @@ def _make(timed):
                 m[PC] = pc
                 if m[CYCLES] >= m[STOP_CYCLE]:
                     return STOP_LIMIT
-                if (m[CYCLES] >= m[TIMECMP] or (m[MIP] | m[EXTERNAL]) & m[IE] != _0 or m[CYCLES] >= m[MTIMECMP]) and take_interrupt(m):
+                time = m[CYCLES] + m[TIME_OFFSET]
+                if (time >= m[TIMECMP] or (m[MIP] | m[EXTERNAL]) & m[IE] != _0 or time >= m[MTIMECMP]) and take_interrupt(m):
                     pc = m[PC]
                 if m[CODE_BYTES] != _0 and not precise:
                     if m[INTERPRET] == _0 and pc - m[CODE] < m[CODE_BYTES]:
@@ -201,8 +202,10 @@ def _make(timed):
             look_up = False
             while not look_up:
                 # ---- enter a line ------------------------------------------------------------------------------
+                careful = False
                 if resumed:
                     resumed = False
+                    careful = m[PMP_ENTRIES] != _0
                     base = m[RESUME_BASE]
                 else:
                     if m[CYCLES] + n >= until:
@@ -210,18 +213,24 @@ def _make(timed):
                     entry = quick_fetches + ((pc >> _12 & _ENTRIES) << _1)
                     if m[entry] != pc & _PAGE:
                         pa = translate(m, pc, FETCH) if translated != _0 else pc
-                        if pa == NO_ADDRESS or pa - RAM_BASE > m[RAM_BYTES] - _2:
+                        if pa == NO_ADDRESS or pa - RAM_BASE > m[RAM_BYTES] - _2 or parcel_denied(m, pa) == _1:
                             m[INSTRET] += n
-                            m[CYCLES] += n + _1
-                            m[C_TRAP] += _1  # so that time passes where a handler cannot be fetched either
+                            m[CYCLES] += n
                             n = _0
-                            trap(m, m[FAULT_CAUSE] if pa == NO_ADDRESS else _1, pc, pc)
-                            pc = m[PC]
-                            if pc - RAM_BASE > m[RAM_BYTES] - _2 and (m[SATP] == _0 or m[MODE] == _3):
+                            if lost(m, pc):
+                                m[PC] = pc
                                 count_data(m, data, translated)
                                 return STOP_LOST
+                            m[CYCLES] += _1
+                            m[C_TRAP] += _1  # so that time passes where a handler cannot be fetched either
+                            trap(m, m[FAULT_CAUSE] if pa == NO_ADDRESS else _1, pc, pc)
+                            pc = m[PC]
                             break
                         quick_fill(m, pc, pa, FETCH)
+                        if not page_permitted(m, pa, FETCH):
+                            # each instruction is looked at, and the page is looked up again the next time
+                            careful = True
+                            m[entry] = _QUICK_EMPTY
                     base = m[entry + _1]
                     if timed:
                         tag = ((pc >> _1) + base >> _5) + _SLOT_LINES
@@ -230,30 +239,37 @@ def _make(timed):
                             stall = l1i_slow(m, tag - _1)
                             m[C_FETCH] += stall
                             m[CYCLES] += stall
+                m[LIVE] = _0 if precise or careful else _FULL  # these go the way of what is not decoded
                 here = (pc >> _1) + base
                 while True:
-                    u = uops[here] & live
+                    u = uops[here] & m[LIVE]
                     if u == _0:
                         pc = here - base << _1
-                        if precise:
-                            if m[INSTRET] + n >= m[STOP_INSTRET] or pc == m[STOP_PC] or m[WATCH_HIT] != _0:
-                                m[INSTRET] += n
-                                m[CYCLES] += n
-                                m[PC] = pc
-                                m[RESUME] = pc + _1
-                                m[RESUME_BASE] = base
-                                count_data(m, data, translated)
-                                return STOP_HERE
-                            u = uops[here]
-                        if u == _0:
+                        if precise and (m[INSTRET] + n >= m[STOP_INSTRET] or pc == m[STOP_PC] or m[WATCH_HIT] != _0):
+                            m[INSTRET] += n
+                            m[CYCLES] += n
                             m[PC] = pc
-                            u = fetch(m, uops, pc, here)
-                        if u == _0:
+                            m[RESUME] = pc + _1
+                            m[RESUME_BASE] = base
+                            count_data(m, data, translated)
+                            return STOP_HERE
+                        denied = _0  # which half of the instruction cannot be fetched: 1 or 2
+                        if careful:
+                            denied = parcel_denied(m, RAM_BASE + (here << _1))
+                            m[FAULT_CAUSE] = _1
+                        if denied == _0:
+                            u = uops[here]
+                            if u == _0:
+                                m[PC] = pc
+                                u = fetch(m, uops, pc, here)
+                                if u == _0:
+                                    denied = _2
+                        if denied != _0:
                             m[INSTRET] += n
                             m[CYCLES] += n + _1
                             m[C_TRAP] += _1
                             n = _0
-                            trap(m, m[FAULT_CAUSE], pc + _2, pc)
+                            trap(m, m[FAULT_CAUSE], pc + (denied - _1 << _1), pc)
                             pc = m[PC]
                             look_up = True
                             break
@@ -558,6 +574,6 @@ def hart_run(m, uops):
     uops : ndarray of uint64
         Decoded instructions (:mod:`singlab.machine.fetch`).
     """
-    if m[TIMED] != _0:
-        return timed_run(m, uops)
-    return plain_run(m, uops)
+    reason = timed_run(m, uops) if m[TIMED] != _0 else plain_run(m, uops)
+    m[LIVE] = _0  # the state of a machine that stands does not tell how it was run
+    return reason

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from singlab.machine import state as _s
-from singlab.machine.csr import STCE, pending
+from singlab.machine.csr import STCE, pending, sooner
 from singlab.machine.hart import STOP_LIMIT, STOP_WFI, hart_run
 from singlab.machine.jit import jit
 
@@ -57,9 +57,9 @@ def wake_time(m):
     """Return when a timer will end this hart's wait."""
     at = _NEVER
     if m[IE] >> _W(7) & _1 != _0:
-        at = m[MTIMECMP]
-    if m[IE] >> _W(5) & _1 != _0 and m[MENVCFG] & STCE != _0 and m[TIMECMP] < at:
-        at = m[TIMECMP]
+        at = sooner(m, at, m[MTIMECMP])
+    if m[IE] >> _W(5) & _1 != _0 and m[MENVCFG] & STCE != _0:
+        at = sooner(m, at, m[TIMECMP])
     return at
 
 

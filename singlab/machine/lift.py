@@ -15,6 +15,7 @@ from collections import Counter
 from singlab.machine import profile as _p
 from singlab.machine import state as _s
 from singlab.machine.instruction import Instruction, instruction_at
+from singlab.machine.lifttext import WINDOW, ZEROS, Text, as_signed
 from singlab.machine.profile import Profile
 
 #: What a translated function returns: PC is to go on at; look up first; the interpreter goes on in this line;
@@ -34,18 +35,9 @@ _SHIFTS = {"sll": "shl", "srl": "lshr", "sra": "ashr"}
 
 #: How many places a function remembers it has reached.
 _REMEMBERED = 4
-#: Counters of a function share words of its own, each with 21 bits: data accesses, lines entered and branches taken in
-#: one, stalls of branches and of multiplication, and multiplications, in another. Instructions are the cycles without the stalls.
-_FIELDS = {"data": ("p", 0), "lines": ("p", 21), "taken": ("p", 42), "branch": ("q", 0), "muldiv": ("q", 21), "multiplies": ("q", 42)}
-_FIELD = (1 << 21) - 1
-#: What a field has at first, for it may become negative for a while: a helper counts what is counted here later.
-_ZERO = 1 << 20
-_ZEROS = {word: sum(_ZERO << shift for w, shift in _FIELDS.values() if w == word) for word in ("p", "q")}
-#: Cycles after which they are brought to the state at the latest, so that no field overflows.
-_WINDOW = 1 << 18
 
 
-class Function:
+class Function(Text):
     """The translation of the instructions in ``[first, end)``.
 
     Parameters
@@ -70,8 +62,7 @@ class Function:
         self.first, self.end = first, end
         self.timed = profile.timed
         self.shift = 6 if self.timed else 12
-        self.lines: list[str] = []
-        self.count = 0
+        super().__init__()
         self.instructions: dict[int, Instruction] = {}
         self.leaders: set[int] = {first}
         self.reached: dict[tuple[bool, int, int], int] = {}
@@ -100,6 +91,8 @@ class Function:
                 if found is None:
                     break
                 self.instructions[pc] = found
+                if found.name == "illegal":
+                    break  # nothing comes after it: gaps between sections are no code
                 after = pc + found.size
                 if found.name in _BRANCHES or found.name == "jal":
                     target = pc + found.imm
@@ -113,61 +106,6 @@ class Function:
         self.leaders &= set(self.instructions)
 
     # ---- text ----------------------------------------------------------------------------------------------------
-
-    def _(self, text: str) -> str:
-        """Write an instruction with a result; returns the result's name."""
-        self.count += 1
-        name = f"%t{self.count}"
-        self.lines.append(f"  {name} = {text}")
-        return name
-
-    def put(self, text: str) -> None:
-        self.lines.append("  " + text)
-
-    def label(self, name: str) -> None:
-        self.lines.append(f"{name}:")
-
-    def fresh(self, kind: str) -> str:
-        self.count += 1
-        return f"{kind}{self.count}"
-
-    def word(self, index) -> str:
-        """Return a pointer to a word of the state, by constant or by value."""
-        return self._(f"getelementptr i64, ptr %m, i64 {index}")
-
-    def get(self, index) -> str:
-        return self._(f"load i64, ptr {self.word(index)}")
-
-    def set(self, index, value) -> None:
-        self.put(f"store i64 {value}, ptr {self.word(index)}")
-
-    def more(self, index, value) -> None:
-        """Add to a word of the state."""
-        where = self.word(index)
-        old = self._(f"load i64, ptr {where}")
-        self.put(f"store i64 {self._(f'add i64 {old}, {value}')}, ptr {where}")
-
-    def reg(self, number: int) -> str:
-        return "0" if number == 0 else self._(f"load i64, ptr %x{number}")
-
-    def set_reg(self, number: int, value) -> None:
-        if number:
-            self.put(f"store i64 {value}, ptr %x{number}")
-
-    def count_up(self, local: str, value: int) -> None:
-        """Add to a local counter."""
-        if value != 0:
-            old = self._(f"load i64, ptr %{local}")
-            self.put(f"store i64 {self._(f'add i64 {old}, {_signed(value)}')}, ptr %{local}")
-
-    def counted(self, **amounts: int) -> None:
-        """Add to counters that share words."""
-        words = {"p": 0, "q": 0}
-        for name, amount in amounts.items():
-            word, shift = _FIELDS[name]
-            words[word] += amount << shift
-        for word, amount in words.items():
-            self.count_up(word, amount)
 
     def settle(self) -> None:
         """Write the instructions and known stalls of the block so far into the local counters."""
@@ -190,7 +128,7 @@ class Function:
 
     def clear(self) -> None:
         """Set the local counters back."""
-        for local, value in (*_ZEROS.items(), ("divides", 0)):
+        for local, value in (*ZEROS.items(), ("divides", 0)):
             self.put(f"store i64 {value}, ptr %{local}")
 
     def leave(self, code: int, pc) -> None:
@@ -202,7 +140,7 @@ class Function:
     def time_has_passed(self) -> None:
         """Take it into account that the state's cycles have grown."""
         due = self._(f"sub i64 {self._('load i64, ptr %until')}, {self.get(_s.CYCLES)}")
-        left = self._(f"call i64 @llvm.smin.i64(i64 {due}, i64 {_WINDOW})")
+        left = self._(f"call i64 @llvm.smin.i64(i64 {due}, i64 {WINDOW})")
         moved = self._(f"sub i64 {self._('load i64, ptr %left')}, {left}")
         t = self._("load i64, ptr %t")
         self.put(f"store i64 {self._(f'add i64 {t}, {moved}')}, ptr %t")
@@ -230,9 +168,9 @@ class Function:
     def check_page(self, pc: int) -> None:
         """Leave unless the quick table has the page, where it was when the code was translated."""
         entry = self._(f"add i64 %fetches, {(pc >> 12 & _s.QUICK_ENTRIES - 1) << 1}")
-        same = self._(f"icmp eq i64 {self.get(entry)}, {_signed(pc & ~0xFFF)}")
+        same = self._(f"icmp eq i64 {self.get(entry)}, {as_signed(pc & ~0xFFF)}")
         second = self._(f"add i64 {entry}, 1")
-        here = self._(f"icmp eq i64 {self.get(second)}, {_signed(self.base)}")
+        here = self._(f"icmp eq i64 {self.get(second)}, {as_signed(self.base)}")
         on, leave = self.fresh("page"), self.fresh("nopage")
         self.put(f"br i1 {self._(f'and i1 {same}, {here}')}, label %{on}, label %{leave}, !prof !1")
         self.label(leave)
@@ -306,7 +244,7 @@ class Function:
         if self.timed:
             self.extra["data"] += 1
         if key is not None:
-            near = self._(f"and i64 {va}, {_signed((~63 if self.timed else ~0xFFF) | width - 1)}")
+            near = self._(f"and i64 {va}, {as_signed((~63 if self.timed else ~0xFFF) | width - 1)}")
             look = self.fresh("table")
             same = self._(f"icmp eq i64 {self._(f'load i64, ptr %k{key}')}, {near}")
             first = self._(f"load i64, ptr %l{key}")
@@ -316,7 +254,7 @@ class Function:
             self.label(look)
         page = self._(f"lshr i64 {va}, 11")
         entry = self._(f"add i64 %{'stores' if store else 'loads'}, {self._(f'and i64 {page}, {(_s.QUICK_ENTRIES - 1) << 1}')}")
-        wanted = self._(f"and i64 {va}, {_signed(~0xFFF | width - 1)}")
+        wanted = self._(f"and i64 {va}, {as_signed(~0xFFF | width - 1)}")
         known = self.fresh("known")
         self.put(f"br i1 {self._(f'icmp eq i64 {self.get(entry)}, {wanted}')}, label %{known}, label %{slow}, !prof !1")
         self.label(known)
@@ -374,7 +312,7 @@ class Function:
         on = self.fresh("next")
         self.put(f"br label %{on}")
         self.label(slow)
-        call = f"call i64 @load_slow(ptr %m, ptr %ram, i64 {_LOAD_FUNCT3[i.name]}, i64 {va}, i64 {_signed(pc)}, i64 {_signed(pc + i.size)}, i64 {{n}})"
+        call = f"call i64 @load_slow(ptr %m, ptr %ram, i64 {_LOAD_FUNCT3[i.name]}, i64 {va}, i64 {as_signed(pc)}, i64 {as_signed(pc + i.size)}, i64 {{n}})"
         value = self.cold_call(call, i.rd)
         self.set_reg(i.rd, value)
         self.put(f"br label %{on}")
@@ -392,18 +330,12 @@ class Function:
         self.put(f"br label %{on}")
         self.label(slow)
         funct3 = {1: 0, 2: 1, 4: 2, 8: 3}[width]
-        call = f"call i64 @store_slow(ptr %m, ptr %ram, i64 {funct3}, i64 {va}, i64 {value}, i64 {_signed(pc)}, i64 {_signed(pc + i.size)}, i64 {{n}})"
+        call = f"call i64 @store_slow(ptr %m, ptr %ram, i64 {funct3}, i64 {va}, i64 {value}, i64 {as_signed(pc)}, i64 {as_signed(pc + i.size)}, i64 {{n}})"
         self.cold_call(call, 0)
         self.put(f"br label %{on}")
         self.label(on)
 
     # ---- arithmetic ----------------------------------------------------------------------------------------------
-
-    def low(self, value: str) -> str:
-        return value if value.lstrip("-").isdigit() else self._(f"trunc i64 {value} to i32")
-
-    def widened(self, value: str) -> str:
-        return self._(f"sext i32 {value} to i64")
 
     def arithmetic(self, pc: int, i: Instruction) -> None:
         name = i.name
@@ -412,7 +344,7 @@ class Function:
         if name == "lui":
             return self.set_reg(i.rd, i.imm)
         if name == "auipc":
-            return self.set_reg(i.rd, _signed(pc + i.imm))
+            return self.set_reg(i.rd, as_signed(pc + i.imm))
         immediate = name.rstrip("w").endswith("i") or name.endswith(("iw", "iu")) and name != "mulhu"
         if not i.rd and not name.startswith(("mul", "div", "rem")):
             return None
@@ -472,12 +404,12 @@ class Function:
         """Go on at an address, as a taken jump from ``pc`` does."""
         if target not in self.leaders:
             if self.timed and target >> self.shift == pc >> self.shift:
-                self.check_time(_signed(target))
+                self.check_time(as_signed(target))
                 self.beside(target, BESIDE)
             else:
-                self.leave(NEXT, _signed(target))
+                self.leave(NEXT, as_signed(target))
         elif target >> self.shift == pc >> self.shift:
-            self.check_time(_signed(target))
+            self.check_time(as_signed(target))
             self.put(f"br label %B{target:x}")
         elif target >> 12 == pc >> 12:
             self.put(f"br label %E{target:x}")
@@ -486,9 +418,9 @@ class Function:
 
     def beside(self, pc: int, code: int) -> None:
         """Leave to go on at an address within the line that has been charged."""
-        self.set(_s.RESUME, _signed(pc + 1))
-        self.set(_s.RESUME_BASE, _signed(self.base))
-        self.leave(code, _signed(pc))
+        self.set(_s.RESUME, as_signed(pc + 1))
+        self.set(_s.RESUME_BASE, as_signed(self.base))
+        self.leave(code, as_signed(pc))
 
     def mispredicted(self) -> None:
         if self.timed and self.profile.branch_cycles:
@@ -517,7 +449,7 @@ class Function:
         self.check_page(leader)
         self.put(f"br label %E{leader:x}")
         self.label(f"E{leader:x}")
-        self.check_time(_signed(leader))
+        self.check_time(as_signed(leader))
         self.charge_line(leader)
         self.put(f"br label %B{leader:x}")
         self.label(f"B{leader:x}")
@@ -529,7 +461,7 @@ class Function:
                 if i is None and pc >> self.shift == before >> self.shift:
                     self.beside(pc, BESIDE)
                 elif i is None:
-                    self.leave(NEXT, _signed(pc))
+                    self.leave(NEXT, as_signed(pc))
                 elif pc >> 12 != before >> 12:
                     self.put(f"br label %X{pc:x}")
                 else:
@@ -539,10 +471,10 @@ class Function:
                 self.settle()
                 if pc >> 12 != before >> 12:
                     # where time is up before the page is looked at, the interpreter looks in the same order
-                    self.check_time(_signed(pc))
+                    self.check_time(as_signed(pc))
                     self.check_page(pc)
                 else:
-                    self.check_time(_signed(pc))
+                    self.check_time(as_signed(pc))
                 self.charge_line(pc)
             after = pc + i.size
             if i.interpreted or (i.size == 4 and pc & 0xFFF == 0xFFE):
@@ -557,13 +489,13 @@ class Function:
             elif i.name in _BRANCHES:
                 self.branch(pc, i)
             elif i.name == "jal":
-                self.set_reg(i.rd, _signed(after))
+                self.set_reg(i.rd, as_signed(after))
                 self.settle()
                 self.jump(pc, pc + i.imm)
                 return
             elif i.name == "jalr":
                 target = self._(f"and i64 {self._(f'add i64 {self.reg(i.rs1)}, {i.imm}')}, -2")
-                self.set_reg(i.rd, _signed(after))
+                self.set_reg(i.rd, as_signed(after))
                 self.settle()
                 if i.rs1 != 1:
                     self.mispredicted()
@@ -592,11 +524,17 @@ class Function:
         self.put(f"store i64 {self.get(_s.UNTIL)}, ptr %until")
         self.time_has_passed()
         order = sorted(self.leaders)
-        self.put(f"switch i64 %block, label %X{self.first:x} [" + " ".join(f"i64 {2 * k}, label %X{l:x} i64 {2 * k + 1}, label %B{l:x}" for k, l in enumerate(order)) + "]")
+        self.put(
+            f"switch i64 %block, label %X{self.first:x} ["
+            + " ".join(f"i64 {2 * k}, label %X{l:x} i64 {2 * k + 1}, label %B{l:x}" for k, l in enumerate(order))
+            + "]"
+        )
         for leader in order:
             self.block(leader)
         remembered = [f"  %{kind}{key} = alloca i64" for key in self.reached.values() for kind in "kl"]
-        self.lines[mark:mark] = remembered + [f"  store i64 {_s.QUICK_EMPTY if kind == 'k' else 0}, ptr %{kind}{key}" for key in self.reached.values() for kind in "kl"]
+        self.lines[mark:mark] = remembered + [
+            f"  store i64 {_s.QUICK_EMPTY if kind == 'k' else 0}, ptr %{kind}{key}" for key in self.reached.values() for kind in "kl"
+        ]
         self.label("leave")
         for register in self.written:
             self.set(register, self._(f"load i64, ptr %x{register}"))
@@ -610,38 +548,3 @@ class Function:
     def entries(self) -> dict[int, int]:
         """Where control may enter: virtual address to the number of its block."""
         return {leader: 2 * k for k, leader in enumerate(sorted(self.leaders))}
-
-
-def bring_text(timed: bool) -> str:
-    """Return the function that brings a translated function's counters into the state.
-
-    It takes cycles since the last time, the words of counters, divisions, and when to look up; its result is how
-    many cycles are left until then, at most a window.
-    """
-    f = Function.__new__(Function)
-    f.lines, f.count = [f"define internal i64 @bring_{'timed' if timed else 'plain'}(ptr %m, i64 %cycles, i64 %p, i64 %q, i64 %divides, i64 %until) noinline cold {{", "entry:"], 0
-    part = {}
-    for name, (word, shift) in _FIELDS.items():
-        field = f._(f"and i64 {f._(f'lshr i64 %{word}, {shift}')}, {_FIELD}")
-        part[name] = f._(f"sub i64 {field}, {_ZERO}")
-    stalls = f._(f"add i64 {part['branch']}, {part['muldiv']}")
-    f.more(_s.INSTRET, f._(f"sub i64 %cycles, {stalls}"))
-    f.more(_s.CYCLES, "%cycles")
-    f.more(_s.C_MULTIPLIES, part["multiplies"])
-    f.more(_s.C_DIVIDES, "%divides")
-    if timed:
-        counters = {"lines": _s.C_L1I_ACCESSES, "data": _s.C_L1D_ACCESSES, "taken": _s.C_BRANCHES_TAKEN, "branch": _s.C_STALL_BRANCH, "muldiv": _s.C_STALL_MULDIV}
-        for name, counter in counters.items():
-            f.more(counter, part[name])
-        paged = f._(f"icmp ne i64 {f.get(_s.SATP)}, 0")
-        below = f._(f"icmp ne i64 {f.get(_s.MODE)}, 3")
-        f.more(_s.C_DTLB_ACCESSES, f._(f"select i1 {f._(f'and i1 {paged}, {below}')}, i64 {part['data']}, i64 0"))
-    due = f._(f"sub i64 %until, {f.get(_s.CYCLES)}")
-    f.put(f"ret i64 {f._(f'call i64 @llvm.smin.i64(i64 {due}, i64 {_WINDOW})')}")
-    f.lines.append("}")
-    return "\n".join(f.lines)
-
-
-def _signed(value: int) -> int:
-    value &= _FULL
-    return value - (value >> 63 << 64)

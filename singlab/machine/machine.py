@@ -12,7 +12,7 @@ import numpy as np
 from singlab.machine import state as _s
 from singlab.machine.fetch import forget, new_uops
 from singlab.machine.hart import STOP_DEVICE, STOP_HERE, STOP_HOOK, STOP_LIMIT, STOP_LOST, STOP_WFI, hart_run
-from singlab.machine.harts import change_to, harts_run
+from singlab.machine.harts import change_to, harts_run, wake_time
 from singlab.machine.isa import REGISTER_NAMES
 from singlab.machine.profile import Profile, apply_profile, get_profile
 from singlab.machine.quick import quick_flush
@@ -101,12 +101,13 @@ class Machine:
         self.write(address, (value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little"))
 
     def leave_machine_level(self) -> None:
-        """Do what firmware does before it starts a supervisor: hand it all traps, its timer and the counters."""
+        """Do what firmware does before it starts a supervisor: hand it all traps, all memory, its timer and the counters."""
         m = self.m
         m[_s.MEDELEG] = 0xB1FF
         m[_s.MIDELEG] = 0x222
         m[_s.MENVCFG] = 1 << 63
         m[_s.MCOUNTEREN] = m[_s.SCOUNTEREN] = 0xFFFF_FFFF
+        m[_s.PMP_ADDRESS], m[_s.PMP_CONFIG] = (1 << 54) - 1, 0x1F
         m[_s.MODE] = _s.S
 
     # ---- translated code ------------------------------------------------------------------------------------------
@@ -154,7 +155,10 @@ class Machine:
             if reason != STOP_DEVICE or not m[_s.CODE_WRITTEN]:
                 return reason
             at = int(m[_s.CODE_WRITTEN]) - _s.RAM_OFFSET + _s.RAM_BASE
+            wanted = m[_s.CODE_WRITTEN] == m[_s.TOHOST]  # as conformance programs lie, with tohost between two parts of their code
             self._interpret_from_now(f"the program wrote into its code at {at:#x}")
+            if wanted:
+                return reason
             m[_s.STOP] = 0
 
     # ---- running ----------------------------------------------------------------------------------------------
@@ -168,7 +172,7 @@ class Machine:
         -------
         str
             "limit"; "hook" (at a hook instruction); "wfi" (waiting, and no timer will end the wait); "device"
-            (one wants the host); "lost" (a trap whose handler lies outside memory).
+            (one wants the host); "lost" (a handler that cannot be fetched, and no interrupt that would be taken).
         """
         m = self.m
         limit = 0xFFFF_FFFF_FFFF_FFFF if cycles is None else int(m[_s.CYCLES]) + cycles
@@ -206,13 +210,7 @@ class Machine:
     def _sleep(self, limit: int) -> bool:
         """Let time pass until a timer that is enabled ends a wait, or to the limit; returns whether one ever will."""
         m = self.m
-        enabled, now = int(m[_s.SIE]), int(m[_s.CYCLES])
-        timers = []
-        if enabled >> 7 & 1:
-            timers.append(int(m[_s.MTIMECMP]))
-        if enabled >> 5 & 1 and int(m[_s.MENVCFG]) >> 63:
-            timers.append(int(m[_s.TIMECMP]))
-        wake = min(timers, default=0xFFFF_FFFF_FFFF_FFFF)
+        wake, now = int(wake_time(m)), int(m[_s.CYCLES])
         if wake == 0xFFFF_FFFF_FFFF_FFFF:
             return False
         if wake > limit:

@@ -12,6 +12,7 @@ from singlab.machine import state as _s
 from singlab.machine.caches import l1d
 from singlab.machine.devices import is_device, mmio_read, mmio_write
 from singlab.machine.jit import jit
+from singlab.machine.pmp import data_mode, page_permitted, permitted
 from singlab.machine.privileged import trap
 from singlab.machine.quick import quick_fill
 from singlab.machine.state import raw_ld8, raw_ld16, raw_ld32, raw_ld64, raw_st8, raw_st16, raw_st32, raw_st64
@@ -48,16 +49,17 @@ DONE, TRAPPED, LOOK_UP = 0, 1, 2
 
 
 @jit("uint64(uint64[::1], uint64, uint64, uint64, uint64)")
-def two_parts(m, va, pa, next_page, kind):
-    """Charge an access that goes on at the beginning of another page; returns as :func:`data_address` does."""
+def two_parts(m, va, pa, last, kind):
+    """Charge an access that goes on at the beginning of another page, where its last byte is; returns as :func:`data_address` does."""
     for part in range(2):
-        at = (pa if part == 0 else next_page) - RAM_BASE
-        if at >= m[RAM_BYTES]:
+        first, end = (pa, pa | _PAGE_MASK) if part == 0 else (last & ~_PAGE_MASK, last)
+        at = first - RAM_BASE
+        if at >= m[RAM_BYTES] or not permitted(m, first, end, kind, data_mode(m)):
             m[FAULT_ADDRESS] = va if part == 0 else (va & ~_PAGE_MASK) + _PAGE
             m[FAULT_CAUSE] = _7 if kind == STORE else _5
             return _0
         m[FIRST_PART if part == 0 else SECOND_PART] = at + RAM_OFFSET
-    stall = l1d(m, pa, kind) + l1d(m, next_page, kind)
+    stall = l1d(m, pa, kind) + l1d(m, last & ~_PAGE_MASK, kind)
     m[CYCLES] += stall
     m[C_STORE if kind == STORE else C_LOAD] += stall
     return _2
@@ -94,8 +96,11 @@ def data_address(m, va, width, kind):
                 m[FAULT_ADDRESS] = (va + width - _1) & ~_PAGE_MASK
                 return _0
             if other != pa + width - _1:
-                return two_parts(m, va, pa, other & ~_PAGE_MASK, kind)
+                return two_parts(m, va, pa, other, kind)
     at = pa - RAM_BASE
+    if not permitted(m, pa, pa + width - _1, kind, data_mode(m)):
+        m[FAULT_CAUSE] = _7 if kind == STORE else _5
+        return _0
     if at > m[RAM_BYTES] - width:
         if is_device(pa) and pa & (width - _1) == _0:
             m[MMIO_ADDRESS] = pa
@@ -106,7 +111,8 @@ def data_address(m, va, width, kind):
             m[FAULT_ADDRESS] = va + m[RAM_BYTES] - at
         m[FAULT_CAUSE] = _7 if kind == STORE else _5
         return _0
-    quick_fill(m, va, pa, kind)
+    if page_permitted(m, pa, kind):
+        quick_fill(m, va, pa, kind)
     stall = l1d(m, pa, kind)
     if stall != _0:
         m[CYCLES] += stall

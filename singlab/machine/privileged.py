@@ -2,7 +2,7 @@
 
 Privileged specification: machine, supervisor and user level, with delegation of traps to the supervisor,
 direct and vectored handlers, and the stimecmp register (the Sstc extension). The time that timers are
-compared with is the cycle counter.
+compared with goes on with every cycle.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from singlab.machine.csr import (
     csr_stored,
     csr_write,
     pending,
+    sooner,
 )
 from singlab.machine.decode import OP
 from singlab.machine.jit import jit
@@ -46,7 +47,7 @@ PC, MODE, INSTRET, CYCLES, STVEC = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.STV
 SEPC, SCAUSE, STVAL, STATUS, IE, MTIMECMP = _s.SEPC, _s.SCAUSE, _s.STVAL, _s.SSTATUS, _s.SIE, _s.MTIMECMP
 MTVEC, MEPC, MCAUSE, MTVAL, MEDELEG, MIDELEG = _s.MTVEC, _s.MEPC, _s.MCAUSE, _s.MTVAL, _s.MEDELEG, _s.MIDELEG
 TIMECMP, HOOK_NUMBER, STOP_CYCLE, RESERVATION, MIP = _s.TIMECMP, _s.HOOK_NUMBER, _s.STOP_CYCLE, _s.RESERVATION, _s.MIP
-SATP, RAM_BYTES, MENVCFG = _s.SATP, _s.RAM_BYTES, _s.MENVCFG
+SATP, RAM_BYTES, MENVCFG, HANDLER = _s.SATP, _s.RAM_BYTES, _s.MENVCFG, _s.HANDLER
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 C_TRAPS, C_INTERRUPTS, C_STALL_TRAP = _s.C_TRAPS, _s.C_INTERRUPTS, _s.C_STALL_TRAP
 TRAP_CYCLES, RETURN_CYCLES = _p.P_TRAP_CYCLES, _p.P_RETURN_CYCLES
@@ -98,6 +99,7 @@ def trap(m, cause, value, pc):
         m[MODE] = _3
         m[PC] = handler(m[MTVEC], cause)
     m[STATUS] = after
+    m[HANDLER] = m[PC] + _1
     if cause & _INTERRUPT != _0:
         m[C_INTERRUPTS] += _1
     else:
@@ -116,6 +118,20 @@ def takeable(m):
     if mode == _0 or (mode == _1 and status & SIE != _0):
         found |= delegated
     return found & m[IE]
+
+
+@jit("boolean(uint64[::1], uint64)")
+def lost(m, pc):
+    """Whether nothing more can happen where ``pc`` cannot be fetched.
+
+    A trap has come to this handler, the next would come to it again, and no interrupt would be taken. Below the
+    machine level with translation something may: another page may appear.
+    """
+    if m[HANDLER] != pc + _1 or takeable(m) != _0:
+        return False
+    if m[MODE] == _3:
+        return pc == handler(m[MTVEC], _1)
+    return m[MODE] == _1 and m[SATP] == _0 and m[MEDELEG] & _2 != _0 and pc == handler(m[STVEC], _1)
 
 
 @jit("boolean(uint64[::1])")
@@ -148,10 +164,10 @@ def deadline(m):
     """Return the cycle at which the hart must look up again: its limit, or a timer it would take."""
     at = m[STOP_CYCLE]
     enabled = takeable(m)
-    if m[TIMECMP] < at and enabled >> _TIMER_S & _1 != _0 and m[MENVCFG] & STCE != _0:
-        at = m[TIMECMP]
-    if m[MTIMECMP] < at and enabled >> _TIMER_M & _1 != _0:
-        at = m[MTIMECMP]
+    if enabled >> _TIMER_S & _1 != _0 and m[MENVCFG] & STCE != _0:
+        at = sooner(m, at, m[TIMECMP])
+    if enabled >> _TIMER_M & _1 != _0:
+        at = sooner(m, at, m[MTIMECMP])
     return at
 
 

@@ -25,7 +25,7 @@ X_DUMMY = 32  #: where a write to x0 goes
 PC = 33
 MODE = 34  #: privilege: 0 = U, 1 = S, 3 = M
 INSTRET = 35  #: instructions retired
-CYCLES = 36  #: cycles; the cycle and time CSRs both read it
+CYCLES = 36  #: cycles; the clock that cycle and time count by
 SATP = 37
 STVEC = 38
 SSCRATCH = 39
@@ -34,7 +34,7 @@ SCAUSE = 41
 STVAL = 42
 SSTATUS = 43  #: mstatus; sstatus is a view of it
 SIE = 44  #: mie; sie is a view of it
-TIMECMP = 45  #: the supervisor timer interrupt is pending while CYCLES >= TIMECMP
+TIMECMP = 45  #: the supervisor timer interrupt is pending while the time has reached it
 RAM_BYTES = 46
 STOP = 47  #: set by a device that wants the host
 STOP_CYCLE = 48  #: run loop leaves when CYCLES reaches this
@@ -75,7 +75,7 @@ PARAM_WORDS = 64
 MTVEC, MSCRATCH, MEPC, MCAUSE, MTVAL, MEDELEG, MIDELEG, MIP = range(160, 168)
 MCOUNTEREN, SCOUNTEREN, MENVCFG, SENVCFG = range(168, 172)
 CYCLE_OFFSET, INSTRET_OFFSET = 172, 173  #: what mcycle and minstret show beyond CYCLES and INSTRET
-MTIMECMP = 174  #: of the CLINT; mtime is CYCLES
+MTIMECMP = 174  #: of the CLINT
 MMIO_ADDRESS = 175  #: physical address of the device access that data_address found
 EXIT = 176  #: exit code the guest gave the test finisher, + 1; 0 = none yet
 TOHOST = 177  #: byte offset in the state of the tohost word, 0 = none; a store there stops the run
@@ -89,7 +89,13 @@ CODE_AT = 186  #: where they lie: byte offset in the state
 CODE_WRITTEN = 187  #: byte offset in the state of a store that hit them, 0 = none
 INTERPRET = 188  #: 1 = interpret the next line, translated or not
 FAULT_ADDRESS = 189  #: virtual address of the last access that could not be
+HANDLER = 203  #: address of the handler that the last trap went to, + 1
+TIME_OFFSET = 204  #: what mtime shows beyond CYCLES
+LIVE = 206  #: all ones while decoded instructions may be taken as they are, else 0
 FIRST_PART, SECOND_PART = 195, 196  #: byte offsets in the state of the parts of an access to two pages that lie apart
+
+#: Physical memory protection: how many entries there are (0 or 16), their addresses, their configurations, eight in a word.
+PMP_ENTRIES, PMP_ADDRESS, PMP_CONFIG = 205, 208, 224
 
 #: More than one hart (:mod:`singlab.machine.harts`).
 HARTS, HART = 190, 191  #: how many there are; the one whose registers the header has
@@ -101,7 +107,7 @@ MAX_HARTS = 4
 HART_SAVED = 63 * 1024  #: the headers of the harts that do not run
 #: Words of the header that all harts share.
 SHARED_WORDS = (
-    RAM_BYTES, STOP, STOP_CYCLE, STOP_EVENT, EVENT_COUNT, TRACE_ON, RANDOM, STOP_INSTRET, STOP_PC, PRECISE, EXIT, TOHOST, WATCH,
+    RAM_BYTES, TIME_OFFSET, PMP_ENTRIES, STOP, STOP_CYCLE, STOP_EVENT, EVENT_COUNT, TRACE_ON, RANDOM, STOP_INSTRET, STOP_PC, PRECISE, EXIT, TOHOST, WATCH,
     WATCH_BYTES, WATCH_HIT, CODE, CODE_BYTES, CODE_AT, CODE_WRITTEN, INTERPRET, HARTS, HART, HART_SEED,
 )  # fmt: skip
 

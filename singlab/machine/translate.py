@@ -16,6 +16,7 @@ from singlab.machine import profile as _p
 from singlab.machine import state as _s
 from singlab.machine.caches import l1d
 from singlab.machine.jit import jit
+from singlab.machine.pmp import data_mode, permitted
 from singlab.machine.quick import quick_drop, quick_flush
 from singlab.machine.state import raw_ld64
 
@@ -45,9 +46,8 @@ _RESERVED = _W(0x3FF << 54)
 _SUM, _MXR = _W(1 << 18), _W(1 << 19)
 _39, _9 = _W(39), _W(9)
 
-_MPRV, _MPP_SHIFT = _W(1 << 17), _W(11)
 LOAD, STORE, FETCH = _W(0), _W(1), _W(2)
-OUTSIDE = _W(1)  #: what a walk leaves in FAULT_CAUSE that found a table outside RAM
+OUTSIDE = _W(1)  #: what a walk leaves in FAULT_CAUSE that found a table outside RAM, or where it may not read
 
 
 @jit("uint64(uint64[::1], uint64)")
@@ -64,7 +64,7 @@ def walk(m, va):
         level -= _1
         shift = _12 + _9 * level
         at = (table << _12) + ((va >> shift & _W(511)) << _3)
-        if at - RAM_BASE > m[RAM_BYTES] - _W(8):
+        if at - RAM_BASE > m[RAM_BYTES] - _W(8) or not permitted(m, at, at | _W(7), LOAD, _1):
             m[FAULT_CAUSE] = OUTSIDE
             return _0
         stall = l1d(m, at, _0)
@@ -174,9 +174,7 @@ def tlb_lookup(m, page, first, count, hint, misses):
 @jit("uint64(uint64[::1], uint64, uint64)")
 def translate(m, va, kind):
     """Return the physical address of a virtual one for a load, store or fetch, or NO_ADDRESS with the cause set."""
-    mode = m[MODE]
-    if mode == _3 and kind != FETCH and m[SSTATUS] & _MPRV != _0:
-        mode = m[SSTATUS] >> _MPP_SHIFT & _3
+    mode = data_mode(m) if kind != FETCH else m[MODE]
     if mode == _3:
         return va
     page = (va >> _12) & _W((1 << 52) - 1)

@@ -19,12 +19,13 @@ import llvmlite.binding as llvm
 import numpy as np
 from numba import carray, cfunc, types
 
-from singlab.machine import lift
+from singlab.machine import lift, lifttext
 from singlab.machine import state as _s
 from singlab.machine.caches import l1i_slow
 from singlab.machine.hart import STOP_CODE, STOP_DEVICE, hart_run, touch
 from singlab.machine.jit import CACHE, DISABLED, jit, source_hash
-from singlab.machine.lift import BESIDE, ENTER, LOOK_UP, NEXT, Function, bring_text
+from singlab.machine.lift import BESIDE, ENTER, LOOK_UP, NEXT, Function
+from singlab.machine.lifttext import bring_text
 from singlab.machine.memory import load_slow, store_slow
 
 _POINTER, _WORD = types.CPointer(types.uint64), types.uint64
@@ -230,7 +231,8 @@ class Translation:
             self._build(parts, base, profile, lambda index: int(machine.m[index]))
 
     def _build(self, parts, base, profile, params) -> None:
-        digest = hashlib.sha256(Path(lift.__file__).read_bytes() + repr((source_hash(), llvm.llvm_version_info, llvm.get_host_cpu_name(), profile, self.virtual, base, parts)).encode())
+        written = b"".join(Path(module.__file__).read_bytes() for module in (lift, lifttext))
+        digest = hashlib.sha256(written + repr((source_hash(), llvm.llvm_version_info, llvm.get_host_cpu_name(), profile, self.virtual, base, parts)).encode())
         digest.update(self.code)
         folder = CACHE / "translated" / digest.hexdigest()[:32]
         groups = [parts[k : k + _TOGETHER] for k in range(0, len(parts), _TOGETHER)]

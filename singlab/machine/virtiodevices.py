@@ -11,6 +11,7 @@ buffers and the control queue of network cards.
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 
@@ -48,7 +49,7 @@ _GOLDEN = 0x9E37_79B9_7F4A_7C15
 _MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 
-class Device:
+class Device(ABC):
     """What devices share: a slot, queues, and what to do when one of them is notified.
 
     Attributes
@@ -107,15 +108,17 @@ class Device:
                 return
             queue.give(chain, self.request(queue, chain))
 
+    @abstractmethod
     def request(self, queue: Queue, chain: Chain) -> int:
         """Do one request; returns how many bytes were written."""
-        raise NotImplementedError
 
     def snapshot(self):
-        """Return what this device keeps outside the machine's state."""
+        """Return what this device keeps outside the machine's state; nothing unless a kind of device says otherwise."""
+        return None
 
     def restore(self, snapshot) -> None:
         """Go back to it."""
+        assert snapshot is None
 
 
 class Block(Device):

@@ -72,11 +72,19 @@ def random_program(seed: int, length: int, compressed: bool = True) -> tuple[byt
     writable = [r for r in range(32) if r not in POINTERS]
     items: list = []  # a word, a halfword, or (mnemonic, registers, how many items ahead)
     for place in range(length):
-        form = draw.choices("RI65LSBUJAC", (40, 20, 6, 4, 10, 8, 8, 4, 2, 6, 40 if compressed else 0))[0]
+        form = draw.choices("RI65LSBUJrAC", (40, 20, 6, 4, 10, 8, 8, 4, 2, 2, 6, 40 if compressed else 0))[0]
         rd, a, b = draw.choice(writable), draw.randrange(32), draw.randrange(32)
         if form in "JB":
             name = "jal" if form == "J" else draw.choice(forms["B"])
             items.append((name, (rd,) if form == "J" else (a, b), draw.randint(1, min(length - place, 12))))
+            continue
+        if form == "r":
+            # an indirect jump, in four bytes or two: auipc, addi, then to where that leads
+            at = draw.choice([r for r in writable if r])
+            short = compressed and draw.random() < 0.5
+            items.append(
+                ("short" if short else "long", (at, draw.choice((0, 1)) if short else rd), draw.randint(1, min(length - place, 12)))
+            )
             continue
         if form == "C":
             items.append(("half", _compressed(draw)))
@@ -97,7 +105,7 @@ def random_program(seed: int, length: int, compressed: bool = True) -> tuple[byt
             items.append(("word", encode(name, rd, draw.randrange(1 << 20))))
         else:
             items.append(("word", encode(name, b if form == "S" else rd, POINTER, draw.randint(-2000, 2000))))
-    size = {"half": 2, "pair": 8}
+    size = {"half": 2, "pair": 8, "short": 10, "long": 12}
     starts = [0]
     for item in items:
         starts.append(starts[-1] + size.get(item[0], 4))
@@ -107,6 +115,12 @@ def random_program(seed: int, length: int, compressed: bool = True) -> tuple[byt
             code += struct.pack("<H", item[1])
         elif item[0] in ("word", "pair"):
             code += struct.pack(f"<{len(item) - 1}I", *item[1:])
+        elif item[0] in ("short", "long"):
+            (at, link), ahead = item[1:]
+            code += struct.pack("<II", encode("auipc", at, 0), encode("addi", at, at, starts[index + ahead] - starts[index]))
+            code += (
+                struct.pack("<H", 0x8002 | link << 12 | at << 7) if item[0] == "short" else struct.pack("<I", encode("jalr", link, at, 0))
+            )
         else:
             name, registers, ahead = item
             code += struct.pack("<I", encode(name, *registers, starts[index + ahead] - starts[index]))

@@ -18,6 +18,7 @@ from singlab.machine import devices as d
 from singlab.machine import state as s
 from singlab.machine.asm import assemble, encode
 from singlab.machine.elf import Elf
+from singlab.machine.jit import DISABLED
 
 TOHOST, FROMHOST = BASE + 0x1000, BASE + 0x1040
 SYMBOLS = {"_start": BASE, "tohost": TOHOST, "fromhost": FROMHOST}
@@ -340,6 +341,27 @@ def test_run_ends_with_the_programs_code(code, tmp_path):
     assert found.exit_code == min(code, 255)
     assert (told["reason"], told["exit_code"], told["output"], told["profile"]) == ("exit", code, "hello\n", "teaching")
     assert told["cycles"] == told["instructions"] + sum(v for n, v in told["counters"].items() if n.startswith("stall_"))
+
+
+@pytest.mark.skipif(DISABLED, reason="there is no translator without a compiler")
+def test_run_by_either_engine(tmp_path):
+    """The same to the last counter; and where the interpreter does the work of the other, why."""
+    code = assemble(HELLO.replace("{last}", "7"), BASE, SYMBOLS).code
+    (tmp_path / "p.elf").write_bytes(build_elf([(BASE, code, len(code))], BASE, SYMBOLS))
+    told = [json.loads(invoke(tmp_path / "p.elf", "--json", "--engine", engine).stdout) for engine in ("interpreter", "translator")]
+    assert [one.pop("engine") for one in told] == ["interpreter", "translator"]
+    assert told[0] == told[1] and told[0]["fallback"] is None and told[0]["exit_code"] == 3
+    patch = "la t0, patch\nlw t1, 0(t0)\nsw t1, 0(t0)\nfence.i\npatch: la t0, tohost\nli t1, 5\nsd t1, 0(t0)\nrest: j rest"
+    (tmp_path / "p.elf").write_bytes(program(HELLO.replace("{last}", "7")))
+    found = json.loads(invoke(tmp_path / "p.elf", "--json", "--engine", "translator", "--limit", "100000").stdout)
+    assert found["exit_code"] == 3 and "wrote into its code" in found["fallback"], "tohost lies between two parts that may hold code"
+    (tmp_path / "p.elf").write_bytes(program(patch))
+    found = json.loads(invoke(tmp_path / "p.elf", "--json", "--engine", "translator").stdout)
+    assert found["exit_code"] == 2 and "wrote into its code" in found["fallback"]
+    found = invoke(tmp_path / "p.elf", "--engine", "translator")
+    assert found.exit_code == 2 and "interpreted: " in found.output
+    found = invoke(tmp_path / "p.elf", "--engine", "steam")
+    assert found.exit_code == 1 and "'steam'" in found.output and "interpreter or translator" in found.output
 
 
 def test_run_tells_a_limit_and_a_lost_trap(tmp_path):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from singlab.machine import Board, ElfError
 from singlab.machine import state as s
+from singlab.machine.asm import assemble
 from singlab.machine.elf import read_elf
 
 CODE = bytes(range(64)) * 3
@@ -68,10 +69,10 @@ def test_cut_off_anywhere(tmp_path):
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 64 + 2 * 56 - 1), st.integers(0, 255)), min_size=1, max_size=6))
 def test_damaged_headers(changes):
-    data = bytearray(good())
-    for at, value in changes:
-        data[at] = value
-    loads_or_refuses(bytes(data))
+    for data in (bytearray(good()), bytearray(build_elf([(0, CODE, len(CODE)), (0x1000, bytes(32), 32)], 0, kind=3, types=[1, 2]))):
+        for at, value in changes:
+            data[at] = value
+        loads_or_refuses(bytes(data))
 
 
 @settings(max_examples=200, deadline=None)
@@ -98,18 +99,21 @@ def loads_or_refuses(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "program.elf"
         path.write_bytes(data)
+        board = Board(ram="1M", profile="untimed")
         try:
-            Board(ram="1M").load(path)
+            board.load(path)
         except ElfError as error:
             assert str(error)
+        else:
+            assert board.run(cycles=2000).reason in ("limit", "lost", "wfi", "exit")
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"bits": 32}, ("32-bit", "-mabi=lp64")), ({"order": ">"}, ("big-endian",)), ({"machine": 62}, ("another machine", "X86_64")),
-        ({"machine": 0x9999}, ("another machine",)), ({"kind": 1}, ("not been linked",)), ({"kind": 3}, ("-no-pie",)), ({"kind": 4}, ("no executable",)),
-        ({"types": [1, 2]}, ("dynamic linker", "-static")), ({"types": [3, 1]}, ("dynamic linker",)), ({"types": [4, 4]}, ("nothing to load",)),
+        ({"machine": 0x9999}, ("another machine",)), ({"kind": 1}, ("not been linked",)), ({"kind": 4}, ("no executable",)),
+        ({"types": [3, 1]}, ("dynamic linker", "-static")), ({"types": [4, 4]}, ("nothing to load",)),
     ],
 )  # fmt: skip
 def test_the_wrong_kind(options, words, tmp_path):
@@ -171,3 +175,51 @@ def test_arguments_that_do_not_fit(tmp_path):
     (tmp_path / "p").write_bytes(good())
     with pytest.raises(ElfError, match="arguments"):
         Board(ram="1M").load(tmp_path / "p", "x" * 70_000)
+
+
+# ---- position-independent programs -----------------------------------------------------------------------------------
+
+#: Adds where it lies to the one pointer it has, as its relocation (where, kind, addend) says, and ends with the code that the pointer leads to.
+PIE = """
+start:  la   a0, start
+        la   a1, relocation
+        ld   a2, 0(a1)
+        add  a2, a2, a0
+        ld   a3, 16(a1)
+        add  a3, a3, a0
+        sd   a3, 0(a2)
+        la   a4, pointer
+        ld   a4, 0(a4)
+        lw   a5, 0(a4)
+        li   a6, 0x100000
+        sw   a5, 0(a6)
+rest:   j    rest
+        .align 3
+relocation: .dword {pointer}, 3, {code}
+pointer: .dword 0
+code:   .dword {value}
+"""
+
+
+@pytest.mark.parametrize("linked", [0, BASE, BASE + 0x1_0000])
+def test_a_program_that_relocates_itself(linked, tmp_path):
+    labels = assemble(PIE.format(pointer=0, code=0, value=0), 0).labels
+    made = assemble(PIE.format(pointer=labels["pointer"], code=labels["code"], value=0x3333 | 7 << 16), linked)
+    dynamic = struct.pack("<4Q", 7, labels["relocation"], 0, 0)
+    symbols = {name: linked + at for name, at in labels.items()}
+    data = build_elf([(linked, made.code, len(made.code)), (linked + 0x1000, dynamic, len(dynamic))], linked, symbols, kind=3, types=[1, 2])
+    (tmp_path / "p.elf").write_bytes(data)
+    elf = read_elf(tmp_path / "p.elf")
+    lies = linked or BASE
+    assert (elf.slide, elf.entry) == (lies - linked, lies) and elf.code == [(lies, lies, len(made.code))]
+    board = Board(ram="1M")
+    board.load(tmp_path / "p.elf")
+    ended = board.run(cycles=1_000_000)
+    assert (ended.reason, ended.code) == ("exit", 7)
+
+
+def test_a_program_that_needs_libraries(tmp_path):
+    """Without an interpreter named, but with a library."""
+    tags = struct.pack("<QQQQ", 1, 1, 0, 0)
+    message = refused(build_elf([(BASE, CODE, len(CODE)), (BASE + 0x1000, tags, len(tags))], BASE, kind=3, types=[1, 2]), tmp_path)
+    assert "dynamic linker" in message

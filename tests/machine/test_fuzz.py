@@ -18,8 +18,11 @@ from singlab.machine import Board
 from singlab.machine import devices as d
 from singlab.machine import state as s
 from singlab.machine.asm import encode, load_immediate
+from singlab.machine.jit import DISABLED
 
 MASK = (1 << 64) - 1
+#: Words that steer the two engines.
+NOT_STATE = [s.X_DUMMY, s.UNTIL, s.LOADED, s.CODE, s.CODE_BYTES, s.CODE_AT, s.CODE_WRITTEN, s.INTERPRET, s.RESUME, s.RESUME_BASE]
 RAM = 1 << 18
 GUARD, MARK = 1 << 16, 0xA5A5_5A5A_DEAD_BEEF
 CSRS = (
@@ -44,6 +47,9 @@ CSRS = (
     0x344,
     0xB00,
     0xB02,
+    0x3A0,
+    0x3B0,
+    0x3B1,
 )
 REGIONS = (
     d.UART,
@@ -166,6 +172,12 @@ def scenario(seed: int) -> Board:
     m[s.SATP] = draw.choice(
         (0, 8 << 60 | tables[0] >> 12, 8 << 60 | tables[0] >> 12, 8 << 60 | draw.getrandbits(60), 8 << 60 | (BASE + RAM - 4096) >> 12)
     )
+    if draw.random() < 0.3:  # protection: some holes and locks in the open whole
+        for entry_ in range(15):
+            m[s.PMP_ADDRESS + entry_] = draw.choice((address(draw) >> 2, address(draw) >> 2 | 0x1FF, draw.getrandbits(54)))
+            way = draw.choice((0, 0, 0, draw.randrange(256) & 0x9F))
+            m[s.PMP_CONFIG + entry_ // 8] = int(m[s.PMP_CONFIG + entry_ // 8]) | way << 8 * (entry_ % 8)
+    m[s.PMP_ADDRESS + 15], m[s.PMP_CONFIG + 1] = (1 << 54) - 1, int(m[s.PMP_CONFIG + 1]) | draw.choice((0x1F, 0x1F, 0x1F, 0x1D, 0)) << 56
     m[s.MODE] = draw.choice((s.U, s.S, s.M_MODE))
     m[s.PC] = draw.choice((BASE, BASE, BASE + RAM - 2, BASE + RAM - 4, BASE + RAM - 4096, address(draw))) & ~1
     return board
@@ -194,6 +206,36 @@ def test_nonsense(block):
             stands(scenario(seed), 5000)
         except AssertionError as error:
             raise AssertionError(f"seed {seed}: {error}") from None
+
+
+def translated(seed: int, cycles: int) -> None:
+    """The same nonsense on both engines: the same end, whatever is translated of it."""
+    draw = random.Random(seed)
+    boards = [scenario(seed), scenario(seed)]
+    translation = boards[1].machine.translate(BASE, draw.choice((512, 8192)), [BASE + 4 * draw.randrange(128) for _ in range(8)])
+    assert translation.reason is None
+    for one in boards:
+        stands(one, cycles)
+    a, b = boards
+    for made in (a, b):
+        made.machine.m[NOT_STATE] = 0
+        made.machine.m[s.QUICK_BASE : s.QUICK_BASE + s.QUICK_WORDS] = s.QUICK_EMPTY
+    differ = np.flatnonzero(a.machine.m != b.machine.m)
+    assert not len(differ), f"seed {seed}: words {differ[:8].tolist()} differ"
+
+
+@pytest.mark.skipif(DISABLED, reason="there is no translator without a compiler")
+@pytest.mark.parametrize("seed", range(12))
+def test_nonsense_translated(seed):
+    translated(seed, 5000)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DISABLED, reason="there is no translator without a compiler")
+@pytest.mark.parametrize("block", range(10))
+def test_much_nonsense_translated(block):
+    for seed in range(1000 + 20 * block, 1020 + 20 * block):
+        translated(seed, 20_000)
 
 
 @pytest.mark.slow

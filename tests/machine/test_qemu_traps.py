@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from bench import BASE
 from elves import build_elf
-from witness import FINISH, RESULTS, here, needs_qemu, on_qemu, words
+from witness import FINISH, OPEN, RESULTS, here, needs_qemu, on_qemu, words
 
 from singlab.machine.asm import assemble, encode, load_immediate
 from singlab.machine.compressed import expand
@@ -80,7 +80,7 @@ begin:
     la   t0, supervisor
     csrw stvec, t0
     li   s1, {RESULTS}
-"""
+{OPEN}"""
 CSRS = (
     0x100,
     0x104,

@@ -112,6 +112,25 @@ def test_random_programs(seed, profile):
     raise AssertionError("the program did not end")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["untimed", "teaching", "athlon64", "modern"])
+@pytest.mark.parametrize("block", range(10))
+def test_a_million_random_instructions(block, profile):
+    """For each profile ten blocks of a hundred thousand retired, compared whenever a program ends; it begins again with what it left."""
+    retired, seed = 0, 20_000 + 100 * block
+    while retired < 100_000:
+        code, registers = random_program(seed, 400)
+        a, b = pair(code, profile, registers=registers, seed=seed)
+        for turn in range(100):
+            assert a.run(cycles=10_000_000) == b.run(cycles=10_000_000) == "wfi"
+            assert_same(a, b, (seed, turn))
+            for made in (a, b):
+                made.m[s.PC] = BASE
+        assert b.translation.reason is None
+        retired += int(b.m[s.INSTRET])
+        seed += 1
+
+
 @pytest.mark.parametrize("profile", ["untimed", "teaching", "athlon64", "modern"])
 def test_calls_loops_and_tables(profile):
     program = assemble(BUSY, BASE)
@@ -243,3 +262,12 @@ def test_under_a_page_table_that_moves_the_code_it_falls_back():
     assert machines[1].translation.reason is None, "its data is in the page, not in the code"
     forget_tables(*machines)
     assert_same(*machines, "end")
+
+
+def test_gaps_between_sections_are_not_taken_for_code():
+    """Zeros are illegal instructions, and control does not go on behind one: a megabyte of them costs next to nothing."""
+    from singlab.machine.lift import Function
+
+    made = machine(assemble("li a0, 5\nloop: addi a0, a0, -1\nbnez a0, loop\n.word 0\nli a1, 1", BASE).code)
+    function = Function("f", made.read(BASE, 8192), BASE, BASE, BASE + 8192, 0, made.profile, lambda index: int(made.m[index]))
+    assert len(function.instructions) == 4

@@ -17,9 +17,12 @@ needs_qemu = pytest.mark.skipif(
 )
 
 #: QEMU's processor with what this machine has; it has no choice to leave out its other page-table formats.
-PROCESSOR = "rv64,f=off,d=off,h=off,pmp=off,debug=off,pmu-num=0,sstc=on,svinval=off,zba=off,zbb=off,zbc=off,zbs=off"
+PROCESSOR = "rv64,f=off,d=off,h=off,debug=off,pmu-num=0,sstc=on,svinval=off,zba=off,zbb=off,zbc=off,zbs=off"
 RESULTS = BASE + 0x20_0000
 MASK = (1 << 64) - 1
+
+#: Lets the supervisor and users reach all of memory, as every program must that goes there.
+OPEN = "li t0, -1\ncsrw 0x3b0, t0\nli t0, 0x1f\ncsrw 0x3a0, t0\n"
 
 #: Prints the results and ends; s1 stands behind the last of them.
 FINISH = f"""

@@ -34,6 +34,10 @@ _start:
     slli t1, t1, 60
     or   t0, t0, t1
     csrw satp, t0
+    li   t0, -1                 # the supervisor may reach all of memory
+    csrw pmpaddr0, t0
+    li   t0, 0x1f
+    csrw pmpcfg0, t0
     li   t0, 1 << 11            # MPP = supervisor
     csrw mstatus, t0
     la   t0, 3f

@@ -7,6 +7,7 @@ page has, so it reads on light and on dark paper. Leaves out everything that nee
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, field
 from html import escape
 
@@ -112,15 +113,15 @@ class Bar:
 Block = Heading | Remark | Table | Grid | Bar
 
 
-class Shown:
+class Shown(ABC):
     """A result that shows itself: ``print`` gives text, a notebook the same as HTML.
 
     A subclass says in ``blocks`` what there is to see.
     """
 
+    @abstractmethod
     def blocks(self) -> list[Block]:
         """Return what there is to see."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return "\n".join(_text(block) for block in self.blocks())
