@@ -189,6 +189,8 @@ def doctor() -> None:
 
 ENGINES = ("interpreter", "translator")
 _Engine = Annotated[str, typer.Option(help="interpreter, or translator: native code, compiled at the first run and kept; for long runs.")]
+_Harts = Annotated[int, typer.Option(help="Number of harts, 1 to 4. All start at the entry, with their number in a0.")]
+_Seed = Annotated[int, typer.Option(help="Decides how harts interleave, and the random bytes.")]
 
 
 def choose_engine(board, engine: str) -> str | None:
@@ -216,6 +218,8 @@ def run_elf(
     ram: Annotated[str, typer.Option(help="Size of RAM.")] = "128M",
     limit: Annotated[Optional[int], typer.Option(help="Stop after so many cycles.")] = None,  # noqa: UP045
     engine: _Engine = "interpreter",
+    harts: _Harts = 1,
+    seed: _Seed = 0,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run a bare-metal program; ends with its exit code."""
@@ -226,7 +230,7 @@ def run_elf(
         sys.stdout.buffer.flush()
 
     try:
-        board = Board(profile=profile, ram=ram, output=None if json else show)
+        board = Board(profile=profile, ram=ram, output=None if json else show, harts=harts, seed=seed)
         board.load(program)
     except (ElfError, ValueError) as error:
         fail(str(error))
@@ -240,6 +244,8 @@ def run_elf(
             "instructions": counters.pop("instructions"), "cycles": counters.pop("cycles"), "counters": counters,
             "output": board.printed.decode("utf-8", "replace"),
         }  # fmt: skip
+        if harts > 1:
+            found["harts"] = [board.machine.counters(hart) for hart in range(harts)]
         print(json_.dumps(found, indent=1))
     else:
         if why is not None:
@@ -262,6 +268,8 @@ def boot_elf(
     net: Annotated[bool, typer.Option("--net", help="Add a network card; what it sends comes back.")] = False,
     limit: Annotated[Optional[int], typer.Option(help="Stop after so many cycles.")] = None,  # noqa: UP045
     engine: _Engine = "interpreter",
+    harts: _Harts = 1,
+    seed: _Seed = 0,
 ) -> None:
     """Boot a kernel on this terminal; Ctrl-A X ends it. Ends with the guest's exit code."""
     from singlab.machine import Board, ElfError
@@ -274,7 +282,7 @@ def boot_elf(
     if save and disk is None:
         fail("--save keeps what is written to a disk, and there is none; name one with --disk.")
     try:
-        board = Board(profile=profile, ram=ram, output=show, disk=disk, writable=save, net="loopback" if net else None, virtio=virtio)
+        board = Board(profile=profile, ram=ram, output=show, disk=disk, writable=save, net="loopback" if net else None, virtio=virtio, harts=harts, seed=seed)
         board.load(kernel, args)
     except (ElfError, ValueError) as error:
         fail(str(error))

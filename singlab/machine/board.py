@@ -21,7 +21,8 @@ from singlab.machine.devicetree import board_tree
 from singlab.machine.disk import Disk
 from singlab.machine.elf import Elf, ElfError, read_elf
 from singlab.machine.fetch import forget
-from singlab.machine.harts import wake_time
+from singlab.machine.harts import pass_time, wake_time
+from singlab.machine.headers import place
 from singlab.machine.machine import Machine
 from singlab.machine.pmp import ENTRIES
 from singlab.machine.privileged import illegal
@@ -73,7 +74,7 @@ class BoardSnapshot:
 
 
 class Board:
-    """A computer as QEMU's virt board, with one hart, whose memory protection has 16 entries.
+    """A computer as QEMU's virt board, whose memory protection has 16 entries.
 
     Parameters
     ----------
@@ -91,7 +92,9 @@ class Board:
         Which register layout the devices have, all or each ("disk", "net", "entropy"). The layout is QEMU's
         default if nothing is said; newer kernels that take only version 2 want "modern".
     seed : int
-        Seed of the random bytes.
+        Seed of the random bytes, and of how harts interleave.
+    harts : int
+        1 to 4. All start at the program's entry, with their number in a0.
 
     Attributes
     ----------
@@ -115,8 +118,9 @@ class Board:
         net: str | bool | Callable[[bytes], None] | Net | None = None,
         virtio: str | dict[str, str] = DEFAULT_VERSION,
         seed: int = 0,
+        harts: int = 1,
     ):
-        self.machine = Machine(profile=profile, ram=ram, seed=seed)
+        self.machine = Machine(profile=profile, ram=ram, seed=seed, harts=harts)
         self.disk = disk if disk is None or isinstance(disk, Disk) else Disk(disk, writable)
         self.net = _card(net)
         devices = {"disk": (0, Block(self.disk))} if self.disk is not None else {}
@@ -125,7 +129,7 @@ class Board:
         self.printed = bytearray()
         self.symbols: dict[str, int] = {}
         self.program: Elf | None = None
-        self._output = output
+        self._output, self._quiet = output, False
         self.machine.m[_s.PMP_ENTRIES] = ENTRIES
         self._tree = b""
         self._fresh = self.machine.m[: _s.RING_BASE].copy()
@@ -155,7 +159,7 @@ class Board:
                 f"the program starts at {elf.entry:#x}, and this machine has RAM from {_s.RAM_BASE:#x} to {end - _DTB_ROOM:#x}. "
                 f"Name its first instruction with ENTRY or -e, and link it at {_s.RAM_BASE:#x}."
             )
-        tree = board_tree(int(m[_s.RAM_BYTES]), self.machine.profile.clock_hz, arguments)
+        tree = board_tree(int(m[_s.RAM_BYTES]), self.machine.profile.clock_hz, arguments, int(m[_s.HARTS]))
         if len(tree) > _DTB_ROOM:
             raise ElfError(
                 f"the arguments are {len(arguments):,} characters long, and there is room for about {_DTB_ROOM // 1024} K. Pass fewer."
@@ -176,7 +180,7 @@ class Board:
         """
         m = self.machine.m
         self.machine.look_at(0)
-        headers = [0, *(_s.HART_SAVED + hart * _s.HART_WORDS for hart in range(1, int(m[_s.HARTS])))]
+        headers = [int(place(m, hart, 0)) for hart in range(int(m[_s.HARTS]))]
         books = [m[[header + word for word in _BOOKS]] for header in headers]
         host = m[_HOST]
         unread = m[d.RX_HEAD] - m[d.RX_TAIL]
@@ -189,7 +193,8 @@ class Board:
             m[header + _s.CYCLE_OFFSET], m[header + _s.INSTRET_OFFSET] = (
                 -int(m[header + word]) & _NEVER for word in (_s.CYCLES, _s.INSTRET)
             )
-        m[_s.TIME_OFFSET] = -int(m[_s.CYCLES]) & _NEVER
+        m[_s.TIME_SEEN] = max(int(m[header + _s.CYCLES]) for header in headers)
+        m[_s.TIME_OFFSET] = -int(m[_s.CYCLES if len(headers) == 1 else _s.TIME_SEEN]) & _NEVER
         self.machine.translation = translation
         if translation is not None and translation.intact(self.machine):
             translation.attach(m)
@@ -205,8 +210,9 @@ class Board:
             self.machine.write(address, data + bytes(size - len(data)))
         end = _s.RAM_BASE + int(m[_s.RAM_BYTES])
         self.machine.write(end - _DTB_ROOM, self._tree)
-        m[_s.PC], m[_s.MODE] = elf.entry, _s.M_MODE
-        m[_s.X + 10], m[_s.X + 11] = 0, end - _DTB_ROOM
+        for hart in range(int(m[_s.HARTS])):
+            for word, value in ((_s.PC, elf.entry), (_s.X + 10, hart), (_s.X + 11, end - _DTB_ROOM)):
+                m[int(place(m, hart, word))] = value
         tohost = elf.symbols.get("tohost")
         if tohost is not None and _s.RAM_BASE <= tohost <= end - 8:
             m[_s.TOHOST] = tohost - _s.RAM_BASE + _s.RAM_OFFSET
@@ -257,31 +263,44 @@ class Board:
             left = _SLICE if limit is None else min(_SLICE, limit - int(m[_s.CYCLES]))
             if left <= 0:
                 return Ended("limit", None, f"stopped at the limit of {cycles:,} cycles")
-            reason = self.machine.run(cycles=left, wait=wait)
-            self._drain()
-            self.slots.serve()
-            if reason == "device":
-                m[_s.STOP] = 0
-                if int(m[_s.TOHOST]) and (ended := self._tohost()) is not None:
-                    return ended
-                if int(m[_s.EXIT]) == d.RESET:
-                    self.reset()
-                elif int(m[_s.EXIT]):
-                    code = int(m[_s.EXIT]) - 1
-                    m[_s.EXIT] = 0
-                    return Ended("exit", code, f"the program ended with code {code}")
-            elif reason == "hook":
-                illegal(m)  # hooks are for kernels of the host's; for a program of its own there is no such instruction
-            elif reason == "wfi":
-                what = "an interrupt that cannot come" if self._timer() is None else "its timer"
-                return Ended("wfi", None, f"the program waits for {what}")
-            elif reason == "lost":
-                machine_level = int(m[_s.MODE]) == _s.M_MODE
-                cause, at, vector = (
-                    int(m[w]) for w in ((_s.MCAUSE, _s.MEPC, _s.MTVEC) if machine_level else (_s.SCAUSE, _s.SEPC, _s.STVEC))
-                )
-                name = "mtvec" if machine_level else "stvec"
-                return Ended("lost", None, f"a trap (cause {cause}) at {at:#x} has no handler in memory: {name} is {vector:#x}")
+            ended = self.attend(self.machine.run(cycles=left, wait=wait))
+            if ended is not None:
+                return ended
+
+    def attend(self, reason: str, quiet: bool = False) -> Ended | None:
+        """Do what the machine has stopped for (:meth:`Machine.run`); returns an end if it was the last thing.
+
+        If ``quiet``, what the guest prints and sends now it has printed and sent before: nobody is told again.
+        """
+        m = self.machine.m
+        self._quiet = quiet
+        if self.net is not None:
+            self.net.quiet = quiet
+        self._drain()
+        self.slots.serve()
+        if reason == "device":
+            m[_s.STOP] = 0
+            if int(m[_s.TOHOST]) and (ended := self._tohost()) is not None:
+                return ended
+            if int(m[_s.EXIT]) == d.RESET:
+                self.reset()
+            elif int(m[_s.EXIT]):
+                code = int(m[_s.EXIT]) - 1
+                m[_s.EXIT] = 0
+                return Ended("exit", code, f"the program ended with code {code}")
+        elif reason == "hook":
+            illegal(m)  # hooks are for kernels of the host's; for a program of its own there is no such instruction
+        elif reason == "wfi":
+            what = "an interrupt that cannot come" if self._timer() is None else "its timer"
+            return Ended("wfi", None, f"the program waits for {what}")
+        elif reason == "lost":
+            machine_level = int(m[_s.MODE]) == _s.M_MODE
+            cause, at, vector = (
+                int(m[w]) for w in ((_s.MCAUSE, _s.MEPC, _s.MTVEC) if machine_level else (_s.SCAUSE, _s.SEPC, _s.STVEC))
+            )
+            name = "mtvec" if machine_level else "stvec"
+            return Ended("lost", None, f"a trap (cause {cause}) at {at:#x} has no handler in memory: {name} is {vector:#x}")
+        return None
 
     # ---- time that passes while the guest waits ---------------------------------------------------------------
 
@@ -297,24 +316,31 @@ class Board:
 
     def pass_seconds(self, seconds: float) -> None:
         """Let time pass for a waiting guest, at most until its timer."""
+        m = self.machine.m
         cycles, timer = int(seconds * self.machine.profile.clock_hz), self._timer()
-        cycles = np.uint64(max(0, cycles if timer is None else min(cycles, timer)))
-        self.machine.m[_s.CYCLES] += cycles
-        self.machine.m[_s.C_STALL_IDLE] += cycles
+        pass_time(m, np.uint64(int(m[_s.CYCLES]) + max(0, cycles if timer is None else min(cycles, timer))))
 
     # ---- going back -----------------------------------------------------------------------------------------------
 
     def snapshot(self) -> BoardSnapshot:
         """Return the whole board as it is now, its disk included."""
-        return BoardSnapshot(self.machine.snapshot(), self.slots.snapshot(), bytes(self.printed))
+        return BoardSnapshot(self.machine.snapshot(), *self.devices())
 
     def restore(self, snapshot: BoardSnapshot) -> None:
         """Go back to a snapshot of a board with the same RAM and devices; a writable disk's file goes back, too."""
         if snapshot.devices.keys() != self.slots.devices.keys():
             raise ValueError("the snapshot is of a board with other devices; make the board as it was then")
         self.machine.restore(snapshot.state)
-        self.slots.restore(snapshot.devices)
-        self.printed[:] = snapshot.printed
+        self.put_back(snapshot.devices, snapshot.printed)
+
+    def devices(self) -> tuple[dict, bytes]:
+        """Return what a board keeps outside of the machine's state: what its devices do, and what was printed."""
+        return self.slots.snapshot(), bytes(self.printed)
+
+    def put_back(self, devices: dict, printed: bytes) -> None:
+        """Put that back."""
+        self.slots.restore(devices)
+        self.printed[:] = printed
 
     # ---- what the guest says ----------------------------------------------------------------------------------------
 
@@ -330,7 +356,7 @@ class Board:
 
     def _print(self, data: bytes) -> None:
         self.printed += data
-        if self._output is not None:
+        if self._output is not None and not self._quiet:
             self._output(data)
 
     def _tohost(self) -> Ended | None:

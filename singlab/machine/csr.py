@@ -12,6 +12,7 @@ import numpy as np
 
 from singlab.machine import profile as _p
 from singlab.machine import state as _s
+from singlab.machine.headers import time_now
 from singlab.machine.jit import jit
 from singlab.machine.pmp import pmp_read, pmp_write
 from singlab.machine.quick import quick_flush
@@ -139,7 +140,7 @@ def csr_read(m, number):
     if number == _W(0xF14):
         return m[HART]
     if number == _W(0xC01):
-        return m[CYCLES] + m[TIME_OFFSET]
+        return time_now(m)
     if number >= _W(0xB00) and number <= _W(0xC1F):
         index = number & _W(31)
         if index == _0:

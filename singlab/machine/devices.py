@@ -12,13 +12,15 @@ from __future__ import annotations
 import numpy as np
 
 from singlab.machine import state as _s
+from singlab.machine.headers import place, time_now
 from singlab.machine.jit import jit
 from singlab.machine.virtio import FIRST_IRQ, SLOT_BYTES, SLOTS, virtio_lines, virtio_read, virtio_write
 
 _W = np.uint64
 _0, _1, _2, _3, _4, _8, _32 = (_W(v) for v in (0, 1, 2, 3, 4, 8, 32))
 _FF, _MASK32 = _W(0xFF), _W(0xFFFF_FFFF)
-CYCLES, MIP, MTIMECMP, EXTERNAL, STOP, EXIT, TIME_OFFSET = _s.CYCLES, _s.MIP, _s.MTIMECMP, _s.EXTERNAL, _s.STOP, _s.EXIT, _s.TIME_OFFSET
+MIP, MTIMECMP, EXTERNAL, STOP, EXIT, TIME_OFFSET, HARTS = _s.MIP, _s.MTIMECMP, _s.EXTERNAL, _s.STOP, _s.EXIT, _s.TIME_OFFSET, _s.HARTS
+_NONE = _W(0xFFFF_FFFF_FFFF_FFFF)
 
 FINISHER, CLINT, PLIC, UART, VIRTIO = 0x0010_0000, 0x0200_0000, 0x0C00_0000, 0x1000_0000, 0x1000_1000
 FINISHER_BYTES, CLINT_BYTES, PLIC_BYTES, UART_BYTES, VIRTIO_BYTES = 0x1000, 0x1_0000, 0x60_0000, 0x100, SLOTS * SLOT_BYTES
@@ -41,12 +43,15 @@ _RX, _TX, _RX_MASK, _TX_MASK = _W(RX), _W(TX), _W(RX_ROOM - 1), _W(TX_ROOM - 1)
 
 _LOOP = _W(16)  #: in MCR: what is sent is received
 
-# PLIC: 31 sources, two contexts (0 = machine level, 1 = supervisor of hart 0)
+_COMPARES = _W(0x4000)  #: where the CLINT has the first of its mtimecmp
+
+# PLIC: 31 sources, for each hart two contexts: its machine level, then its supervisor
 P = _s.DEVICE_BASE + 1400
 PRIORITY = P
 PENDING, CLAIMED, LINES = P + 32, P + 33, P + 34
-ENABLE, THRESHOLD = P + 36, P + 38
+ENABLE, THRESHOLD = P + 36, P + 44
 _SOURCES = 32
+_ENABLES, _THRESHOLDS, _CLAIMS = _W(0x2000), _W(0x20_0000), _W(0x20_0004)  #: where the registers of context 0 are
 
 #: The lines of the virtio slots.
 _VIRTIO_LINES = _W(((1 << SLOTS) - 1) << FIRST_IRQ)
@@ -66,6 +71,8 @@ def most_urgent(m, context):
     """Return the pending source a context would claim, 0 if none: the highest priority, then the lowest number."""
     best, rank = _0, m[_W(THRESHOLD) + context]
     wanted = m[PENDING] & m[_W(ENABLE) + context]
+    if wanted == _0:
+        return _0
     for source in range(1, _SOURCES):
         if wanted >> _W(source) & _1 != _0 and m[PRIORITY + source] > rank:
             best, rank = _W(source), m[PRIORITY + source]
@@ -74,15 +81,23 @@ def most_urgent(m, context):
 
 @jit("void(uint64[::1])")
 def plic_update(m):
-    """Take over the interrupt lines and tell the hart."""
+    """Take over the interrupt lines and tell the harts."""
     # a request once taken over stays, even if its line falls again before it is claimed
     m[PENDING] = (m[PENDING] | m[LINES]) & ~m[CLAIMED]
-    found = _0
-    if most_urgent(m, _0) != _0:
-        found |= _W(1 << 11)
-    if most_urgent(m, _1) != _0:
-        found |= _W(1 << 9)
-    m[EXTERNAL] = found
+    for number in range(m[HARTS]):
+        hart, found = _W(number), _0
+        if most_urgent(m, _2 * hart) != _0:
+            found |= _W(1 << 11)
+        if most_urgent(m, _2 * hart + _1) != _0:
+            found |= _W(1 << 9)
+        m[place(m, hart, _W(EXTERNAL))] = found
+
+
+@jit("uint64(uint64[::1], uint64, uint64, uint64)")
+def context_of(m, offset, first, size):
+    """Return whose register is at an offset, if each context has ``size`` bytes from ``first`` on; no context has all ones."""
+    context = (offset - first) // size
+    return context if offset >= first and context < _2 * m[HARTS] and (offset - first) & (size - _1) == _0 else _NONE
 
 
 @jit("void(uint64[::1])")
@@ -185,12 +200,14 @@ def plic_read(m, offset):
         return m[_W(PRIORITY) + (offset >> _2)]
     if offset == _W(0x1000):
         return m[PENDING]
-    if offset == _W(0x2000) or offset == _W(0x2080):
-        return m[_W(ENABLE) + (offset >> _W(7) & _1)]
-    context = offset >> _W(12) & _1
-    if offset & _W(0x3F_EFFF) == _W(0x20_0000):
+    context = context_of(m, offset, _ENABLES, _W(0x80))
+    if context != _NONE:
+        return m[_W(ENABLE) + context]
+    context = context_of(m, offset, _THRESHOLDS, _W(0x1000))
+    if context != _NONE:
         return m[_W(THRESHOLD) + context]
-    if offset & _W(0x3F_EFFF) == _W(0x20_0004):
+    context = context_of(m, offset, _CLAIMS, _W(0x1000))
+    if context != _NONE:
         source = most_urgent(m, context)
         m[CLAIMED] |= _1 << source & _W(0xFFFF_FFFE)
         m[PENDING] &= ~m[CLAIMED]
@@ -202,26 +219,18 @@ def plic_read(m, offset):
 @jit("void(uint64[::1], uint64, uint64)")
 def plic_write(m, offset, value):
     """Write a word of the PLIC; writing a claim register completes."""
-    context = offset >> _W(12) & _1
+    enable = context_of(m, offset, _ENABLES, _W(0x80))
+    threshold = context_of(m, offset, _THRESHOLDS, _W(0x1000))
+    context = context_of(m, offset, _CLAIMS, _W(0x1000))
     if offset != _0 and offset < _W(4 * _SOURCES):
         m[_W(PRIORITY) + (offset >> _2)] = value & _W(7)
-    elif offset == _W(0x2000) or offset == _W(0x2080):
-        m[_W(ENABLE) + (offset >> _W(7) & _1)] = value & _W(0xFFFF_FFFE)
-    elif offset & _W(0x3F_EFFF) == _W(0x20_0000):
-        m[_W(THRESHOLD) + context] = value & _W(7)
-    elif offset & _W(0x3F_EFFF) == _W(0x20_0004) and value < _W(_SOURCES):
+    elif enable != _NONE:
+        m[_W(ENABLE) + enable] = value & _W(0xFFFF_FFFE)
+    elif threshold != _NONE:
+        m[_W(THRESHOLD) + threshold] = value & _W(7)
+    elif context != _NONE and value < _W(_SOURCES):
         m[CLAIMED] &= ~(_1 << value & m[_W(ENABLE) + context])  # of another context's source it means nothing
     plic_update(m)
-
-
-@jit("uint64(uint64[::1], uint64)")
-def clint_read(m, offset):
-    """Return the eight-byte word of the CLINT around an offset."""
-    if offset == _0:
-        return m[MIP] >> _3 & _1
-    if offset == _W(0x4000):
-        return m[MTIMECMP]
-    return m[CYCLES] + m[TIME_OFFSET] if offset == _W(0xBFF8) else _0
 
 
 @jit("uint64(uint64, uint64, uint64, uint64)")
@@ -232,6 +241,38 @@ def half_written(word, offset, width, value):
     if width != _4:
         return word
     return word & _MASK32 | value << _32 if offset & _4 != _0 else word & ~_MASK32 | value & _MASK32
+
+
+@jit("uint64(uint64[::1], uint64)")
+def clint_read(m, offset):
+    """Return the eight-byte word of the CLINT around an offset."""
+    if offset == _W(0xBFF8):
+        return time_now(m)
+    if offset >= _COMPARES and offset < _COMPARES + _8 * m[HARTS]:
+        return m[place(m, (offset - _COMPARES) >> _3, _W(MTIMECMP))]
+    word = _0
+    for number in range(2):  # the software interrupts of two harts
+        hart = (offset >> _2) + _W(number)
+        if hart < m[HARTS]:
+            word |= (m[place(m, hart, _W(MIP))] >> _3 & _1) << _32 * _W(number)
+    return word
+
+
+@jit("void(uint64[::1], uint64, uint64, uint64)")
+def clint_write(m, offset, width, value):
+    """Write a register of the CLINT, or half of one."""
+    if offset & ~_4 == _W(0xBFF8):
+        now = time_now(m)
+        m[TIME_OFFSET] += half_written(now, offset, width, value) - now
+    elif offset >= _COMPARES and offset < _COMPARES + _8 * m[HARTS]:
+        at = place(m, (offset - _COMPARES) >> _3, _W(MTIMECMP))
+        m[at] = half_written(m[at], offset, width, value)
+    else:
+        for number in range(2 if width == _8 else 1):
+            hart = (offset >> _2) + _W(number)
+            if width >= _4 and hart < m[HARTS]:
+                at = place(m, hart, _W(MIP))
+                m[at] = m[at] & ~_8 | (value >> _32 * _W(number) & _1) << _3
 
 
 @jit("uint64(uint64[::1], uint64, uint64)")
@@ -255,13 +296,7 @@ def mmio_write(m, pa, width, value):
     if pa - _UART < _UART_BYTES:
         uart_write(m, pa & _W(7), value)
     elif pa - _CLINT < _CLINT_BYTES:
-        offset = pa - _CLINT
-        if offset == _0:
-            m[MIP] = m[MIP] & ~_8 | (value & _1) << _3
-        elif offset & ~_W(4) == _W(0x4000):
-            m[MTIMECMP] = half_written(m[MTIMECMP], offset, width, value)
-        elif offset & ~_W(4) == _W(0xBFF8):
-            m[TIME_OFFSET] = half_written(m[CYCLES] + m[TIME_OFFSET], offset, width, value) - m[CYCLES]
+        clint_write(m, pa - _CLINT, width, value)
     elif pa - _PLIC < _PLIC_BYTES:
         if width == _4:
             plic_write(m, (pa - _PLIC) & ~_3, value & _MASK32)

@@ -14,8 +14,8 @@ from singlab.machine import virtio as v
 
 _MAGIC, _VERSION, _COMPATIBLE = 0xD00D_FEED, 17, 16
 _BEGIN, _END, _PROPERTY, _FINISH = 1, 2, 3, 9
-#: Phandles: the interrupt controller of the hart, the PLIC, and the test finisher.
-_HART, _PLIC, _TEST = 1, 2, 3
+#: Phandles: the PLIC, the test finisher, and the interrupt controller of the first hart; the other harts' follow.
+_PLIC, _TEST, _HART = 1, 2, 3
 
 Node = dict
 
@@ -73,7 +73,12 @@ def _reg(address: int, size: int) -> list[int]:
     return [address >> 32, address & 0xFFFF_FFFF, size >> 32, size & 0xFFFF_FFFF]
 
 
-def board_tree(ram_bytes: int, clock_hz: float, arguments: str = "") -> bytes:
+def _lines(harts: int, *lines: int) -> list[int]:
+    """Return which interrupts of which harts a controller drives."""
+    return [cell for hart in range(harts) for line in lines for cell in (_HART + hart, line)]
+
+
+def board_tree(ram_bytes: int, clock_hz: float, arguments: str = "", harts: int = 1) -> bytes:
     """Return the device tree of this board.
 
     Parameters
@@ -83,7 +88,19 @@ def board_tree(ram_bytes: int, clock_hz: float, arguments: str = "") -> bytes:
         Rate of the cycle counter, which is the time base.
     arguments : str
         Command line for the kernel.
+    harts : int
     """
+    cpus = {
+        f"cpu@{hart}": {
+            "device_type": "cpu", "reg": hart, "status": "okay", "compatible": "riscv", "riscv,isa": "rv64imac_zicntr_zicsr_zifencei_sstc",
+            "mmu-type": "riscv,sv39",
+            "interrupt-controller": {
+                "#interrupt-cells": 1, "#address-cells": 0, "interrupt-controller": None, "compatible": "riscv,cpu-intc",
+                "phandle": _HART + hart,
+            },
+        }
+        for hart in range(harts)
+    }  # fmt: skip
     serial = f"serial@{d.UART:x}"
     slots = {
         f"virtio_mmio@{at:x}": {
@@ -97,25 +114,18 @@ def board_tree(ram_bytes: int, clock_hz: float, arguments: str = "") -> bytes:
         "poweroff": {"compatible": "syscon-poweroff", "regmap": _TEST, "offset": 0, "value": 0x5555},
         f"memory@{s.RAM_BASE:x}": {"device_type": "memory", "reg": _reg(s.RAM_BASE, ram_bytes)},
         "cpus": {
-            "#address-cells": 1, "#size-cells": 0, "timebase-frequency": int(clock_hz),
-            "cpu@0": {
-                "device_type": "cpu", "reg": 0, "status": "okay", "compatible": "riscv", "riscv,isa": "rv64imac_zicntr_zicsr_zifencei_sstc",
-                "mmu-type": "riscv,sv39",
-                "interrupt-controller": {
-                    "#interrupt-cells": 1, "#address-cells": 0, "interrupt-controller": None, "compatible": "riscv,cpu-intc", "phandle": _HART,
-                },
-            },
+            "#address-cells": 1, "#size-cells": 0, "timebase-frequency": int(clock_hz), **cpus,
         },
         "soc": {
             "#address-cells": 2, "#size-cells": 2, "compatible": "simple-bus", "ranges": None,
             f"test@{d.FINISHER:x}": {"compatible": ["sifive,test1", "sifive,test0", "syscon"], "reg": _reg(d.FINISHER, d.FINISHER_BYTES), "phandle": _TEST},
             f"clint@{d.CLINT:x}": {
                 "compatible": ["sifive,clint0", "riscv,clint0"], "reg": _reg(d.CLINT, d.CLINT_BYTES),
-                "interrupts-extended": [_HART, 3, _HART, 7],
+                "interrupts-extended": _lines(harts, 3, 7),
             },
             f"plic@{d.PLIC:x}": {
                 "compatible": ["sifive,plic-1.0.0", "riscv,plic0"], "reg": _reg(d.PLIC, d.PLIC_BYTES), "interrupt-controller": None,
-                "#interrupt-cells": 1, "#address-cells": 0, "riscv,ndev": 31, "interrupts-extended": [_HART, 11, _HART, 9],
+                "#interrupt-cells": 1, "#address-cells": 0, "riscv,ndev": 31, "interrupts-extended": _lines(harts, 11, 9),
                 "phandle": _PLIC,
             },
             serial: {

@@ -2,11 +2,15 @@
 
 The state has the registers, translation buffers and first-level caches of one hart in its header, the one
 that runs; the others' lie aside, and changing over exchanges them. Always the hart whose clock is furthest
-behind goes on, for a stretch of random length, so that clocks stay together; it ends at a jump or the end
-of a line, never between. Memory is sequentially
-consistent. A change of harts breaks reservations, as another hart's store would.
+behind goes on, for a stretch of random length, so that clocks stay together. A stretch may end between any
+two instructions: its first part runs at full speed to a jump or the end of a line, its second counts
+instructions; some stretches are only a few instructions long. Memory is sequentially consistent. Another
+hart's stretch breaks a reservation, as a store of its might; lr and sc close together succeed before long.
 
-Leaves out the translator and time travel, which are for one hart.
+How far a stretch is belongs to the state, so where a run is interrupted changes nothing.
+
+Leaves out the translator, whose code knows the caches of one hart, and what caches do to keep each other
+coherent: a line that another hart has written costs no more than one that it has not.
 """
 
 from __future__ import annotations
@@ -15,21 +19,31 @@ import numpy as np
 
 from singlab.machine import state as _s
 from singlab.machine.csr import STCE, pending, sooner
-from singlab.machine.hart import STOP_LIMIT, STOP_WFI, hart_run
+from singlab.machine.hart import STOP_HERE, STOP_LIMIT, STOP_LOST, STOP_WFI, hart_run
+from singlab.machine.headers import SAVED, WORDS, place
 from singlab.machine.jit import jit
+from singlab.machine.privileged import take_interrupt
 
 _W = np.uint64
-_0, _1 = _W(0), _W(1)
+_0, _1, _2 = _W(0), _W(1), _W(2)
 _NEVER = _W(0xFFFF_FFFF_FFFF_FFFF)
-SAVED, WORDS = _W(_s.HART_SAVED), _W(_s.HART_WORDS)
 HARTS, HART, SEED, WAITING = _s.HARTS, _s.HART, _s.HART_SEED, _s.WAITING
 CYCLES, IE, MTIMECMP, TIMECMP, MENVCFG, STOP_CYCLE = _s.CYCLES, _s.SIE, _s.MTIMECMP, _s.TIMECMP, _s.MENVCFG, _s.STOP_CYCLE
-RESERVATION, RESUME, C_IDLE, STOP = _s.RESERVATION, _s.RESUME, _s.C_STALL_IDLE, _s.STOP
+RESERVATION, C_IDLE, INSTRET, PC, RESUME = _s.RESERVATION, _s.C_STALL_IDLE, _s.INSTRET, _s.PC, _s.RESUME
+PRECISE, STOP_INSTRET, STOP_PC, WATCH_HIT = _s.PRECISE, _s.STOP_INSTRET, _s.STOP_PC, _s.WATCH_HIT
+STRETCH, STRETCH_HART, STRETCH_END, STRETCH_TAIL, STRETCH_STOP = _s.STRETCH, _s.STRETCH_HART, _s.STRETCH_END, _s.STRETCH_TAIL, _s.STRETCH_STOP
+#: How far a stretch is: there is none, in its first part, in its second.
+NONE, FIRST, SECOND = _W(0), _W(1), _W(2)
+#: Why a hart does not go on: at a wfi, lost.
+AT_WFI, LOST = _W(1), _W(2)
+#: Cycles of a first part, at least, and how many more; cycles that a waiting hart may be ahead of the others.
 _SHORTEST, _SPREAD = _W(40), _W(255)
+#: Cycles after which a second part ends in any case, for where traps follow traps nothing retires.
+_LONGEST, _EACH = _W(4096), _W(64)
 
-#: Which words of the header belong to one hart.
-OWN = np.ones(_s.HART_WORDS, dtype=np.bool_)
-OWN[list(_s.SHARED_WORDS)] = False
+#: Which words of the header belong to one hart, as first and last of each row of them.
+_OWN = [word for word in range(_s.HART_WORDS) if word not in _s.SHARED_WORDS]
+OWN = np.array([[a, min(b for b in _OWN if b >= a and b + 1 not in _OWN)] for a in _OWN if a - 1 not in _OWN], dtype=np.uint64)
 
 
 @jit("void(uint64[::1], uint64)")
@@ -38,29 +52,63 @@ def change_to(m, hart):
     if hart == m[HART]:
         return
     old, new = SAVED + m[HART] * WORDS, SAVED + hart * WORDS
-    m[RESERVATION] = _0
-    for word in range(_s.HART_WORDS):
-        if OWN[word]:
-            m[old + _W(word)] = m[word]
-            m[word] = m[new + _W(word)]
+    for row in range(len(OWN)):
+        for number in range(OWN[row, 0], OWN[row, 1] + _1):
+            word = _W(number)
+            m[old + word] = m[word]
+            m[word] = m[new + word]
     m[HART] = hart
 
 
 @jit("uint64(uint64[::1], uint64, uint64)")
 def word_of(m, hart, word):
     """Return a word of a hart's header."""
-    return m[word] if hart == m[HART] else m[SAVED + hart * WORDS + word]
+    return m[place(m, hart, word)]
 
 
 @jit("uint64(uint64[::1])")
-def wake_time(m):
-    """Return when a timer will end this hart's wait."""
+def retired(m):
+    """Return the instructions that all harts together have retired."""
+    total = _0
+    for number in range(m[HARTS]):
+        total += m[place(m, _W(number), _W(INSTRET))]
+    return total
+
+
+@jit("uint64(uint64[::1])")
+def _wake(m):
+    """Return the cycle at which a timer will end this hart's wait."""
     at = _NEVER
+    if m[WAITING] == LOST:
+        return at
     if m[IE] >> _W(7) & _1 != _0:
         at = sooner(m, at, m[MTIMECMP])
     if m[IE] >> _W(5) & _1 != _0 and m[MENVCFG] & STCE != _0:
         at = sooner(m, at, m[TIMECMP])
     return at
+
+
+@jit("uint64(uint64[::1])")
+def wake_time(m):
+    """Return the earliest cycle at which a timer will end a hart's wait, all ones if none will."""
+    if m[HARTS] == _1:
+        return _wake(m)
+    here, at = m[HART], _NEVER
+    for number in range(m[HARTS]):
+        change_to(m, _W(number))
+        at = min(at, _wake(m))
+    change_to(m, here)
+    return at
+
+
+@jit("void(uint64[::1], uint64)")
+def pass_time(m, until):
+    """Let the time of waiting harts pass, to a cycle."""
+    for number in range(m[HARTS]):
+        clock = place(m, _W(number), _W(CYCLES))
+        if m[clock] < until:
+            m[place(m, _W(number), _W(C_IDLE))] += until - m[clock]
+            m[clock] = until
 
 
 @jit("uint64(uint64[::1])")
@@ -74,61 +122,137 @@ def draw(m):
     return x
 
 
-@jit("uint64(uint64[::1])")
-def furthest_behind(m):
-    """Return the hart with the earliest clock."""
-    best, earliest = _0, _NEVER
+@jit("uint64(uint64[::1], boolean)")
+def furthest_behind(m, going):
+    """Return the hart with the earliest clock, of all or of those that do not wait; all ones if all do."""
+    best, earliest = _NEVER, _NEVER
     for number in range(m[HARTS]):
         hart = _W(number)
         at = word_of(m, hart, _W(CYCLES))
-        if at < earliest:
+        if at < earliest and (not going or word_of(m, hart, _W(WAITING)) == _0):
             best, earliest = hart, at
     return best
 
 
-@jit("boolean(uint64[::1], uint64)")
-def wait(m, limit):
-    """Let time pass for the waiting hart that is furthest behind; returns False if nothing will ever end any wait."""
-    others = _NEVER
+@jit("boolean(uint64[::1])")
+def _woken(m):
+    """End this hart's wait if an interrupt does; returns whether it waits no more."""
+    if m[WAITING] == AT_WFI and pending(m) & m[IE] != _0:
+        m[WAITING] = _0
+    return m[WAITING] == _0
+
+
+@jit("int64(uint64[::1], uint64, boolean)")
+def _all_wait(m, limit, sleep):
+    """Let time pass while every hart waits; returns why not, or -1 if one has woken or it may go on."""
     for number in range(m[HARTS]):
-        hart = _W(number)
-        if word_of(m, hart, _W(WAITING)) == _0 and word_of(m, hart, _W(CYCLES)) < others:
-            others = word_of(m, hart, _W(CYCLES))
-    until = wake_time(m)
-    if others != _NEVER:
-        until = min(until, others + _SHORTEST)
-    elif until == _NEVER:
-        # this one never wakes by itself: it keeps up with the others that will
-        here = m[HART]
+        change_to(m, _W(number))
+        if _woken(m):
+            return -1
+    at = wake_time(m)
+    if at == _NEVER or not sleep:
         for number in range(m[HARTS]):
             change_to(m, _W(number))
-            until = min(until, wake_time(m))
-        change_to(m, here)
-        if until == _NEVER:
-            return False
-        until += _1
-    until = max(min(until, limit), m[CYCLES] + _1)
-    m[C_IDLE] += until - m[CYCLES]
-    m[CYCLES] = until
-    return True
+            if at == _NEVER and m[WAITING] == LOST:
+                return STOP_LOST
+        return STOP_WFI
+    pass_time(m, min(at, limit))
+    return -1
 
 
-@jit("int64(uint64[::1], uint64[::1], uint64)")
-def harts_run(m, uops, limit):
-    """Run all harts until the one furthest behind reaches the limit, or one of them stops (:mod:`singlab.machine.hart`)."""
+@jit("void(uint64[::1])")
+def begin_second(m):
+    """Go on to the second part of a stretch."""
+    m[STRETCH] = SECOND if m[STRETCH_TAIL] != _0 else NONE
+    m[STRETCH_STOP] = m[INSTRET] + m[STRETCH_TAIL]
+    m[STRETCH_END] = m[CYCLES] + m[STRETCH_TAIL] * _EACH + _LONGEST
+
+
+@jit("int64(uint64[::1], uint64, boolean)")
+def begin_stretch(m, limit, sleep):
+    """Choose the hart that goes on, and for how long; returns why there is none, or -1."""
     while True:
-        change_to(m, furthest_behind(m))
+        change_to(m, furthest_behind(m, False))
         if m[CYCLES] >= limit:
             return STOP_LIMIT
-        if m[WAITING] != _0:
-            if pending(m) & m[IE] != _0:
-                m[WAITING] = _0
-            elif not wait(m, limit):
-                return STOP_WFI
-            continue
-        m[STOP_CYCLE] = min(limit, m[CYCLES] + _SHORTEST + (draw(m) & _SPREAD))
-        reason = hart_run(m, uops)
-        if reason == STOP_WFI:
-            m[WAITING] = _1
-        elif reason != STOP_LIMIT:
-            return reason
+        if _woken(m):
+            break
+        other = furthest_behind(m, True)
+        if other == _NEVER:
+            why = _all_wait(m, limit, sleep)
+            if why != -1:
+                return why
+        else:
+            # it keeps a little ahead of those that go on, so that what they do can wake it
+            until = max(min(_wake(m), word_of(m, other, _W(CYCLES)) + _SHORTEST), m[CYCLES] + _1)
+            m[C_IDLE] += until - m[CYCLES]
+            m[CYCLES] = until
+    if m[HART] != m[STRETCH_HART]:
+        m[STRETCH_HART] = m[HART]
+        m[RESERVATION] = _0
+    if take_interrupt(m):
+        m[RESUME] = _0
+    chance = draw(m)
+    m[STRETCH_TAIL] = chance >> _W(8) & _W(31)
+    if chance >> _W(16) & _W(31) == _0:  # now and then so long that no straight code is spared
+        m[STRETCH_TAIL] = chance >> _W(24) & _W(2047)
+    if chance >> _W(40) & _W(3) == _0:
+        m[STRETCH_TAIL] = (chance >> _W(8) & _W(7)) + _1
+        begin_second(m)
+    else:
+        m[STRETCH] = FIRST
+        m[STRETCH_END] = m[CYCLES] + _SHORTEST + (chance & _SPREAD)
+    return -1
+
+
+@jit("int64(uint64[::1], uint64[::1], uint64, boolean)")
+def harts_run(m, uops, limit, sleep):
+    """Run all harts until one of them stops (:mod:`singlab.machine.hart`), or the one that goes on has reached the limit.
+
+    In a precise run STOP_INSTRET counts the instructions of all harts. Without ``sleep`` it also stops where all wait
+    for a timer.
+    """
+    wanted, position, address = m[PRECISE] != _0, m[STOP_INSTRET], m[STOP_PC]
+    if m[STRETCH] != NONE:
+        change_to(m, m[STRETCH_HART])
+    reason = -1
+    while reason == -1:
+        if m[STRETCH] == NONE:
+            reason = begin_stretch(m, limit, sleep)
+            if reason != -1:
+                break
+        left = _NEVER
+        if wanted and position != _NEVER:
+            if retired(m) >= position:
+                reason = STOP_HERE
+                break
+            left = position - retired(m)
+        stop = m[INSTRET] + left if left != _NEVER else _NEVER
+        if m[STRETCH] == SECOND:
+            stop = min(stop, m[STRETCH_STOP])
+        m[PRECISE] = _1 if wanted or m[STRETCH] == SECOND else _0
+        m[STOP_INSTRET] = stop
+        m[STOP_CYCLE] = min(limit, m[STRETCH_END])
+        why = hart_run(m, uops)
+        if why == STOP_LIMIT:
+            if m[CYCLES] < m[STRETCH_END]:
+                reason = why
+            elif m[STRETCH] == FIRST:
+                begin_second(m)
+            else:
+                m[STRETCH] = NONE
+            if wanted and m[WATCH_HIT] != _0:
+                reason = STOP_HERE
+        elif why == STOP_HERE:
+            if m[STRETCH] == SECOND and m[INSTRET] >= m[STRETCH_STOP]:
+                m[STRETCH] = NONE
+            if wanted and (m[WATCH_HIT] != _0 or m[PC] == address):
+                reason = why
+        elif why == STOP_WFI or why == STOP_LOST:
+            m[STRETCH] = NONE
+            m[WAITING] = AT_WFI if why == STOP_WFI else LOST
+        else:
+            reason = why
+    m[PRECISE] = _1 if wanted else _0
+    m[STOP_INSTRET], m[STOP_PC] = position, address
+    return reason

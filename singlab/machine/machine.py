@@ -12,14 +12,15 @@ import numpy as np
 from singlab.machine import state as _s
 from singlab.machine.fetch import forget, new_uops
 from singlab.machine.hart import STOP_DEVICE, STOP_HERE, STOP_HOOK, STOP_LIMIT, STOP_LOST, STOP_WFI, hart_run
-from singlab.machine.harts import change_to, harts_run, wake_time
+from singlab.machine.harts import change_to, harts_run, pass_time, retired, wake_time
+from singlab.machine.headers import place
 from singlab.machine.isa import REGISTER_NAMES
 from singlab.machine.profile import Profile, apply_profile, get_profile
-from singlab.machine.quick import quick_flush
 
 if TYPE_CHECKING:
     from singlab.machine.translator import Translation
 
+_NEVER = 0xFFFF_FFFF_FFFF_FFFF
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 REASONS = {STOP_LIMIT: "limit", STOP_HOOK: "hook", STOP_WFI: "wfi", STOP_DEVICE: "device", STOP_LOST: "lost", STOP_HERE: "here"}
 
@@ -134,7 +135,7 @@ class Machine:
             self.translation.attach(self.m)
         else:
             self.m[_s.CODE_BYTES] = 0
-        quick_flush(self.m)
+        self.forget_pages()
         return self.translation
 
     def _interpret_from_now(self, reason: str) -> None:
@@ -175,10 +176,13 @@ class Machine:
             (one wants the host); "lost" (a handler that cannot be fetched, and no interrupt that would be taken).
         """
         m = self.m
-        limit = 0xFFFF_FFFF_FFFF_FFFF if cycles is None else int(m[_s.CYCLES]) + cycles
+        limit = _NEVER if cycles is None else int(m[_s.CYCLES]) + cycles
         m[_s.STOP_CYCLE] = limit
         if m[_s.HARTS] > 1:
-            return REASONS[int(harts_run(m, self.uops, np.uint64(limit)))]
+            if m[_s.STRETCH]:
+                change_to(m, m[_s.STRETCH_HART])  # what was looked at meanwhile does not matter
+            limit = _NEVER if cycles is None else int(m[_s.CYCLES]) + cycles
+            return REASONS[int(harts_run(m, self.uops, np.uint64(limit), wait))]
         while True:
             reason = self._run()
             if reason != STOP_WFI or not wait or not self._sleep(limit):
@@ -193,25 +197,24 @@ class Machine:
             "here", or why it stopped before (:meth:`run`).
         """
         m = self.m
-        never = 0xFFFF_FFFF_FFFF_FFFF
         m[_s.PRECISE] = 1
-        m[_s.STOP_INSTRET] = never if position is None else position
-        m[_s.STOP_PC] = never if address is None else address
+        m[_s.STOP_INSTRET] = _NEVER if position is None else position
+        m[_s.STOP_PC] = _NEVER if address is None else address
         try:
             return self.run(cycles)
         finally:
             m[_s.PRECISE] = 0
-            m[_s.STOP_INSTRET] = m[_s.STOP_PC] = never
+            m[_s.STOP_INSTRET] = m[_s.STOP_PC] = _NEVER
 
     def forget_pages(self) -> None:
-        """Empty the quick tables, as after a change that their promises did not foresee."""
-        quick_flush(self.m)
+        """Empty the quick tables of all harts, as after a change that their promises did not foresee."""
+        self.m[_s.QUICK_BASE : _s.DEVICE_BASE] = _s.QUICK_EMPTY
 
     def _sleep(self, limit: int) -> bool:
         """Let time pass until a timer that is enabled ends a wait, or to the limit; returns whether one ever will."""
         m = self.m
-        wake, now = int(wake_time(m)), int(m[_s.CYCLES])
-        if wake == 0xFFFF_FFFF_FFFF_FFFF:
+        wake = int(wake_time(m))
+        if wake == _NEVER:
             return False
         if wake > limit:
             # the wait goes on when the machine does: it stands at its wfi again, which has not retired
@@ -219,23 +222,35 @@ class Machine:
             m[_s.PC] -= np.uint64(4)
             m[_s.INSTRET] -= np.uint64(1)
             m[_s.C_STALL_IDLE] += np.uint64(1)
-        idle = max(0, wake - now)
-        m[_s.CYCLES] += np.uint64(idle)
-        m[_s.C_STALL_IDLE] += np.uint64(idle)
+        pass_time(m, np.uint64(wake))
         return True
 
     # ---- looking ------------------------------------------------------------------------------------------------
 
-    def counters(self) -> dict[str, int]:
-        """Return cycles, instructions and every event counter."""
-        counts = {"cycles": int(self.m[_s.CYCLES]), "instructions": int(self.m[_s.INSTRET])}
-        return counts | {name: int(self.m[_s.COUNTER_BASE + i]) for i, name in enumerate(_s.COUNTERS)}
+    @property
+    def retired(self) -> int:
+        """Instructions that all harts together have retired."""
+        return int(retired(self.m))
+
+    def counters(self, hart: int | None = None) -> dict[str, int]:
+        """Return cycles, instructions and every event counter, of one hart or of all.
+
+        Of all: the cycles of the clock that is furthest ahead, and sums of the rest.
+        """
+        words = {"cycles": _s.CYCLES, "instructions": _s.INSTRET} | {name: _s.COUNTER_BASE + i for i, name in enumerate(_s.COUNTERS)}
+        harts = range(int(self.m[_s.HARTS])) if hart is None else [self._hart(hart)]
+        found = {name: [int(self.m[int(place(self.m, h, word))]) for h in harts] for name, word in words.items()}
+        return {name: max(values) if name == "cycles" else sum(values) for name, values in found.items()}
+
+    def _hart(self, hart: int) -> int:
+        """Return the number of a hart; raises ValueError if there is none of this number."""
+        if not 0 <= hart < int(self.m[_s.HARTS]):
+            raise ValueError(f"there is no hart {hart}; this machine has {int(self.m[_s.HARTS])}")
+        return hart
 
     def look_at(self, hart: int) -> None:
         """Make another hart the one whose registers and counters one sees; which runs next does not depend on it."""
-        if not 0 <= hart < int(self.m[_s.HARTS]):
-            raise ValueError(f"there is no hart {hart}; this machine has {int(self.m[_s.HARTS])}")
-        change_to(self.m, np.uint64(hart))
+        change_to(self.m, np.uint64(self._hart(hart)))
 
     def registers(self) -> dict[str, int]:
         """Return pc and the general registers by their conventional names."""

@@ -1,8 +1,9 @@
 """Going forward and back in time, to the instruction.
 
 A run is a pure function of the state, so going back is restoring a checkpoint and running forward again.
-Time is the count of instructions retired. Checkpoints hold the pages that differ from the beginning; the
-further back, the fewer are kept. What comes from outside (keys, packets) is not of the machine's making: after
+Time is the count of instructions retired, by all harts together. Checkpoints hold the pages that differ from
+the beginning, and of a board what its devices keep; the further back, the fewer are kept. What a board has
+said before it does not say again. What comes from outside (keys, packets) is not of the machine's making: after
 such a change call :meth:`TimeTravel.changed`, and what lay ahead is forgotten.
 """
 
@@ -20,7 +21,7 @@ _PAGE_WORDS = 512
 _NEVER = 0xFFFF_FFFF_FFFF_FFFF
 #: Instructions between two checkpoints at first, and how many checkpoints are kept.
 _SPACING, _KEPT = 2_000_000, 32
-#: Cycles without an instruction retired after which nothing more is expected.
+#: A run pauses when its clock comes to a multiple of this, to see whether anything is still to be expected.
 _SLICE = 5_000_000
 
 
@@ -29,6 +30,7 @@ class _Checkpoint:
     position: int
     pages: np.ndarray
     content: np.ndarray
+    devices: tuple | None
 
 
 class TimeTravel:
@@ -48,23 +50,21 @@ class TimeTravel:
     def __init__(self, machine):
         self._board = machine if hasattr(machine, "machine") else None
         self.machine: Machine = machine.machine if self._board is not None else machine
-        if self.machine.m[_s.HARTS] > 1:
-            raise ValueError("time travel counts the instructions of one hart; give the machine one")
         # the state's header and RAM are whole pages
         self._beginning = self.machine.m.copy()
-        self.start = self.position
+        self.start = self._furthest = self.position
         self._spacing = _SPACING
-        self._checkpoints = [_Checkpoint(self.start, np.empty(0, np.int64), np.empty((0, _PAGE_WORDS), np.uint64))]
+        self._checkpoints = [_Checkpoint(self.start, np.empty(0, np.int64), np.empty((0, _PAGE_WORDS), np.uint64), self._devices())]
 
     @property
     def position(self) -> int:
         """Instructions retired so far."""
-        return int(self.machine.m[_s.INSTRET])
+        return self.machine.retired
 
     # ---- forward -------------------------------------------------------------------------------------------------
 
     def step(self, n: int = 1) -> str:
-        """Run ``n`` instructions on; returns "here", or why it stopped before (:meth:`Machine.run`)."""
+        """Run ``n`` instructions on; returns "here", or why it stopped before (:meth:`Machine.run`, :class:`Ended`)."""
         if n < 0:
             return self.back(-n)
         return self._forward(self.position + n)
@@ -124,36 +124,52 @@ class TimeTravel:
     def changed(self) -> None:
         """Say that the state was changed from outside: what lay ahead is forgotten, the past ends here."""
         self._checkpoints = [c for c in self._checkpoints if c.position < self.position]
+        self._furthest = self.position
         self._keep()
 
     # ---- inside --------------------------------------------------------------------------------------------------
 
     def _forward(self, position: int, address: int | None = None) -> str:
         """Run to a position or an address, leaving checkpoints on the way."""
-        watched = self.machine.m[_s.WATCH_BYTES] != 0
+        m = self.machine.m
+        watched = m[_s.WATCH_BYTES] != 0
+        if m[_s.STRETCH]:
+            self.machine.look_at(int(m[_s.STRETCH_HART]))
         while True:
-            last = self._checkpoints[-1].position
-            pause = min(position, max(last, self.position) + self._spacing)
-            before = self.position
-            reason = self.machine.run_precisely(pause, address, _SLICE)
+            last, before, idle = self._checkpoints[-1].position, self.position, self.machine.counters()["stall_idle"]
+            pause = min(position, max(last, before) + self._spacing)
+            if again := before < self._furthest:
+                pause = min(pause, self._furthest)
+            reason = self.machine.run_precisely(pause, address, _SLICE - int(m[_s.CYCLES]) % _SLICE)
+            if self._board is not None:
+                ended = self._board.attend(reason, quiet=again)
+                if ended is not None:
+                    reason = ended.reason
+            here = self.position
+            self._furthest = max(self._furthest, here)
+            if watched and m[_s.WATCH_HIT] and reason in ("limit", "device", "hook"):
+                return "here"  # it touched with its last instruction
             if reason == "limit":
-                if self.position == before:
+                if here == before and self.machine.counters()["stall_idle"] == idle:
                     return "lost"  # trap after trap, and nothing retires: it would never come anywhere
                 continue
-            if reason == "device" and self._board is not None and self._board.attend() is None:
+            if self._board is not None and reason in ("device", "hook") and here < position:
                 continue
             if reason != "here":
                 return reason
-            here = self.position
-            if here >= position or (address is not None and int(self.machine.m[_s.PC]) == address) or (watched and self.machine.m[_s.WATCH_HIT]):
+            if here >= position or (address is not None and int(m[_s.PC]) == address) or (watched and m[_s.WATCH_HIT]):
                 return reason
             if here >= last + self._spacing:
                 self._keep()
 
+    def _devices(self) -> tuple | None:
+        """Return what a board's devices keep outside of the state."""
+        return None if self._board is None else self._board.devices()
+
     def _keep(self) -> None:
         now, then = self.machine.m.reshape(-1, _PAGE_WORDS), self._beginning.reshape(-1, _PAGE_WORDS)
         pages = np.flatnonzero((now != then).any(axis=1))
-        self._checkpoints.append(_Checkpoint(self.position, pages, now[pages]))
+        self._checkpoints.append(_Checkpoint(self.position, pages, now[pages], self._devices()))
         if len(self._checkpoints) > _KEPT:
             # every other one of the older half goes; from now on they lie twice as far apart
             half = len(self._checkpoints) // 2
@@ -167,3 +183,5 @@ class TimeTravel:
         m.reshape(-1, _PAGE_WORDS)[checkpoint.pages] = checkpoint.content
         m[_s.STOP_CYCLE], m[_s.WATCH : _s.WATCH_BYTES + 1] = limit, watch
         forget(self.machine.uops, m[_s.RAM_BYTES])
+        if self._board is not None:
+            self._board.put_back(*checkpoint.devices)

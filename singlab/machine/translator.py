@@ -220,6 +220,8 @@ class Translation:
         self.address, self.size = address, size
         self.virtual = address if virtual is None else virtual
         self.reason: str | None = "numba is switched off" if DISABLED else None
+        if machine.m[_s.HARTS] > 1:
+            self.reason = "translated code knows the caches of one hart, and this machine has several"
         self.from_disk = True
         base = ((address - _s.RAM_BASE >> 1) - (self.virtual >> 1)) & 0xFFFF_FFFF_FFFF_FFFF
         starts = sorted({self.virtual, *(e for e in entries if self.virtual <= e < self.virtual + size)})

@@ -199,6 +199,8 @@ class Net(Device):
     ----------
     sent : deque of bytes
         The last frames the guest has sent.
+    quiet : bool
+        Do not hand on what is sent: it was before.
     """
 
     kind, queues = v.NET, 2
@@ -208,6 +210,7 @@ class Net(Device):
         self.sent: deque[bytes] = deque(maxlen=_KEPT)
         self._waiting: deque[bytes] = deque()
         self._send, self._loopback, self._mac = send, loopback, mac
+        self.quiet = False
 
     def config(self) -> bytes:
         """Return the address and that the link is up."""
@@ -256,7 +259,7 @@ class Net(Device):
         frame = queue.gather(chain.readable, header + FRAME_MAX + 1)[header:]
         if FRAME_MIN <= len(frame) <= FRAME_MAX:
             self.sent.append(frame)
-            if self._send is not None:
+            if self._send is not None and not self.quiet:
                 self._send(frame)
             if self._loopback:
                 self.receive(frame)

@@ -75,6 +75,8 @@ class Registers(r.Shown):
         "U", "S" or "M".
     decimal : bool
         Whether to show signed decimals beside the hexadecimal.
+    hart : str
+        Which of several harts this is.
     """
 
     rows: list[Register]
@@ -83,6 +85,7 @@ class Registers(r.Shown):
     instructions: int
     names: dict[int, str] = field(default_factory=dict)
     decimal: bool = True
+    hart: str = ""
 
     def __getitem__(self, name: str) -> Register:
         """Return a register by its name or as xn."""
@@ -106,7 +109,8 @@ class Registers(r.Shown):
             items.append((row.name, r.Cell(f"{row.value:#x}", kind, row.value, aside=short)))
         return [
             r.Heading(
-                "Registers", f"pc {pc.value:#x}{named}, {self.mode} mode, {self.instructions:,} instructions, {self.cycles:,} cycles"
+                "Registers",
+                f"{self.hart}pc {pc.value:#x}{named}, {self.mode} mode, {self.instructions:,} instructions, {self.cycles:,} cycles",
             ),
             r.Grid(items),
         ]
@@ -123,7 +127,8 @@ def registers(source, since=None, decimal: bool = True) -> Registers:
     decimal : bool
         Show small values as signed decimals too.
     """
-    m, before, symbols = state_of(source), state_before(since), symbols_of(source)
+    m, symbols = state_of(source), symbols_of(source)
+    before = state_before(since, m)
     rows = []
     for name, number in (("pc", None), *((name, n) for n, name in enumerate(REGISTER_NAMES))):
         word = _s.PC if number is None else _s.X + number
@@ -131,7 +136,8 @@ def registers(source, since=None, decimal: bool = True) -> Registers:
         old = None if before is None else int(before[word])
         rows.append(Register(name, number, value, signed(value), old, old is not None and old != value))
     names = {row.value: name for row in rows if (name := symbols.name(row.value))}
-    return Registers(rows, MODE_NAMES[int(m[_s.MODE]) & 3], int(m[_s.CYCLES]), int(m[_s.INSTRET]), names, decimal)
+    hart = f"hart {int(m[_s.HART])} of {int(m[_s.HARTS])}: " if m[_s.HARTS] > 1 else ""
+    return Registers(rows, MODE_NAMES[int(m[_s.MODE]) & 3], int(m[_s.CYCLES]), int(m[_s.INSTRET]), names, decimal, hart)
 
 
 # ---- control and status registers ----------------------------------------------------------------------------
@@ -277,7 +283,8 @@ def csrs(source, *names: str, since=None) -> CsrTable:
     since : snapshot or mark, optional
         What changed since then is marked.
     """
-    m, before, symbols = mark(source), state_before(since), symbols_of(source)
+    m, symbols = mark(source), symbols_of(source)
+    before = state_before(since, m)
     for name in names:
         if name not in CSRS:
             raise ValueError(f"there is no CSR {name!r}; there are {', '.join(CSRS)}")

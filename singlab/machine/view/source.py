@@ -39,19 +39,31 @@ def state_of(source) -> np.ndarray:
     return found
 
 
-def state_before(since) -> np.ndarray | None:
-    """Return the words of an earlier state to compare with: a snapshot, or what :func:`mark` returned."""
+def state_before(since, now: np.ndarray) -> np.ndarray | None:
+    """Return the words of an earlier state to compare ``now`` with: of a snapshot, or of what :func:`mark` returned.
+
+    They are those of the hart that is looked at now.
+    """
     if since is None:
         return None
     found = since if isinstance(since, np.ndarray) else state_of(since)
     if found.dtype != np.uint64 or len(found) < _s.TAGS_BASE:
         raise TypeError("since must be a snapshot (machine.snapshot()) or a mark (view.mark(machine))")
-    return found[: _s.TAGS_BASE].copy()
+    hart = int(now[_s.HART])
+    if hart == int(found[_s.HART]):
+        return found[: _s.TAGS_BASE].copy()
+    saved = _s.TAGS_BASE if len(found) < _s.RAM_WORD else _s.HART_SAVED
+    first = saved + hart * _s.HART_WORDS
+    if len(found) < first + _s.HART_WORDS:
+        raise ValueError(f"what it is to be compared with says nothing of hart {hart}; it is of a machine with fewer harts")
+    return found[first : first + _s.HART_WORDS].copy()
 
 
 def mark(source) -> np.ndarray:
     """Return the registers, CSRs and counters as they are now, to be given as ``since`` later; small, unlike a snapshot."""
-    return state_of(source)[: _s.TAGS_BASE].copy()
+    m = state_of(source)
+    others = m[_s.HART_SAVED : _s.HART_SAVED + int(m[_s.HARTS]) * _s.HART_WORDS] if m[_s.HARTS] > 1 else m[:0]
+    return np.concatenate((m[: _s.TAGS_BASE], others))
 
 
 def signed(value: int) -> int:

@@ -97,7 +97,8 @@ def cycles(source, since=None) -> Cycles:
     source : Machine, Board or snapshot
     since : snapshot or mark, optional
     """
-    m, before = state_of(source), state_before(since)
+    m = state_of(source)
+    before = state_before(since, m)
 
     def count(word: int) -> int:
         return int(m[word]) if before is None else signed((int(m[word]) - int(before[word])) & (1 << 64) - 1)
@@ -150,7 +151,8 @@ class Counters(r.Shown):
 
 def counters(source, since=None) -> Counters:
     """Return cycles, instructions and every event counter, since the beginning or since a snapshot."""
-    m, before = state_of(source), state_before(since)
+    m = state_of(source)
+    before = state_before(since, m)
     words = {"cycles": _s.CYCLES, "instructions": _s.INSTRET} | {name: _s.COUNTER_BASE + i for i, name in enumerate(_s.COUNTERS)}
     values = {name: int(m[word]) - (0 if before is None else int(before[word])) for name, word in words.items()}
     rows = []

@@ -31,6 +31,7 @@ class Views(r.Shown):
     style = r.STYLE
 
     def __init__(self, source, symbols: dict[str, int] | None = None, program=None):
+        self._source = source
         self.machine = getattr(source, "machine", source)
         self.program = program if program is not None else getattr(source, "program", None)
         given = symbols if symbols is not None else getattr(program, "symbols", None)
@@ -53,7 +54,7 @@ class Views(r.Shown):
         """Return what steps this machine, forwards and back."""
         from singlab.machine.timetravel import TimeTravel
 
-        return TimeTravel(self.machine)
+        return TimeTravel(self._source)
 
     def blocks(self) -> list[r.Block]:
         return [*self.registers().blocks(), *self.code().blocks(), *self.cycles().blocks()]
