@@ -317,7 +317,7 @@ class Board:
     def pass_seconds(self, seconds: float) -> None:
         """Let time pass for a waiting guest, at most until its timer."""
         m = self.machine.m
-        cycles, timer = int(seconds * self.machine.profile.clock_hz), self._timer()
+        cycles, timer = round(seconds * self.machine.profile.clock_hz), self._timer()
         pass_time(m, np.uint64(int(m[_s.CYCLES]) + max(0, cycles if timer is None else min(cycles, timer))))
 
     # ---- going back -----------------------------------------------------------------------------------------------

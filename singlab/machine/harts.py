@@ -1,10 +1,10 @@
 """More than one hart, one at a time: an interleaving that a seed decides.
 
 The state has the registers, translation buffers and first-level caches of one hart in its header, the one
-that runs; the others' lie aside, and changing over exchanges them. Always the hart whose clock is furthest
-behind goes on, for a stretch of random length, so that clocks stay together. A stretch may end between any
+that runs; the others' lie aside, and changing over exchanges them. The hart whose clock is furthest behind
+goes on for a stretch of random length, so that clocks stay together. A stretch may end between any
 two instructions: its first part runs at full speed to a jump or the end of a line, its second counts
-instructions; some stretches are only a few instructions long. Memory is sequentially consistent. Another
+instructions. Now and then comes a flurry of stretches of a few instructions each, of any harts. Memory is sequentially consistent. Another
 hart's stretch breaks a reservation, as a store of its might; lr and sc close together succeed before long.
 
 How far a stretch is belongs to the state, so where a run is interrupted changes nothing.
@@ -32,12 +32,15 @@ CYCLES, IE, MTIMECMP, TIMECMP, MENVCFG, STOP_CYCLE = _s.CYCLES, _s.SIE, _s.MTIME
 RESERVATION, C_IDLE, INSTRET, PC, RESUME = _s.RESERVATION, _s.C_STALL_IDLE, _s.INSTRET, _s.PC, _s.RESUME
 PRECISE, STOP_INSTRET, STOP_PC, WATCH_HIT = _s.PRECISE, _s.STOP_INSTRET, _s.STOP_PC, _s.WATCH_HIT
 STRETCH, STRETCH_HART, STRETCH_END, STRETCH_TAIL, STRETCH_STOP = _s.STRETCH, _s.STRETCH_HART, _s.STRETCH_END, _s.STRETCH_TAIL, _s.STRETCH_STOP
+FLURRY = _s.FLURRY
 #: How far a stretch is: there is none, in its first part, in its second.
 NONE, FIRST, SECOND = _W(0), _W(1), _W(2)
 #: Why a hart does not go on: at a wfi, lost.
 AT_WFI, LOST = _W(1), _W(2)
 #: Cycles of a first part, at least, and how many more; cycles that a waiting hart may be ahead of the others.
 _SHORTEST, _SPREAD = _W(40), _W(255)
+#: How many short stretches a flurry has, and how many cycles ahead a hart may be that goes on then all the same.
+_FLURRY, _APART = _W(24), _W(1024)
 #: Cycles after which a second part ends in any case, for where traps follow traps nothing retires.
 _LONGEST, _EACH = _W(4096), _W(64)
 
@@ -187,17 +190,26 @@ def begin_stretch(m, limit, sleep):
             until = max(min(_wake(m), word_of(m, other, _W(CYCLES)) + _SHORTEST), m[CYCLES] + _1)
             m[C_IDLE] += until - m[CYCLES]
             m[CYCLES] = until
+    chance = draw(m)
+    if m[FLURRY] != _0:
+        m[FLURRY] -= _1
+    elif chance >> _W(40) & _W(31) == _0:
+        m[FLURRY] = _FLURRY
+    flurry = m[FLURRY] != _0
+    if flurry:
+        other = (chance >> _W(48)) % m[HARTS]
+        if word_of(m, other, _W(WAITING)) == _0 and word_of(m, other, _W(CYCLES)) - m[CYCLES] < _APART:
+            change_to(m, other)
     if m[HART] != m[STRETCH_HART]:
         m[STRETCH_HART] = m[HART]
         m[RESERVATION] = _0
     if take_interrupt(m):
         m[RESUME] = _0
-    chance = draw(m)
     m[STRETCH_TAIL] = chance >> _W(8) & _W(31)
     if chance >> _W(16) & _W(31) == _0:  # now and then so long that no straight code is spared
         m[STRETCH_TAIL] = chance >> _W(24) & _W(2047)
-    if chance >> _W(40) & _W(3) == _0:
-        m[STRETCH_TAIL] = (chance >> _W(8) & _W(7)) + _1
+    if flurry:
+        m[STRETCH_TAIL] = (chance >> _W(8) & chance >> _W(11) & _W(7)) + _1
         begin_second(m)
     else:
         m[STRETCH] = FIRST
@@ -246,7 +258,8 @@ def harts_run(m, uops, limit, sleep):
         elif why == STOP_HERE:
             if m[STRETCH] == SECOND and m[INSTRET] >= m[STRETCH_STOP]:
                 m[STRETCH] = NONE
-            if wanted and (m[WATCH_HIT] != _0 or m[PC] == address):
+            # where the stretch is over as well, it stops there when this hart is to go on
+            if wanted and (m[WATCH_HIT] != _0 or (m[PC] == address and m[STRETCH] != NONE)):
                 reason = why
         elif why == STOP_WFI or why == STOP_LOST:
             m[STRETCH] = NONE

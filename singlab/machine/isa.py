@@ -61,6 +61,7 @@ CSRS = {
     "scause": 0x142, "stval": 0x143, "sip": 0x144, "stimecmp": 0x14D, "satp": 0x180,
     "mstatus": 0x300, "misa": 0x301, "medeleg": 0x302, "mideleg": 0x303, "mie": 0x304, "mtvec": 0x305, "mcounteren": 0x306,
     "menvcfg": 0x30A, "mcountinhibit": 0x320, "mscratch": 0x340, "mepc": 0x341, "mcause": 0x342, "mtval": 0x343, "mip": 0x344,
+    "pmpcfg0": 0x3A0, "pmpcfg2": 0x3A2, **{f"pmpaddr{n}": 0x3B0 + n for n in range(16)},
     "mcycle": 0xB00, "minstret": 0xB02,
     "cycle": 0xC00, "time": 0xC01, "instret": 0xC02, "mvendorid": 0xF11, "marchid": 0xF12, "mimpid": 0xF13, "mhartid": 0xF14,
 }  # fmt: skip

@@ -105,6 +105,7 @@ QUICK = 194  #: word at which this hart's quick tables begin
 #: The stretch that a hart runs before others may: how far it is (:mod:`singlab.machine.harts`), whose it is, the cycle
 #: at which its first part ends, the instructions of its second, and the instruction at which that ends.
 STRETCH, STRETCH_HART, STRETCH_END, STRETCH_TAIL, STRETCH_STOP = range(226, 231)
+FLURRY = 232  #: how many more stretches are of a few instructions only
 TIME_SEEN = 231  #: the latest cycle that any hart has read as the time
 HART_WORDS = 256  #: words of the header, most of them a hart's own
 MAX_HARTS = 4
@@ -113,7 +114,7 @@ HART_SAVED = 63 * 1024  #: the headers of the harts that do not run
 SHARED_WORDS = (
     RAM_BYTES, TIME_OFFSET, PMP_ENTRIES, STOP, STOP_CYCLE, STOP_EVENT, EVENT_COUNT, TRACE_ON, RANDOM, STOP_INSTRET, STOP_PC, PRECISE, EXIT, TOHOST, WATCH,
     WATCH_BYTES, WATCH_HIT, CODE, CODE_BYTES, CODE_AT, CODE_WRITTEN, INTERPRET, HARTS, HART, HART_SEED, STRETCH, STRETCH_HART,
-    STRETCH_END, STRETCH_TAIL, STRETCH_STOP, TIME_SEEN,
+    STRETCH_END, STRETCH_TAIL, STRETCH_STOP, FLURRY, TIME_SEEN,
 )  # fmt: skip
 
 #: Device state: UART registers and its two queues, PLIC, virtio.

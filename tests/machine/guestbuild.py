@@ -19,11 +19,11 @@ FLAGS = (
 
 
 @cache
-def built(name: str) -> Path:
+def built(name: str, start: str = "start.S") -> Path:
     """Return a guest as an ELF file; skips the test if there is no compiler."""
     if GCC is None:
         pytest.skip("no riscv64-unknown-elf-gcc on this computer: guests in C have NOT been run")
     out = Path(tempfile.mkdtemp()) / f"{name}.elf"
-    command = [GCC, *FLAGS.split(), "-T", "board.ld", "start.S", f"{name}.c", "-o", str(out)]
+    command = [GCC, *FLAGS.split(), "-T", "board.ld", start, f"{name}.c", "-o", str(out)]
     subprocess.run(command, cwd=GUESTS, check=True, capture_output=True, text=True)
     return out

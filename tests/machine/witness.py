@@ -47,12 +47,12 @@ def words(code: list[int]) -> bytes:
     return struct.pack(f"<{len(code)}I", *code)
 
 
-def on_qemu(elf: bytes, folder) -> bytes:
+def on_qemu(elf: bytes, folder, harts: int = 1) -> bytes:
     """Return what a program prints on QEMU."""
     program, printed = folder / "program.elf", folder / "printed"
     program.write_bytes(elf)
     subprocess.run(
-        [QEMU, "-machine", "virt", "-m", "64M", "-cpu", PROCESSOR, "-bios", "none", "-display", "none", "-monitor", "none", "-serial", f"file:{printed}",
+        [QEMU, "-machine", "virt", "-m", "64M", "-smp", str(harts), "-cpu", PROCESSOR, "-bios", "none", "-display", "none", "-monitor", "none", "-serial", f"file:{printed}",
          "-kernel", str(program)],
         check=True, timeout=10, capture_output=True,
     )  # fmt: skip

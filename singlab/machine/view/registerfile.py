@@ -293,7 +293,8 @@ def csrs(source, *names: str, since=None) -> CsrTable:
             # a csrr that reads its own count has been counted by then, and takes itself off; as a slice, it wraps without a warning
             state[_s.INSTRET : _s.INSTRET + 1] += np.uint64(1)
     rows = []
-    for name in names or CSRS:
+    some = [name for name in CSRS if m[_s.PMP_ENTRIES] or not name.startswith("pmp")]
+    for name in names or some:
         number = CSRS[name]
         value = int(csr_read(m, np.uint64(number)))
         old = value if before is None else int(csr_read(before, np.uint64(number)))
