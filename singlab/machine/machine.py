@@ -179,8 +179,7 @@ class Machine:
         limit = _NEVER if cycles is None else int(m[_s.CYCLES]) + cycles
         m[_s.STOP_CYCLE] = limit
         if m[_s.HARTS] > 1:
-            if m[_s.STRETCH]:
-                change_to(m, m[_s.STRETCH_HART])  # what was looked at meanwhile does not matter
+            self.look_at()  # what was looked at meanwhile does not matter
             limit = _NEVER if cycles is None else int(m[_s.CYCLES]) + cycles
             return REASONS[int(harts_run(m, self.uops, np.uint64(limit), wait))]
         while True:
@@ -248,8 +247,13 @@ class Machine:
             raise ValueError(f"there is no hart {hart}; this machine has {int(self.m[_s.HARTS])}")
         return hart
 
-    def look_at(self, hart: int) -> None:
-        """Make another hart the one whose registers and counters one sees; which runs next does not depend on it."""
+    def look_at(self, hart: int | None = None) -> None:
+        """Make another hart the one whose registers and counters one sees; which runs next does not depend on it.
+
+        Without a number: the hart that is to go on, where that is decided.
+        """
+        if hart is None:
+            hart = int(self.m[_s.STRETCH_HART] if self.m[_s.STRETCH] else self.m[_s.HART])
         change_to(self.m, np.uint64(self._hart(hart)))
 
     def registers(self) -> dict[str, int]:

@@ -133,8 +133,7 @@ class TimeTravel:
         """Run to a position or an address, leaving checkpoints on the way."""
         m = self.machine.m
         watched = m[_s.WATCH_BYTES] != 0
-        if m[_s.STRETCH]:
-            self.machine.look_at(int(m[_s.STRETCH_HART]))
+        self.machine.look_at()
         while True:
             last, before, idle = self._checkpoints[-1].position, self.position, self.machine.counters()["stall_idle"]
             pause = min(position, max(last, before) + self._spacing)

@@ -93,8 +93,9 @@ class MachineView(anywidget.AnyWidget):
         self.running = False
         look = {
             "memory": memory if isinstance(memory, str) else f"{memory:#x}", "width": 1, "space": "auto",
-            "walk": walk if isinstance(walk, str) else f"{walk:#x}", "mode": "", "cache": "l1d", "set": 0,
+            "walk": walk if isinstance(walk, str) else f"{walk:#x}", "mode": "", "cache": "l1d", "set": 0, "hart": "",
         }  # fmt: skip
+        self._harts = getattr(self._views, "harts", 1)
         super().__init__(look=look, opened=list(opened), sheet=self._views.style, **traits)
         self._before = {name: self._words(name) for name in _CACHES}
         self._cells = dict(self._before)
@@ -109,6 +110,18 @@ class MachineView(anywidget.AnyWidget):
         self.on_msg(self._message)
 
     # ---- what there is to see ------------------------------------------------------------------------------
+
+    def _hart(self) -> int:
+        return self._views.hart if self._harts > 1 else 0
+
+    def _see(self) -> None:
+        """Look at the hart that was chosen, or at the one that is to go on; what another had in its caches is no change."""
+        if self._harts == 1:
+            return
+        before = self._hart()
+        self._views.look_at(int(self.look["hart"]) if self.look["hart"] else None)
+        if self._hart() != before:
+            self._before = {name: self._words(name) for name in _CACHES}
 
     def _words(self, name: str) -> np.ndarray:
         return self._views.cache(name).words
@@ -176,7 +189,7 @@ class MachineView(anywidget.AnyWidget):
         name = shown.names.get(pc, "")
         return {
             "pc": f"{pc:#x}", "name": name, "mode": shown.mode, "instructions": shown.instructions, "cycles": shown.cycles,
-            "position": self._travel.position, "running": self.running, "reason": self._reason, "error": self._error,
+            "harts": self._harts, "hart": self._hart(), "position": self._travel.position, "running": self.running, "reason": self._reason, "error": self._error,
             "start": self._travel.position <= self._start,
         }  # fmt: skip
 
@@ -224,6 +237,8 @@ class MachineView(anywidget.AnyWidget):
             look["cache"] = wishes["cache"]
         if isinstance(wishes.get("set"), int) and wishes["set"] >= 0:
             look["set"] = wishes["set"]
+        if wishes.get("hart") in ("", *map(str, range(self._harts))):
+            look["hart"] = wishes["hart"]
         self.look = look
         self._frame()
 
@@ -355,6 +370,7 @@ class MachineView(anywidget.AnyWidget):
 
     def _frame(self, whole: bool = False) -> None:
         """Send what has changed since the last frame."""
+        self._see()
         panes, status = self._render(), self._status()
         content: dict = {"type": "frame"}
         changed = {name: pane for name, pane in panes.items() if whole or self._sent.get(name) != pane}

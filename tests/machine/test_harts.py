@@ -101,11 +101,13 @@ def test_clocks_stay_together():
 
 
 @pytest.mark.parametrize("slice_", [1, 7, 333, 5000])
-def test_pieces_make_the_whole(slice_):
-    whole, pieces = ran(COUNT, 3, 9), made_of(COUNT, 3, 9)
+@pytest.mark.parametrize("text", ["COUNT", "MAIL", "ALARM", "SPIN"])
+def test_pieces_make_the_whole(slice_, text):
+    text = globals()[text]
+    whole, pieces = ran(text, 4, 9), made_of(text, 4, 9)
     while pieces.run(cycles=slice_) == "limit":
         pieces.look_at(2)  # looking changes nothing
-    for hart in range(3):
+    for hart in range(4):
         one, other = whole.counters(hart), pieces.counters(hart)
         for counted in (one, other):
             del counted["l1i_accesses"]  # a line is entered anew where a run goes on
@@ -207,6 +209,57 @@ handler: csrr t3, mhartid
         sd   t4, (t3)
         mret
 """
+
+
+#: Hart 0 interrupts the others while they go round in one line, thirty times each, and waits until each has answered.
+SPIN = f"""
+        csrr s0, mhartid
+        la   t0, handler
+        csrw mtvec, t0
+        li   s1, {d.CLINT:#x}
+        li   s2, {DATA:#x}
+        slli s6, s0, 3
+        add  s6, s6, s2
+        li   s4, 30
+        beqz s0, sender
+        csrrwi zero, mie, 8
+        csrrwi zero, mstatus, 8
+        j    spin
+        .align 6
+spin:   addi a0, a0, 1
+        addi a1, a1, 3
+        blt  s5, s4, spin
+        csrw mie, zero
+        wfi
+sender: li   s3, 3
+call:   slli t0, s3, 2
+        add  t0, t0, s1
+        slli t1, s3, 3
+        add  t1, t1, s2
+        ld   t2, (t1)
+        li   t3, 1
+        sw   t3, (t0)
+answer: ld   t3, (t1)
+        beq  t3, t2, answer
+        addi s3, s3, -1
+        bnez s3, call
+        addi s4, s4, -1
+        bnez s4, sender
+        wfi
+        .align 2
+handler: slli t4, s0, 2
+        add  t4, t4, s1
+        sw   zero, (t4)
+        addi s5, s5, 1
+        sd   s5, (s6)
+        mret
+"""
+
+
+@pytest.mark.parametrize("profile", ["teaching", "untimed"])
+def test_interrupts_come_in_the_middle_of_a_line(profile):
+    made = ran(SPIN, 4, 1, profile)
+    assert [made.load_u64(DATA + 8 * hart) for hart in range(4)] == [0, 30, 30, 30]
 
 
 def test_software_interrupts_reach_the_hart_they_are_for():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from singlab.machine import state as _s
 from singlab.machine.view import render as r
 from singlab.machine.view.cachesets import cache, caches
 from singlab.machine.view.disassembly import code
@@ -49,6 +50,20 @@ class Views(r.Shown):
     memory = memory
     mark = mark
     address = address_of
+
+    @property
+    def harts(self) -> int:
+        """How many harts there are."""
+        return int(self.machine.m[_s.HARTS])
+
+    @property
+    def hart(self) -> int:
+        """The hart one sees (:meth:`Machine.look_at`)."""
+        return int(self.machine.m[_s.HART])
+
+    def look_at(self, hart: int | None = None) -> None:
+        """See another hart; without a number, the one that is to go on."""
+        self.machine.look_at(hart)
 
     def controls(self):
         """Return what steps this machine, forwards and back."""

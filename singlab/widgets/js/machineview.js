@@ -144,6 +144,7 @@ class MachinePanes {
     };
     const pane = (name) => `<section class="sl-pane sm-${name}" data-pane="${name}"><h4><button class="sm-fold" aria-expanded="true"><i></i>${PANES[name]}</button><small></small></h4>
       <div class="sm-tools">${tools[name] || ""}</div>${name === "caches" ? `<div class="sm-legend"><span><i class="sm-c"></i>clean</span><span><i class="sm-d"></i>dirty</span><span><i class="sm-old"></i>paler: used longer ago</span><span><i class="sm-t"></i>changed by the last action</span><span class="sm-hint">click a set to see its lines; point at an address anywhere to see its set</span></div><div class="sm-grids"></div>` : ""}<div class="sm-body"></div></section>`;
+    const harts = this.status.harts || 1;
     root.innerHTML = `<style></style>
       <div class="sl-bar" role="toolbar" aria-label="Run the machine">
         <button data-do="reset" data-testid="sm-reset" title="Back to where the view was opened">${GLYPHS.reset} Reset</button>
@@ -154,7 +155,7 @@ class MachinePanes {
         <span class="sm-to"><input type="text" data-testid="sm-address" placeholder="main, 0x8000…" aria-label="Address or symbol to run to" spellcheck="false" autocomplete="off"><button data-do="address" data-testid="sm-run-address">${GLYPHS.run} Run to address</button></span>
         <button data-do="stop" data-testid="sm-stop" class="sm-stop" hidden>${GLYPHS.stop} Stop</button>
       </div>
-      <div class="sm-now" role="status" aria-live="polite" data-testid="sm-status"></div>
+      <div class="sm-line">${harts > 1 ? `<label class="sm-hart">${select("hart", "Which hart to see", [["", "the hart that goes on"], ...Array.from({ length: harts }, (_, n) => [String(n), `hart ${n}`])])}</label>` : ""}<div class="sm-now" role="status" aria-live="polite" data-testid="sm-status"></div></div>
       <div class="sm-panes"><div class="sm-column">${["code", "memory"].map(pane).join("")}</div>
         <div class="sm-column">${["registers", "csrs", "cycles", "walk", "tlbs"].map(pane).join("")}</div>${pane("caches")}</div>`;
     root.querySelector("style").textContent = model.get("sheet");
@@ -236,6 +237,7 @@ class MachinePanes {
     const line = this.$("[data-testid=sm-status]");
     line.replaceChildren();
     const add = (text, kind) => { const span = document.createElement("span"); span.className = kind; span.textContent = text; line.appendChild(span); };
+    if (status.harts > 1) add(`hart ${status.hart} of ${status.harts}`, "sm-mode");
     add(`${status.mode} mode`, `sm-mode sm-mode-${status.mode}`);
     add(`pc ${status.pc}${status.name ? ` <${status.name}>` : ""}`, "sm-pc");
     add(`${status.instructions.toLocaleString("en")} instructions`, "sm-figure");
