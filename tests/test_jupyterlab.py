@@ -184,6 +184,7 @@ def test_exercise_in_a_narrow_dark_window(server, watched_page):
             view.locator("[data-testid=sl-step]").click()
         page.wait_for_timeout(300)
         page.screenshot(path=SHOTS / "dark.png")
+        view.scroll_into_view_if_needed()
         box, around = view.bounding_box(), page.locator(".jp-Notebook").first.bounding_box()
         assert box["x"] + box["width"] <= around["x"] + around["width"] + 1
         paper = view.evaluate("node => getComputedStyle(node).backgroundColor")
@@ -230,6 +231,7 @@ def test_lecture_01_through_a_trap_and_back(server, watched_page):
         assert "ecall from U mode" not in csrs.inner_text(), "going back leaves the trap's traces"
         page.screenshot(path=SHOTS / "trap-dark.png")
         menu(page, "Settings", "Theme", "JupyterLab Light")
+        view.scroll_into_view_if_needed()
         box, around = view.bounding_box(), page.locator(".jp-Notebook").first.bounding_box()
         assert box["x"] + box["width"] <= around["x"] + around["width"] + 1
 

@@ -91,10 +91,10 @@ def read_instruction(data: bytes, address: int, symbols: Symbols) -> tuple[int, 
         operands = ", ".join([*parts[:-1], f"{target:#x}{f' <{name}>' if name else ''}"])
         return size, mnemonic, operands, target
     if _CSR.match(mnemonic):
-        # capstone writes a CSR it has no name for as a number
+        # capstone writes a CSR it has no name for as a number, and calls pmpaddr14 pmpaddr13
         place = 0 if len(parts) < 3 and not mnemonic.startswith("csrr") or len(parts) == 1 else 1
-        if place < len(parts) and parts[place].lstrip("-").isdigit() and int(parts[place]) in _CSR_NAMES:
-            parts[place] = _CSR_NAMES[int(parts[place])]
+        if place < len(parts):
+            parts[place] = _CSR_NAMES.get(word >> 20, parts[place])
         operands = ", ".join(parts)
     return size, mnemonic, operands, None
 
