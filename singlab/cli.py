@@ -258,7 +258,8 @@ def run_elf(
 
 @app.command("boot")
 def boot_elf(
-    kernel: Annotated[Path, typer.Argument(help="A kernel (ELF) that starts in machine mode, linked at 0x80000000.")],
+    kernel: Annotated[Path, typer.Argument(help="A kernel (ELF) that starts in machine mode, linked at 0x80000000; or where the firmware expects it.")],
+    firmware: Annotated[Optional[Path], typer.Option(help="Starts before the kernel, which then is in supervisor mode: OpenSBI (ELF).")] = None,  # noqa: UP045
     disk: Annotated[Optional[Path], typer.Option(help="Disk image, in virtio slot 0.")] = None,  # noqa: UP045
     save: Annotated[bool, typer.Option("--save", help="Write to the disk image; else the guest writes to a copy in memory.")] = False,
     ram: Annotated[str, typer.Option(help="Size of RAM.")] = "128M",
@@ -283,7 +284,7 @@ def boot_elf(
         fail("--save keeps what is written to a disk, and there is none; name one with --disk.")
     try:
         board = Board(profile=profile, ram=ram, output=show, disk=disk, writable=save, net="loopback" if net else None, virtio=virtio, harts=harts, seed=seed)
-        board.load(kernel, args)
+        board.load(kernel, args, firmware)
     except (ElfError, ValueError) as error:
         fail(str(error))
     refused = choose_engine(board, engine)

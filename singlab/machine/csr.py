@@ -78,10 +78,10 @@ def pending(m):
     return found
 
 
-@jit("uint64(uint64[::1], uint64, uint64)")
-def sooner(m, at, compare):
-    """Return a cycle, or the one at which the time reaches ``compare`` if that is sooner; all ones is never reached."""
-    now, time = m[CYCLES], m[CYCLES] + m[TIME_OFFSET]
+@jit("uint64(uint64[::1], uint64, uint64, uint64)")
+def sooner(m, now, at, compare):
+    """Return a cycle, or the one from now on at which the time reaches ``compare`` if that is sooner; all ones is never reached."""
+    time = now + m[TIME_OFFSET]
     left = compare - time if compare > time else _0
     return now + left if compare != _NONE and at > now and left < at - now else at
 

@@ -112,6 +112,7 @@ def board_tree(ram_bytes: int, clock_hz: float, arguments: str = "", harts: int 
         "#address-cells": 2, "#size-cells": 2, "compatible": "riscv-virtio", "model": "riscv-virtio,singlab",
         "chosen": {"stdout-path": f"/soc/{serial}", "bootargs": arguments},
         "poweroff": {"compatible": "syscon-poweroff", "regmap": _TEST, "offset": 0, "value": 0x5555},
+        "reboot": {"compatible": "syscon-reboot", "regmap": _TEST, "offset": 0, "value": 0x7777},
         f"memory@{s.RAM_BASE:x}": {"device_type": "memory", "reg": _reg(s.RAM_BASE, ram_bytes)},
         "cpus": {
             "#address-cells": 1, "#size-cells": 0, "timebase-frequency": int(clock_hz), **cpus,

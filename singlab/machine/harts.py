@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from singlab.machine import state as _s
-from singlab.machine.csr import STCE, pending, sooner
+from singlab.machine.csr import MTIP, STCE, STIP, sooner
 from singlab.machine.hart import STOP_HERE, STOP_LIMIT, STOP_LOST, STOP_WFI, hart_run
 from singlab.machine.headers import SAVED, WORDS, place
 from singlab.machine.jit import jit
@@ -29,7 +29,7 @@ _0, _1, _2 = _W(0), _W(1), _W(2)
 _NEVER = _W(0xFFFF_FFFF_FFFF_FFFF)
 HARTS, HART, SEED, WAITING = _s.HARTS, _s.HART, _s.HART_SEED, _s.WAITING
 CYCLES, IE, MTIMECMP, TIMECMP, MENVCFG, STOP_CYCLE = _s.CYCLES, _s.SIE, _s.MTIMECMP, _s.TIMECMP, _s.MENVCFG, _s.STOP_CYCLE
-RESERVATION, C_IDLE, INSTRET, PC, RESUME = _s.RESERVATION, _s.C_STALL_IDLE, _s.INSTRET, _s.PC, _s.RESUME
+MIP, EXTERNAL, RESERVATION, C_IDLE, INSTRET, PC, RESUME = _s.MIP, _s.EXTERNAL, _s.RESERVATION, _s.C_STALL_IDLE, _s.INSTRET, _s.PC, _s.RESUME
 PRECISE, STOP_INSTRET, STOP_PC, WATCH_HIT = _s.PRECISE, _s.STOP_INSTRET, _s.STOP_PC, _s.WATCH_HIT
 STRETCH, STRETCH_HART, STRETCH_END, STRETCH_TAIL, STRETCH_STOP = _s.STRETCH, _s.STRETCH_HART, _s.STRETCH_END, _s.STRETCH_TAIL, _s.STRETCH_STOP
 FLURRY = _s.FLURRY
@@ -37,7 +37,7 @@ FLURRY = _s.FLURRY
 NONE, FIRST, SECOND = _W(0), _W(1), _W(2)
 #: Why a hart does not go on: at a wfi, lost.
 AT_WFI, LOST = _W(1), _W(2)
-#: Cycles of a first part, at least, and how many more; cycles that a waiting hart may be ahead of the others.
+#: Cycles of a first part, at least, and how many more.
 _SHORTEST, _SPREAD = _W(40), _W(255)
 #: How many short stretches a flurry has, and how many cycles ahead a hart may be that goes on then all the same.
 _FLURRY, _APART = _W(24), _W(1024)
@@ -78,40 +78,51 @@ def retired(m):
     return total
 
 
-@jit("uint64(uint64[::1])")
-def _wake(m):
-    """Return the cycle at which a timer will end this hart's wait."""
-    at = _NEVER
-    if m[WAITING] == LOST:
+@jit("boolean(uint64[::1], uint64)")
+def called(m, hart):
+    """Whether an interrupt ends a hart's wait that does not come from a timer."""
+    found = (word_of(m, hart, _W(MIP)) | word_of(m, hart, _W(EXTERNAL))) & word_of(m, hart, _W(IE))
+    if word_of(m, hart, _W(MENVCFG)) & STCE != _0:
+        found &= ~STIP
+    return found != _0 and word_of(m, hart, _W(WAITING)) != LOST
+
+
+@jit("uint64(uint64[::1], uint64)")
+def alarm(m, hart):
+    """Return the cycle at which a timer will end a hart's wait, all ones if none will."""
+    at, now, enabled = _NEVER, word_of(m, hart, _W(CYCLES)), word_of(m, hart, _W(IE))
+    if word_of(m, hart, _W(WAITING)) == LOST:
         return at
-    if m[IE] >> _W(7) & _1 != _0:
-        at = sooner(m, at, m[MTIMECMP])
-    if m[IE] >> _W(5) & _1 != _0 and m[MENVCFG] & STCE != _0:
-        at = sooner(m, at, m[TIMECMP])
+    if enabled & MTIP != _0:
+        at = sooner(m, now, at, word_of(m, hart, _W(MTIMECMP)))
+    if enabled & STIP != _0 and word_of(m, hart, _W(MENVCFG)) & STCE != _0:
+        at = sooner(m, now, at, word_of(m, hart, _W(TIMECMP)))
     return at
 
 
 @jit("uint64(uint64[::1])")
 def wake_time(m):
     """Return the earliest cycle at which a timer will end a hart's wait, all ones if none will."""
-    if m[HARTS] == _1:
-        return _wake(m)
-    here, at = m[HART], _NEVER
+    at = _NEVER
     for number in range(m[HARTS]):
-        change_to(m, _W(number))
-        at = min(at, _wake(m))
-    change_to(m, here)
+        at = min(at, alarm(m, _W(number)))
     return at
+
+
+@jit("void(uint64[::1], uint64, uint64)")
+def let_pass(m, hart, until):
+    """Let the time of a waiting hart pass, to a cycle."""
+    clock = place(m, hart, _W(CYCLES))
+    if m[clock] < until:
+        m[place(m, hart, _W(C_IDLE))] += until - m[clock]
+        m[clock] = until
 
 
 @jit("void(uint64[::1], uint64)")
 def pass_time(m, until):
-    """Let the time of waiting harts pass, to a cycle."""
+    """Let time pass while every hart waits, to a cycle."""
     for number in range(m[HARTS]):
-        clock = place(m, _W(number), _W(CYCLES))
-        if m[clock] < until:
-            m[place(m, _W(number), _W(C_IDLE))] += until - m[clock]
-            m[clock] = until
+        let_pass(m, _W(number), until)
 
 
 @jit("uint64(uint64[::1])")
@@ -125,42 +136,65 @@ def draw(m):
     return x
 
 
-@jit("uint64(uint64[::1], boolean)")
-def furthest_behind(m, going):
-    """Return the hart with the earliest clock, of all or of those that do not wait; all ones if all do."""
+@jit("uint64(uint64[::1])")
+def furthest_behind(m):
+    """Return the hart with the earliest clock of those that do not wait; all ones if all do."""
     best, earliest = _NEVER, _NEVER
     for number in range(m[HARTS]):
         hart = _W(number)
-        at = word_of(m, hart, _W(CYCLES))
-        if at < earliest and (not going or word_of(m, hart, _W(WAITING)) == _0):
-            best, earliest = hart, at
+        if word_of(m, hart, _W(WAITING)) == _0 and word_of(m, hart, _W(CYCLES)) < earliest:
+            best, earliest = hart, word_of(m, hart, _W(CYCLES))
     return best
 
 
-@jit("boolean(uint64[::1])")
-def _woken(m):
-    """End this hart's wait if an interrupt does; returns whether it waits no more."""
-    if m[WAITING] == AT_WFI and pending(m) & m[IE] != _0:
-        m[WAITING] = _0
-    return m[WAITING] == _0
+@jit("uint64(uint64[::1])")
+def wake(m):
+    """End the waits that end now; returns the hart that is to go on, all ones if all wait still.
+
+    It is the time of the hart furthest behind of those that go on, or of the last one that did; a clock that waits is only
+    put forward when it is to be seen.
+    """
+    go = furthest_behind(m)
+    now = word_of(m, go if go != _NEVER else m[STRETCH_HART], _W(CYCLES))
+    for number in range(m[HARTS]):
+        hart = _W(number)
+        waiting = place(m, hart, _W(WAITING))
+        if m[waiting] != _0:
+            at, clock = alarm(m, hart), word_of(m, hart, _W(CYCLES))
+            if called(m, hart) or at <= clock:
+                m[waiting] = _0
+                let_pass(m, hart, now)
+            elif at != _NEVER and at <= now:
+                m[waiting] = _0
+                let_pass(m, hart, at)
+    return furthest_behind(m)
+
+
+@jit("void(uint64[::1])")
+def show_clocks(m):
+    """Put forward the clocks of harts that wait, to the one furthest behind of those that go on."""
+    go = furthest_behind(m)
+    if go != _NEVER:
+        for number in range(m[HARTS]):
+            if word_of(m, _W(number), _W(WAITING)) != _0:
+                let_pass(m, _W(number), min(word_of(m, go, _W(CYCLES)), alarm(m, _W(number))))
 
 
 @jit("int64(uint64[::1], uint64, boolean)")
-def _all_wait(m, limit, sleep):
-    """Let time pass while every hart waits; returns why not, or -1 if one has woken or it may go on."""
-    for number in range(m[HARTS]):
-        change_to(m, _W(number))
-        if _woken(m):
-            return -1
+def all_wait(m, limit, sleep):
+    """Let time pass while every hart waits; returns why that is no use, or -1."""
     at = wake_time(m)
-    if at == _NEVER or not sleep:
+    if at == _NEVER:
         for number in range(m[HARTS]):
-            change_to(m, _W(number))
-            if at == _NEVER and m[WAITING] == LOST:
+            pass_time(m, word_of(m, _W(number), _W(CYCLES)))  # all clocks end as one
+        for number in range(m[HARTS]):
+            if word_of(m, _W(number), _W(WAITING)) == LOST:
+                change_to(m, _W(number))
                 return STOP_LOST
+    if at == _NEVER or not sleep:
         return STOP_WFI
     pass_time(m, min(at, limit))
-    return -1
+    return STOP_LIMIT if at > limit else -1
 
 
 @jit("void(uint64[::1])")
@@ -174,22 +208,15 @@ def begin_second(m):
 @jit("int64(uint64[::1], uint64, boolean)")
 def begin_stretch(m, limit, sleep):
     """Choose the hart that goes on, and for how long; returns why there is none, or -1."""
-    while True:
-        change_to(m, furthest_behind(m, False))
-        if m[CYCLES] >= limit:
-            return STOP_LIMIT
-        if _woken(m):
-            break
-        other = furthest_behind(m, True)
-        if other == _NEVER:
-            why = _all_wait(m, limit, sleep)
-            if why != -1:
-                return why
-        else:
-            # it keeps a little ahead of those that go on, so that what they do can wake it
-            until = max(min(_wake(m), word_of(m, other, _W(CYCLES)) + _SHORTEST), m[CYCLES] + _1)
-            m[C_IDLE] += until - m[CYCLES]
-            m[CYCLES] = until
+    go = wake(m)
+    while go == _NEVER:
+        why = all_wait(m, limit, sleep)
+        if why != -1:
+            return why
+        go = wake(m)
+    change_to(m, go)
+    if m[CYCLES] >= limit:
+        return STOP_LIMIT
     chance = draw(m)
     if m[FLURRY] != _0:
         m[FLURRY] -= _1
@@ -266,6 +293,7 @@ def harts_run(m, uops, limit, sleep):
             m[WAITING] = AT_WFI if why == STOP_WFI else LOST
         else:
             reason = why
+    show_clocks(m)
     m[PRECISE] = _1 if wanted else _0
     m[STOP_INSTRET], m[STOP_PC] = position, address
     return reason

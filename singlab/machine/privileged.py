@@ -165,9 +165,9 @@ def deadline(m):
     at = m[STOP_CYCLE]
     enabled = takeable(m)
     if enabled >> _TIMER_S & _1 != _0 and m[MENVCFG] & STCE != _0:
-        at = sooner(m, at, m[TIMECMP])
+        at = sooner(m, m[CYCLES], at, m[TIMECMP])
     if enabled >> _TIMER_M & _1 != _0:
-        at = sooner(m, at, m[MTIMECMP])
+        at = sooner(m, m[CYCLES], at, m[MTIMECMP])
     return at
 
 
