@@ -25,6 +25,7 @@ from singlab.machine import state as _s
 from singlab.machine.asm import assemble
 from singlab.machine.profile import get_profile
 from singlab.sing.bare import CLOCK, NOTE, TRAP, BareCode, build_bare
+from singlab.sing.errors import SipError
 from singlab.sing.program import Program, programs_from_source
 from singlab.trace.record import FAULTS
 
@@ -338,6 +339,21 @@ class _Run:
         machine.write(_STACK, stack)
 
 
+def fitting(program: Program | BareCode) -> BareCode:
+    """Compile a measuring program, if it is not compiled yet, and hold that it has room on a test bed.
+
+    Raises
+    ------
+    SipError
+        If it is refused, or too large.
+    """
+    code = program if isinstance(program, BareCode) else build_bare(program)
+    if len(code.text) > MOST_CODE or code.stack_bytes > MOST_STACK:
+        raise SipError("size", f"{code.name} is too large for the test bed: {len(code.text):,} bytes of code, {code.stack_bytes:,} of stack",
+                       filename=code.name, hint="make it shorter")  # fmt: skip
+    return code
+
+
 def run(program: Program | BareCode, bed: Bed | Profile | str = "athlon64", *, limit: int = LIMIT_CYCLES) -> Outcome:
     """Run a measuring program.
 
@@ -359,10 +375,7 @@ def run(program: Program | BareCode, bed: Bed | Profile | str = "athlon64", *, l
     SipError
         If the program is refused.
     """
-    code = program if isinstance(program, BareCode) else build_bare(program)
-    if len(code.text) > MOST_CODE or code.stack_bytes > MOST_STACK:
-        raise ValueError(f"{code.name} is too large for the test bed: {len(code.text):,} bytes of code, {code.stack_bytes:,} of stack")
-    return _Run(code, bed if isinstance(bed, Bed) else Bed(bed), limit).run()
+    return _Run(fitting(program), bed if isinstance(bed, Bed) else Bed(bed), limit).run()
 
 
 _REFERENCE = """
@@ -456,20 +469,37 @@ def compare(programs, beds=PRACTICE):
     Returns
     -------
     pandas.DataFrame
-        One row for each program and machine: reported, right, and how far off in percent.
+        One row for each program and machine: reported, right, and how far off in percent. A program that is refused has
+        one row, in which the reason stands for what it reports.
     """
     import pandas as pd
 
+    class Table(pd.DataFrame):
+        """Shows messages to their end."""
+
+        def _repr_html_(self) -> str:
+            with pd.option_context("display.max_colwidth", None):
+                return super()._repr_html_()
+
     rows = []
     for program in programs:
+        try:
+            code = fitting(program)
+            if code.name not in (known := truth(PRACTICE[0])):
+                raise SipError("answer.name", f"there is nothing called {code.name} to measure", filename=program.filename,
+                               hint=f"name it after what it measures: {', '.join(known)}")  # fmt: skip
+        except SipError as error:
+            name = getattr(program, "name", None) or getattr(program, "__name__", repr(program))
+            rows.append((name, "any", f"refused: {error.place}: {error.message}; repair: {error.hint}", "", "", ""))
+            continue
         for bed in beds:
-            outcome, right = run(program, bed), truth(bed)[program.name]
+            outcome, right = run(code, bed), truth(bed)[code.name]
             ended = outcome.ended == "exit"
             reported = outcome.value if ended else f"none: {outcome.ended}"
             off = round(100 * (outcome.value - right) / right, 1) if ended else None
-            rows.append((program.name, bed.profile.name, reported, right, off, outcome.counters["interrupts"]))
+            rows.append((code.name, bed.profile.name, reported, right, off, outcome.counters["interrupts"]))
     columns = ["function", "machine", "reported", "right", "off by %", "interrupted"]
-    return pd.DataFrame(rows, columns=columns).set_index(columns[:2])
+    return Table(pd.DataFrame(rows, columns=columns).set_index(columns[:2]))
 
 
 def plot_notes(outcome: Outcome, title: str, xlabel: str = "a", ylabel: str = "b"):

@@ -23,8 +23,24 @@ class GradingError(Exception):
     """A notebook cannot be graded at all; the message says why and what to do."""
 
 
+class Places:
+    """Where the lines of an answer are, in words for its author; here they are those of the source itself."""
+
+    def locate(self, error: SipError) -> SipError:
+        """Move a refusal to a place the author knows; returns the error."""
+        return error
+
+    def line(self, line: int) -> str:
+        """Return in words where a line stands."""
+        return f"line {line}"
+
+
+#: Of an answer that was not read out of a notebook.
+PLAIN = Places()
+
+
 @dataclass
-class Answer:
+class Answer(Places):
     """The code of a notebook.
 
     Attributes
@@ -88,7 +104,7 @@ class Answer:
         if 0 < line <= len(self.places):
             number, inside = self.places[line - 1]
             return f"cell {number}, line {inside}"
-        return f"line {line}"
+        return super().line(line)
 
 
 def read_answer(path: str | Path) -> Answer:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from singlab.grading.answers import GradingError, read_answer
+from singlab.grading.answers import PLAIN, GradingError, Places, read_answer
 from singlab.grading.conversation import converse
 from singlab.grading.exercises import NAMES, Exercise, exercise
 from singlab.grading.measuring import Measuring, grade_measuring
@@ -62,8 +61,7 @@ def grade_program(
     name: str,
     program: Program,
     hidden: bool = True,
-    where: Callable[[int], str] = "line {}".format,
-    locate: Callable[[SipError], SipError] = lambda error: error,
+    places: Places = PLAIN,
 ) -> Report:
     """Grade one answer.
 
@@ -75,10 +73,8 @@ def grade_program(
         The answer; the exercise's own contracts replace any of the same name.
     hidden : bool
         Run the hidden checks too.
-    where : callable
-        Says in words where a source line is.
-    locate : callable
-        Turns the place of a refusal into one the student knows.
+    places : Places
+        Where the lines of its source are.
 
     Returns
     -------
@@ -91,13 +87,13 @@ def grade_program(
         image = build(program)
         _fits(known, image, client)
     except SipError as error:
-        return _refused(known, locate(error), hidden)
+        return _refused(known, places.locate(error), hidden)
     results = []
     for check_ in known.checks:
         if check_.hidden and not hidden:
             continue
         try:
-            feedback = check_.judge(converse(image, client, **check_.arguments), where)
+            feedback = check_.judge(converse(image, client, **check_.arguments), places.line)
         except (KernelError, InstallError) as error:
             feedback = f"Your server could not be started: {error}"
         results.append(Result(check_.title, 0 if feedback else check_.points, check_.points, check_.hidden, feedback))
@@ -129,13 +125,12 @@ def grade_notebook(path: str | Path) -> Report:
         raise GradingError(f"{path} is exercise {answer.exercise!r}, which is not one of {', '.join(NAMES)}. "
                            "Grade a notebook from the exercises folder.") from None  # fmt: skip
     if isinstance(known, Measuring):
-        report = grade_measuring(known, lambda name, given: answer.program(name, given, "function"), where=answer.line,
-                                 locate=answer.locate)  # fmt: skip
+        report = grade_measuring(known, lambda name, given: answer.program(name, given, "function"), places=answer)
     else:
         contracts, _ = _given(known.name)
         try:
             program = answer.program(known.answer, contracts)
-            report = grade_program(known.name, program, where=answer.line, locate=answer.locate)
+            report = grade_program(known.name, program, places=answer)
         except SipError as error:
             report = _refused(known, answer.locate(error), True)
     report.notebook = str(path)

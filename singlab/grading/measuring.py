@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from singlab.experiments import testbed
 from singlab.experiments.testbed import ARENA, LINE, PAGE, Bed, Outcome, run, truth
+from singlab.grading.answers import PLAIN, Places
 from singlab.grading.report import Report, Result
-from singlab.sing.bare import BareCode, build_bare
+from singlab.sing.bare import BareCode
 from singlab.sing.errors import SipError
 from singlab.sing.program import Program
 
@@ -118,8 +119,7 @@ def grade_measuring(
     known: Measuring,
     find: Callable[[str, dict], Program],
     hidden: bool = True,
-    where: Callable[[int], str] = "line {}".format,
-    locate: Callable[[SipError], SipError] = lambda error: error,
+    places: Places = PLAIN,
 ) -> Report:
     """Grade the functions of one answer, each by itself.
 
@@ -130,8 +130,8 @@ def grade_measuring(
         Takes a function's name and the names it may use; returns its Program or raises SipError.
     hidden : bool
         Run the hidden checks too.
-    where, locate : callable
-        Say where a source line is; move a refusal to a place the student knows.
+    places : Places
+        Where the lines of the answer are.
     """
     visible, secret = [], []
     failed: list[str] = []
@@ -139,16 +139,14 @@ def grade_measuring(
         titles = (f"{quantity.name} on the practice machines", f"{quantity.name} on machines you have not seen")
         feedbacks = ["", ""]
         try:
-            code = build_bare(find(quantity.name, GIVEN))
-            if len(code.text) > testbed.MOST_CODE or code.stack_bytes > testbed.MOST_STACK:
-                raise SipError("size", f"{quantity.name} is too large for the machine", filename=quantity.name, hint="make it shorter")
+            code = testbed.fitting(find(quantity.name, GIVEN))
         except SipError as error:
-            feedbacks = [str(locate(error))] * 2
+            feedbacks = [str(places.locate(error))] * 2
         else:
             called = [name for name in failed if name in code.functions]
-            feedbacks[0], stuck, why = _examine(code, quantity, known.practice, where, True, called)
+            feedbacks[0], stuck, why = _examine(code, quantity, known.practice, places, True, called)
             if hidden:
-                feedbacks[1] = feedbacks[0] if stuck else _examine(code, quantity, known.hidden, where, False, called, why)[0]
+                feedbacks[1] = feedbacks[0] if stuck else _examine(code, quantity, known.hidden, places, False, called, why)[0]
         if feedbacks[0]:
             failed.append(quantity.name)
         for results, title, feedback, points, is_hidden in zip((visible, secret), titles, feedbacks, known.points, (False, True)):
@@ -157,7 +155,7 @@ def grade_measuring(
 
 
 def _examine(
-    code: BareCode, quantity: Quantity, beds: tuple[Bed, ...], where: Callable[[int], str], show: bool, called: list[str], why: str = ""
+    code: BareCode, quantity: Quantity, beds: tuple[Bed, ...], places: Places, show: bool, called: list[str], why: str = ""
 ) -> tuple[str, bool, str]:
     """Run a function on machines.
 
@@ -179,7 +177,7 @@ def _examine(
     for bed in beds:
         outcome = run(code, bed)
         if outcome.ended != "exit":
-            text = _broken(outcome, where)
+            text = _broken(outcome, places)
             searching = outcome.ended == "outside" or (outcome.ended == "limit" and outcome.clock_readings >= _SEARCH)
             if searching and (why := why or _why(code, quantity, bed, outcome, truth(bed)[quantity.name], called)):
                 text += f" {RAN_AWAY} {why}"
@@ -199,7 +197,7 @@ def _examine(
     return f"{head} {why}", False, why
 
 
-def _broken(outcome: Outcome, where: Callable[[int], str]) -> str:
+def _broken(outcome: Outcome, places: Places) -> str:
     """Return feedback on a run that did not come to its end."""
     if outcome.ended == "limit":
         text = (f"No end: after {outcome.counters['cycles']:,} cycles it was still running. Look for a loop whose condition never "
@@ -211,9 +209,9 @@ def _broken(outcome: Outcome, where: Callable[[int], str]) -> str:
     if outcome.ended == "notes":
         return f"It made more than {testbed.LIMIT_NOTES:,} notes. Take note(...) out of the inner loop."
     if outcome.ended == "outside":
-        return (f"Access outside memory ({where(outcome.line)}): load({outcome.detail}). Addresses go from 0 to ARENA - 8; "
+        return (f"Access outside memory ({places.line(outcome.line)}): load({outcome.detail}). Addresses go from 0 to ARENA - 8; "
                 f"ARENA is {ARENA:,}.")  # fmt: skip
-    return f"The machine stopped it: {outcome.detail} ({where(outcome.line)})."
+    return f"The machine stopped it: {outcome.detail} ({places.line(outcome.line)})."
 
 
 def _why(code: BareCode, quantity: Quantity, bed: Bed, outcome: Outcome, right: int, called: list[str], same: bool = False) -> str:

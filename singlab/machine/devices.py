@@ -4,6 +4,9 @@ Registers and queues are words of the state, so a snapshot has the devices too. 
 host (its output queue is full, the guest has ended) sets STOP. Interrupt lines are level-triggered.
 The virtio slots' registers are in :mod:`singlab.machine.virtio`.
 
+Characters take no time on the UART's line: whatever is sent is gone at once, and what was typed waits, so that only loopback
+can lose a byte. Leaves out parity, framing, break, and changes of the modem's lines, which no interrupt tells of.
+
 Specifications: RISC-V PLIC 1.0, the SiFive CLINT as in QEMU, National Semiconductor 16550A.
 """
 
@@ -37,11 +40,13 @@ _FINISHER_BYTES, _CLINT_BYTES, _PLIC_BYTES, _UART_BYTES, _VIRTIO_BYTES = (
 U = _s.DEVICE_BASE
 IER, LCR, MCR, SCR, DLL, DLM, FCR, THRE, RX_HEAD, RX_TAIL, TX_HEAD, TX_TAIL = range(U, U + 12)
 CLEARED = U + 12  #: bytes of input the guest threw away unread when it cleared its queue
+OVERRUN = U + 13  #: a byte was lost in loopback, and the guest has not read so yet
 RX, RX_ROOM = U + 64, 256
 TX, TX_ROOM = U + 320, 1024
 _RX, _TX, _RX_MASK, _TX_MASK = _W(RX), _W(TX), _W(RX_ROOM - 1), _W(TX_ROOM - 1)
 
 _LOOP = _W(16)  #: in MCR: what is sent is received
+_FIFO_BYTES = _W(16)
 
 _COMPARES = _W(0x4000)  #: where the CLINT has the first of its mtimecmp
 
@@ -102,8 +107,11 @@ def context_of(m, offset, first, size):
 
 @jit("void(uint64[::1])")
 def uart_update(m):
-    """Set the UART's interrupt line: something to read, or room to write that nobody has been told of."""
-    high = (m[IER] & _1 != _0 and m[RX_HEAD] != m[RX_TAIL]) or (m[IER] & _2 != _0 and m[THRE] != _0)
+    """Set the UART's interrupt line: a lost byte, something to read, or room to write, that nobody has been told of."""
+    high = (
+        (m[IER] & _4 != _0 and m[OVERRUN] != _0) or (m[IER] & _1 != _0 and m[RX_HEAD] != m[RX_TAIL])
+        or (m[IER] & _2 != _0 and m[THRE] != _0)
+    )  # fmt: skip
     line = _W(1 << UART_IRQ)
     m[LINES] = m[LINES] | line if high else m[LINES] & ~line
     plic_update(m)
@@ -114,6 +122,44 @@ def virtio_update(m):
     """Set the virtio slots' interrupt lines."""
     m[LINES] = m[LINES] & ~_VIRTIO_LINES | virtio_lines(m)
     plic_update(m)
+
+
+@jit("void(uint64[::1])")
+def uart_clear(m):
+    """Throw away what was received."""
+    m[CLEARED] += m[RX_HEAD] - m[RX_TAIL]
+    m[RX_TAIL] = m[RX_HEAD]
+    uart_update(m)
+
+
+@jit("uint64(uint64[::1])")
+def uart_identify(m):
+    """Read the interrupt identification: the most urgent of the UART's interrupts, and whether there are FIFOs."""
+    fifo = _W(0xC0) if m[FCR] & _1 != _0 else _0
+    if m[IER] & _4 != _0 and m[OVERRUN] != _0:
+        return fifo | _W(6)
+    if m[IER] & _1 != _0 and m[RX_HEAD] != m[RX_TAIL]:
+        level = m[FCR] >> _W(6) & _3  # of 1, 4, 8 or 14 bytes; fewer are told of when nothing more comes, here at once
+        level = _W(14) if level == _3 else _4 * level
+        return fifo | (_W(12) if fifo != _0 and m[RX_HEAD] - m[RX_TAIL] < level else _4)
+    if m[IER] & _2 != _0 and m[THRE] != _0:
+        m[THRE] = _0  # reading it is being told
+        uart_update(m)
+        return fifo | _2
+    return fifo | _1
+
+
+@jit("void(uint64[::1], uint64)")
+def uart_loop(m, value):
+    """Receive what was sent; beyond the room of the FIFO, or of the one byte without it, a byte is lost."""
+    held = m[RX_HEAD] - m[RX_TAIL]
+    if held < (_FIFO_BYTES if m[FCR] & _1 != _0 else _1):
+        m[_RX + (m[RX_HEAD] & _RX_MASK)] = value
+        m[RX_HEAD] += _1
+        return
+    m[OVERRUN] = _1
+    if m[FCR] & _1 == _0:  # the FIFO keeps what it has, the one byte is written over
+        m[_RX + (m[RX_HEAD] - _1 & _RX_MASK)] = value
 
 
 @jit("uint64(uint64[::1], uint64)")
@@ -131,20 +177,17 @@ def uart_read(m, register):
     if register == _1:
         return m[IER]
     if register == _2:
-        fifo = _W(0xC0) if m[FCR] & _1 != _0 else _0
-        if m[IER] & _1 != _0 and m[RX_HEAD] != m[RX_TAIL]:
-            return fifo | _4
-        if m[IER] & _2 != _0 and m[THRE] != _0:
-            m[THRE] = _0  # reading it is being told
-            uart_update(m)
-            return fifo | _2
-        return fifo | _1
+        return uart_identify(m)
     if register == _3:
         return m[LCR]
     if register == _4:
         return m[MCR]
     if register == _W(5):
-        return _W(0x60) | (_1 if m[RX_HEAD] != m[RX_TAIL] else _0)
+        status = _W(0x60) | (_1 if m[RX_HEAD] != m[RX_TAIL] else _0) | m[OVERRUN] << _1
+        if m[OVERRUN] != _0:
+            m[OVERRUN] = _0
+            uart_update(m)
+        return status
     if register == _W(6):
         if m[MCR] & _LOOP == _0:
             return _W(0xB0)
@@ -164,9 +207,7 @@ def uart_write(m, register, value):
             m[DLM] = value
     elif register == _0:
         if m[MCR] & _LOOP != _0:
-            if m[RX_HEAD] - m[RX_TAIL] < _W(RX_ROOM):
-                m[_RX + (m[RX_HEAD] & _RX_MASK)] = value
-                m[RX_HEAD] += _1
+            uart_loop(m, value)
         else:
             m[_TX + (m[TX_HEAD] & _TX_MASK)] = value
             m[TX_HEAD] += _1
@@ -180,11 +221,10 @@ def uart_write(m, register, value):
         m[IER] = value & _W(15)
         uart_update(m)
     elif register == _2:
+        turned = (m[FCR] ^ value) & _1  # turning the FIFOs on or off empties them
         m[FCR] = value
-        if value & _2 != _0:
-            m[CLEARED] += m[RX_HEAD] - m[RX_TAIL]
-            m[RX_TAIL] = m[RX_HEAD]
-            uart_update(m)
+        if value & _2 != _0 or turned != _0:
+            uart_clear(m)
     elif register == _3:
         m[LCR] = value
     elif register == _4:

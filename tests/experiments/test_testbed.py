@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import pytest
 
 from singlab.experiments import testbed
 from singlab.experiments.testbed import ARENA, LINE, PAGE, PRACTICE, Bed, compare, plot_notes, random_bed, run, truth
 from singlab.sing import programs_from_source
+from singlab.sing.errors import SipError
 
 SOURCE = """
 @function
@@ -164,10 +167,33 @@ def test_comparing_and_drawing():
     assert len(axes.collections[0].get_offsets()) == len(seen.frame) == 6
 
 
+def test_what_is_refused_is_a_row_of_its_own_beside_the_others():
+    good, bad = (programs_from_source(f"@function\ndef {name}() -> u64:\n    return {value}\n", "t").functions[name]
+                 for name, value in (("l1_bytes", "16384"), ("l2_bytes", "unheard_of")))  # fmt: skip
+    large = programs_from_source("@function\ndef l2_bytes() -> u64:\n    return 7\n", "t").functions["l2_bytes"]
+    odd = programs_from_source("@function\ndef speed() -> u64:\n    return 7\n", "t").functions["speed"]
+    alone = compare([good])
+    table = compare([bad, good, odd, len, large])
+    assert table.index.get_level_values("function").tolist() == ["l2_bytes", *["l1_bytes"] * 2, "speed", "len", *["l2_bytes"] * 2]
+    assert table.loc[["l1_bytes"]].values.tolist() == alone.values.tolist(), "the others are as without it"
+    assert "unheard_of" in table["reported"].iloc[0] and "repair:" in table["reported"].iloc[0]
+    assert "trap_cost" in table.loc["speed", "reported"].iloc[0] and "@function" in table.loc["len", "reported"].iloc[0]
+    refused = table.loc[["speed", "len"]]
+    assert (refused[["right", "off by %", "interrupted"]] == "").all(axis=None)
+    html = compare([bad])._repr_html_()
+    assert escape(compare([bad])["reported"].iloc[0]) in html and "16,384" not in html, "the message is shown to its end"
+
+
+def test_a_program_too_large_for_the_bed_is_a_row_too(monkeypatch):
+    monkeypatch.setattr(testbed, "MOST_CODE", 8)
+    found = programs_from_source("@function\ndef l1_bytes() -> u64:\n    return 16384\n", "t").functions["l1_bytes"]
+    assert "too large" in compare([found])["reported"].iloc[0]
+
+
 def test_an_unknown_machine_and_a_program_that_is_too_large():
     with pytest.raises(ValueError, match="athlon64"):
         Bed("fast")
     body = "".join(f"    x = x * 3 + load({i} * 8)\n" for i in range(14000))
-    with pytest.raises(ValueError, match="too large"):
+    with pytest.raises(SipError, match="too large"):
         run(programs_from_source(f"@function\ndef f() -> u64:\n    x: u64 = 1\n{body}    return x\n", "t").functions["f"], PRACTICE[0])
     assert testbed.MOST_CODE == 1 << 18

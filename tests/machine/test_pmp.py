@@ -278,3 +278,18 @@ def test_the_quick_tables_forget():
     place = BASE + 0x3008
     text = f"li a1, {place}\nld a0, 0(a1)\nld a0, 0(a1)\nli t0, {place >> 2}\ncsrw 0x3b0, t0\nli t0, 0x90\ncsrw 0x3a0, t0\nld a2, -8(a1)\nld a0, 0(a1)"
     assert cause(trapped(text, [], s.M_MODE))[:2] == (5, place)
+
+
+def test_the_view_of_an_access_knows_what_is_protected():
+    """What a page walk says of each access is what the hart then does."""
+    board = Board(ram="4M", profile="teaching")
+    m = board.machine.m
+    m[s.PMP_ADDRESS], m[s.PMP_ADDRESS + 1] = BASE + 0x10_0000 >> 2, (1 << 54) - 1
+    m[s.PMP_CONFIG] = 0x08 | 0x1D << 8  # nothing up to there (TOR), then everything may be read and executed
+    m[s.MODE] = s.S
+    for address, may in ((BASE, (False, False, False)), (BASE + 0x10_0000, (True, False, True)), (BASE + 0x10_0000 - 1, (False, False, False))):
+        shown = board.view.page_walk(address)
+        assert tuple(outcome.ok for outcome in (shown.load, shown.store, shown.fetch)) == may
+        assert (shown.store.cause, "protection does not let S mode write" in shown.store.reason) == (7, True)
+    m[s.MODE] = s.M_MODE
+    assert board.view.page_walk(BASE).store.ok, "an entry that is not locked does not bind M mode"

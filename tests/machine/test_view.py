@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from test_timing import Cache
 from singlab.machine import PROFILES, Board, Machine, view
 from singlab.machine import profile as p
 from singlab.machine import state as s
+from singlab.machine.asm import assemble
 from singlab.machine.caches import l1d
 from singlab.machine.csr import csr_write
 from singlab.machine.isa import CSRS, REGISTER_NAMES
@@ -407,6 +409,70 @@ def test_where_a_walk_finds_its_entries():
     assert [step.cached for step in view.page_walk(made, 0x4000_0000).levels] == ["memory"] * 3
     made.run(cycles=10_000)
     assert [step.cached for step in view.page_walk(made, 0x4000_0000).levels] == ["L1D"] * 3
+
+
+@pytest.mark.parametrize("profile", ["athlon64", "other", "untimed", "tiny"])
+def test_what_a_walk_costs_is_what_the_machine_pays(profile):
+    """Every step's stall, and their sum with the look into the second-level buffer, against a walk that is then made."""
+    tiny = replace(PROFILES["athlon64"], name="tiny", l1d_bytes=64, l1d_ways=1, l2_bytes=128, l2_ways=1)
+    other = replace(PROFILES["athlon64"], name="other", l2_cycles=7, memory_cycles=91, l2tlb_cycles=5)
+    given = {"tiny": tiny, "other": other}.get(profile, profile)
+    stall = s.COUNTER_BASE + s.COUNTERS.index("stall_walk")
+    seen = set()
+    for seed in range(6):
+        source, pages, draw = tables(seed)
+        made = Machine(profile=given, ram="8M")
+        made.write(BASE, source.read(BASE, int(source.m[s.RAM_BYTES])))
+        made.m[s.SATP], made.m[s.MODE] = source.m[s.SATP], s.S
+        # a table that holds itself: all three entries of some addresses lie in one line
+        made.store_u64(ROOT + 8 * 5, ROOT >> 12 << 10 | V)
+        for _ in range(150):
+            address = draw.choice([*pages, 5 << 30 | 5 << 21 | draw.randrange(16) << 12, draw.getrandbits(38)])
+            shown = view.page_walk(made, address)
+            known = bool(shown.buffered)
+            before = int(made.m[stall])
+            translate(made.m, np.uint64(address), LOAD)
+            if not known:
+                assert shown.cycles == int(made.m[stall]) - before, repr(shown)
+                assert shown.cycles == shown.buffer_cycles + sum(step.cycles for step in shown.levels)
+            for step in shown.levels:
+                seen.add((step.cached, step.cycles))
+            if draw.random() < 0.3:  # something else uses the caches
+                l1d(made.m, np.uint64(BASE + 64 * draw.randrange(1 << 14)), np.uint64(draw.randrange(2)))
+    timing = made.profile
+    paid = {("L1D", 0), ("L2", timing.l2_cycles), ("memory", timing.memory_cycles)}
+    assert {pair for pair in seen if pair[0]} == (set() if profile == "untimed" else paid)
+    assert "cycles" in repr(view.page_walk(made, pages[0])) or profile == "untimed"
+
+
+# ---- one and many ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_is_singular_everywhere():
+    """With every number of a heading or a remark at one, no plural follows it."""
+    lone = replace(
+        PROFILES["athlon64"],
+        name="lone",
+        l1i_bytes=64,
+        l1i_ways=1,
+        l1d_bytes=64,
+        l1d_ways=1,
+        l2_bytes=64,
+        l2_ways=1,
+        itlb_entries=1,
+        dtlb_entries=1,
+    )
+    made = Machine(profile=lone, ram="4M")
+    made.write(BASE, assemble("lb t0, 0(t1)\nadd a0, a0, a0\n", BASE).code)
+    made.m[s.PC], made.m[6] = BASE, BASE + 0x1000
+    made.run(cycles=1)
+    for name, value in (("CYCLES", 1), ("INSTRET", 1)):
+        made.m[getattr(s, name)] = value
+    shown = [ask(made) for ask in VIEWS.values()] + [view.memory(made, BASE, 1), view.cache(made, "l2", set=0), view.cache(made, "l1d")]
+    shown.append(replace(view.cache(made, "l1d"), sets=2, words=np.array([[2], [4]], dtype=np.uint64), most=1))
+    texts = "\n".join(repr(one) for one in shown)
+    assert "1 instruction, 1 cycle" in texts and "1 set of 1 way; 1 line held" in texts and "and 1 more set;" in texts
+    assert not re.findall(r"(?<![\d.,x])1 (?:more )?[a-z]*[a-rt-z]s\b", texts)
 
 
 # ---- memory ----------------------------------------------------------------------------------------------------------------

@@ -47,23 +47,23 @@ def words(code: list[int]) -> bytes:
     return struct.pack(f"<{len(code)}I", *code)
 
 
-def on_qemu(elf: bytes, folder, harts: int = 1) -> bytes:
-    """Return what a program prints on QEMU."""
+def on_qemu(elf: bytes, folder, *options: str) -> bytes:
+    """Return what a program prints on QEMU, started with further options."""
     program, printed = folder / "program.elf", folder / "printed"
     program.write_bytes(elf)
     subprocess.run(
-        [QEMU, "-machine", "virt", "-m", "64M", "-smp", str(harts), "-cpu", PROCESSOR, "-bios", "none", "-display", "none", "-monitor", "none", "-serial", f"file:{printed}",
-         "-kernel", str(program)],
+        [QEMU, "-machine", "virt", "-m", "64M", "-cpu", PROCESSOR, "-bios", "none", "-display", "none", "-monitor", "none", "-serial", f"file:{printed}",
+         "-kernel", str(program), *options],
         check=True, timeout=10, capture_output=True,
     )  # fmt: skip
     return printed.read_bytes()
 
 
-def here(elf: bytes, folder, profile: str = "athlon64") -> bytes:
-    """Return what it prints on this machine."""
+def here(elf: bytes, folder, profile: str = "athlon64", **options) -> bytes:
+    """Return what it prints on this machine; the options are the board's."""
     program = folder / "program.elf"
     program.write_bytes(elf)
-    board = Board(profile=profile, ram="64M")
+    board = Board(profile=profile, ram="64M", **options)
     board.load(program)
     ended = board.run(cycles=400_000_000)
     assert (ended.reason, ended.code) == ("exit", 0), ended

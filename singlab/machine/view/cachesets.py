@@ -131,10 +131,13 @@ class CacheView(r.Shown):
         return Place(address, self.name, index, address % self.line_bytes, tag, held.order if held else None, bool(held and held.dirty))
 
     def blocks(self) -> list[r.Block]:
-        rate = f", {100 * self.misses / self.accesses:.1f} % of {self.accesses:,} accesses missed" if self.accesses else ""
+        among = r.counted(self.accesses, "access", "accesses")
+        rate = f", {100 * self.misses / self.accesses:.1f} % of {among} missed" if self.accesses else ""
         size = self.sets * self.ways * self.line_bytes
         if self.shown is not None:
-            found: list[r.Block] = [r.Heading(f"{NAMES[self.name]}, set {self.shown}", f"{self.ways} ways, the last used first")]
+            found: list[r.Block] = [
+                r.Heading(f"{NAMES[self.name]}, set {self.shown}", f"{r.counted(self.ways, 'way')}, the last used first")
+            ]
             chosen, rows = [self.shown], self.lines(self.shown)
         else:
             held = int(np.count_nonzero(self.words))
@@ -142,7 +145,7 @@ class CacheView(r.Shown):
             found = [
                 r.Heading(
                     _TITLES[self.name],
-                    f"{size // 1024} KB, {self.sets} sets of {self.ways} ways; {held} lines held, {dirty} dirty{rate}",
+                    f"{size // 1024} KB, {r.counted(self.sets, 'set')} of {r.counted(self.ways, 'way')}; {r.counted(held, 'line')} held, {dirty} dirty{rate}",
                 )
             ]
             chosen = np.flatnonzero(self.words.any(axis=1)).tolist()
@@ -165,7 +168,8 @@ class CacheView(r.Shown):
         if len(chosen) > self.most and self.shown is None:
             found.append(
                 r.Remark(
-                    f"and {len(chosen) - self.most} more sets; cache(machine, {self.name!r}, set=5) shows one, .rows has them all", "soft"
+                    f"and {r.counted(len(chosen) - self.most, 'more set')}; cache(machine, {self.name!r}, set=5) shows one, .rows has them all",
+                    "soft",
                 )
             )
         return found

@@ -58,7 +58,7 @@ class Memory(r.Shown):
 
     def blocks(self) -> list[r.Block]:
         how = "virtual" if self.virtual else "physical"
-        found: list[r.Block] = [r.Heading("Memory", f"{len(self.data)} bytes at {how} {self.address:#x}")]
+        found: list[r.Block] = [r.Heading("Memory", f"{r.counted(len(self.data), 'byte')} at {how} {self.address:#x}")]
         rows = []
         for row in self.rows:
             if row.name:

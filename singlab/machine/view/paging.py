@@ -7,12 +7,14 @@ that has changed since.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from singlab.machine import profile as _p
 from singlab.machine import state as _s
+from singlab.machine.caches import l1d
+from singlab.machine.pmp import permitted
 from singlab.machine.view import render as r
 from singlab.machine.view.source import (
     MASK,
@@ -28,6 +30,9 @@ V, R, W, X, U, G, A, D = (1 << bit for bit in range(8))
 _PPN = (1 << 44) - 1
 _PAGE = (1 << 52) - 1
 _SUM, _MXR, _MPRV = 1 << 18, 1 << 19, 1 << 17
+#: Kinds of access, numbered as protection has them.
+KINDS = ("load", "store", "fetch")
+_VERBS = {"load": "read", "store": "write", "fetch": "execute"}
 _KINDS = {"load": 13, "store": 15, "fetch": 12}
 _ACCESS = {"load": 5, "store": 7, "fetch": 1}
 _RESERVED = 0x3FF << 54
@@ -58,7 +63,9 @@ class Level:
     problem : str
         Why it is a fault.
     cached : str
-        Where the entry is now: "L1D", "L2" or "memory".
+        Where a walk made now would find the entry: "L1D", "L2" or "memory"; empty where nothing is timed.
+    cycles : int
+        What it would wait for it, by the profile.
     """
 
     level: int
@@ -69,7 +76,8 @@ class Level:
     flags: str
     leads: str
     problem: str
-    cached: str
+    cached: str = ""
+    cycles: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,7 +160,7 @@ def walk_levels(m: np.ndarray, address: int) -> tuple[list[Level], int, str]:
         data = ram_read(m, at, 8)
         if len(data) < 8:
             problem = f"the level {level} entry would be at {at:#x}, outside RAM"
-            levels.append(Level(level, table, index, at, None, "", "fault", problem, ""))
+            levels.append(Level(level, table, index, at, None, "", "fault", problem))
             return levels, 0, problem
         entry = int.from_bytes(data, "little")
         low = (1 << 9 * level) - 1
@@ -171,13 +179,26 @@ def walk_levels(m: np.ndarray, address: int) -> tuple[list[Level], int, str]:
             problem = "" if level else "the level 0 entry points to another table (R, W and X are 0), and there is no level below"
         elif page & low:
             leads, problem = "fault", f"the {_LEVEL[level]} superpage is misaligned: the low {9 * level} bits of its frame number must be 0"
-        levels.append(Level(level, table, index, at, entry, flags(entry), leads, problem, _cached(m, at)))
+        levels.append(Level(level, table, index, at, entry, flags(entry), leads, problem))
         if leads == "fault":
             return levels, 0, problem
         if leads == "leaf":
             return levels, (page | address >> 12 & low) << 10 | entry & 0xFF, ""
         table = page << 12
     raise AssertionError("level 0 never leads to a table")
+
+
+def _priced(m: np.ndarray, levels: list[Level]) -> list[Level]:
+    """Return a walk's steps with where each finds its entry, and what it waits for it."""
+    if not int(m[_p.P_TIMED]):
+        return levels
+    # a step may find the line an earlier one has brought, or miss the one it has replaced: the caches' own code, on a copy
+    caches, found = m[: _s.RING_BASE].copy(), []
+    for step in levels:
+        if step.entry is not None:
+            step = replace(step, cached=_cached(caches, step.at), cycles=int(l1d(caches, np.uint64(step.at), np.uint64(0))))
+        found.append(step)
+    return found
 
 
 def _entries(m: np.ndarray, first: int, count: int) -> np.ndarray:
@@ -250,6 +271,8 @@ class PageWalk(r.Shown):
         Why no translation takes place, if so.
     name : str
         The address's symbol.
+    buffer_cycles : int
+        What a miss of the first-level buffer waits for the second, before it walks.
     """
 
     address: int
@@ -261,6 +284,12 @@ class PageWalk(r.Shown):
     fetch: Outcome
     remark: str = ""
     name: str = ""
+    buffer_cycles: int = 0
+
+    @property
+    def cycles(self) -> int:
+        """What an access would wait for its translation now if no buffer had it."""
+        return self.buffer_cycles + sum(step.cycles for step in self.rows)
 
     @property
     def levels(self) -> list[Level]:
@@ -292,11 +321,20 @@ class PageWalk(r.Shown):
                         (
                             r.Cell(str(step.level)), r.Cell(f"{step.table:#x}", "mono", step.table), r.Cell(str(step.index), "num"),
                             r.Cell("outside RAM" if step.entry is None else f"{step.entry:#x}", "mono", step.at), r.Cell(step.flags, "mono"),
-                            r.Cell(step.cached, "soft"), r.Cell(leads, "bad wrap" if step.leads == "fault" else "wrap"),
+                            r.Cell(step.cached, "soft"), r.Cell(f"{step.cycles:,}" if step.cached else "", "num soft"),
+                            r.Cell(leads, "bad wrap" if step.leads == "fault" else "wrap"),
                         )
                     )
                 )  # fmt: skip
-            found.append(r.Table(("level", "table", "index", "entry", "flags", "is in", "leads to"), rows))
+            found.append(r.Table(("level", "table", "index", "entry", "flags", "found in", "cycles", "leads to"), rows))
+            if any(step.cached for step in self.rows):
+                found.append(
+                    r.Remark(
+                        f"The walk costs {r.counted(self.cycles, 'cycle')}: {self.buffer_cycles:,} for the look into the L2 TLB before it, "
+                        f"{self.cycles - self.buffer_cycles:,} for its entries.",
+                        "soft",
+                    )
+                )
         elif not self.remark:
             found.append(r.Remark(self.load.reason, "bad"))
         rows = []
@@ -378,6 +416,9 @@ def _outcome(m: np.ndarray, address: int, kind: str, mode: int, leaf: int, probl
         if refusals:
             return Outcome(kind, False, None, _KINDS[kind], "page fault: " + "; ".join(refusals), via)
         physical = ((entry >> 10) << 12 | address & 0xFFF) & MASK
+    if not permitted(m, np.uint64(physical), np.uint64(physical), np.uint64(KINDS.index(kind)), np.uint64(mode)):
+        what = f"physical memory protection does not let {MODE_NAMES[mode]} mode {_VERBS[kind]} {physical:#x}"
+        return Outcome(kind, False, physical, _ACCESS[kind], f"access fault: {what}", via)
     if ram_read(m, physical, 1):
         return Outcome(kind, True, physical, None, "reaches RAM", via)
     device = device_at(physical)
@@ -408,6 +449,7 @@ def page_walk(source, address: int | str, mode: str | None = None) -> PageWalk:
         remark = "satp is 0: addresses are physical, nothing is translated."
     else:
         levels, leaf, problem = walk_levels(m, address)
+        levels = _priced(m, levels)
         if number == 3 and not (status & _MPRV and status >> 11 & 3 != 3):
             remark = "M mode uses physical addresses. The walk is what S mode would see."
         elif number == 3:
@@ -420,8 +462,11 @@ def page_walk(source, address: int | str, mode: str | None = None) -> PageWalk:
             buffered.append(
                 Buffered(buffer, address & ~0xFFF, (entry >> 10) << 12 & MASK, flags(entry), bool(entry & G), used, entry != leaf)
             )
-    load, store, fetch = (_outcome(m, address, kind, number, leaf, problem) for kind in ("load", "store", "fetch"))
-    return PageWalk(address, MODE_NAMES[number], levels, buffered, load, store, fetch, remark, symbols_of(source).name(address))
+    buffer_cycles = int(m[_p.P_L2TLB_CYCLES]) if levels and int(m[_p.P_TIMED]) else 0
+    load, store, fetch = (_outcome(m, address, kind, number, leaf, problem) for kind in KINDS)
+    return PageWalk(
+        address, MODE_NAMES[number], levels, buffered, load, store, fetch, remark, symbols_of(source).name(address), buffer_cycles
+    )
 
 
 # ---- the buffers ---------------------------------------------------------------------------------------------
@@ -455,7 +500,11 @@ class Tlbs(r.Shown):
         found: list[r.Block] = [r.Heading("Translation buffers")]
         for buffer, room in self.capacity.items():
             rows = self[buffer]
-            found.append(r.Heading(buffer, f"{len(rows)} of {room} entries, last {'used' if buffer == 'L2 TLB' else 'filled'} first"))
+            found.append(
+                r.Heading(
+                    buffer, f"{len(rows)} of {r.counted(room, 'entry', 'entries')}, last {'used' if buffer == 'L2 TLB' else 'filled'} first"
+                )
+            )
             if not rows:
                 found.append(r.Remark("empty", "soft"))
                 continue

@@ -110,7 +110,7 @@ class Registers(r.Shown):
         return [
             r.Heading(
                 "Registers",
-                f"{self.hart}pc {pc.value:#x}{named}, {self.mode} mode, {self.instructions:,} instructions, {self.cycles:,} cycles",
+                f"{self.hart}pc {pc.value:#x}{named}, {self.mode} mode, {r.counted(self.instructions, 'instruction')}, {r.counted(self.cycles, 'cycle')}",
             ),
             r.Grid(items),
         ]

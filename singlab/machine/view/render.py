@@ -113,6 +113,11 @@ class Bar:
 Block = Heading | Remark | Table | Grid | Bar
 
 
+def counted(number: int, what: str, plural: str = "") -> str:
+    """Return a number and what it counts: "1 cycle", "2,000 cycles"; ``plural`` where it is not formed by an s."""
+    return f"{number:,} {what if number == 1 else plural or what + 's'}"
+
+
 class Shown(ABC):
     """A result that shows itself: ``print`` gives text, a notebook the same as HTML.
 

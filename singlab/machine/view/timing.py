@@ -83,7 +83,7 @@ class Cycles(r.Shown):
             if row.cycles or row.counter == "instructions"
         ]
         return [
-            r.Heading("Where the cycles went", f"{self.cycles:,} cycles, {self.instructions:,} instructions{rate}"),
+            r.Heading("Where the cycles went", f"{r.counted(self.cycles, 'cycle')}, {r.counted(self.instructions, 'instruction')}{rate}"),
             r.Bar([(row.cause, max(0.0, min(1.0, row.share)), row.colour) for row in self.rows]),
             r.Table(("cause", "cycles", "share"), rows),
         ]
