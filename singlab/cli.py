@@ -258,8 +258,8 @@ def run_elf(
 
 @app.command("boot")
 def boot_elf(
-    kernel: Annotated[Path, typer.Argument(help="A kernel (ELF) that starts in machine mode, linked at 0x80000000; or where the firmware expects it.")],
-    firmware: Annotated[Optional[Path], typer.Option(help="Starts before the kernel, which then is in supervisor mode: OpenSBI (ELF).")] = None,  # noqa: UP045
+    kernel: Annotated[Path, typer.Argument(help="A kernel or a firmware (ELF) that starts in machine mode, linked at 0x80000000.")],
+    firmware: Annotated[Optional[Path], typer.Option(help="A firmware (ELF) that starts the kernel, as OpenSBI's fw_jump.")] = None,  # noqa: UP045
     disk: Annotated[Optional[Path], typer.Option(help="Disk image, in virtio slot 0.")] = None,  # noqa: UP045
     save: Annotated[bool, typer.Option("--save", help="Write to the disk image; else the guest writes to a copy in memory.")] = False,
     ram: Annotated[str, typer.Option(help="Size of RAM.")] = "128M",

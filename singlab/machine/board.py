@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,9 +34,11 @@ if TYPE_CHECKING:
 
 #: Cycles between two looks at the output.
 _SLICE = 20_000_000
+#: Above all programs: the device tree, and behind it what a firmware is told of the kernel.
 _DTB_ROOM = 0x1_0000
-#: What OpenSBI's fw_dynamic finds in a2: a magic word, the version, where to go on and in which mode, options, and on which hart.
-_NEXT_WORDS, _NEXT_MAGIC = 6, 0x4942_534F
+#: OpenSBI's fw_dynamic_info: magic, version, where to go on and in which mode, options, and the hart to do it (0).
+_INFO = struct.Struct("<6Q")
+_INFO_MAGIC, _INFO_VERSION = 0x4942_534F, 2
 #: Calls of the host interface that programs built for Spike use.
 _HTIF_WRITE = 64
 _NEVER = 0xFFFF_FFFF_FFFF_FFFF
@@ -133,10 +134,9 @@ class Board:
         self.printed = bytearray()
         self.symbols: dict[str, int] = {}
         self.program: Elf | None = None
-        self.firmware: Elf | None = None
         self._output, self._quiet = output, False
         self.machine.m[_s.PMP_ENTRIES] = ENTRIES
-        self._tree = b""
+        self._tree = self._info = b""
         self._fresh = self.machine.m[: _s.RING_BASE].copy()
 
     def load(self, program: str | Path | Elf, arguments: str = "", firmware: str | Path | Elf | None = None) -> None:
@@ -148,56 +148,47 @@ class Board:
         ----------
         program : str, Path or Elf
         arguments : str
-            Command line for a kernel.
+            Command line for a kernel, in the device tree.
         firmware : str, Path or Elf, optional
-            What starts in its place, in M mode, and is to start the program in S mode: OpenSBI, for kernels that call it. It
-            finds where in a2, as OpenSBI's ``fw_dynamic`` wants to be told.
+            A program that starts first, and then the other one in S mode: OpenSBI's fw_jump, or fw_dynamic, which finds
+            out by a2 where that is.
 
         Raises
         ------
         ElfError
-            If one is no program for this machine, or does not fit into its RAM beside the other.
+            If one is no program for this machine, does not fit into its RAM, or lies where the other does.
         """
         elf = program if isinstance(program, Elf) else read_elf(program)
-        first = firmware if firmware is None or isinstance(firmware, Elf) else read_elf(firmware)
-        self._check(elf, "program")
-        if first is not None:
-            self._check(first, "firmware")
-            for (a, _, n), (b, _, k) in product(elf.segments, first.segments):
-                if a < b + k and b < a + n:
-                    raise ElfError(
-                        f"the program's memory from {a:#x} to {a + n:#x} and the firmware's from {b:#x} to {b + k:#x} overlap. "
-                        f"Link the program where the firmware expects it, for OpenSBI at 0x80200000."
-                    )
+        info = b""
+        if firmware is not None:
+            info = _INFO.pack(_INFO_MAGIC, _INFO_VERSION, elf.entry, _s.S, 0, 0)
+            elf = elf.above(firmware if isinstance(firmware, Elf) else read_elf(firmware))
         m = self.machine.m
+        end = _s.RAM_BASE + int(m[_s.RAM_BYTES])
+        for address, _, size in elf.segments:
+            if address < _s.RAM_BASE or address + size > end - _DTB_ROOM:
+                mega = (end - _s.RAM_BASE) >> 20
+                raise ElfError(
+                    f"the program wants memory from {address:#x} to {address + size:#x}, and this machine has RAM from "
+                    f"{_s.RAM_BASE:#x} to {end - _DTB_ROOM:#x} ({mega} MB). Link it at {_s.RAM_BASE:#x}, or give the machine more RAM."
+                )
+        if elf.entry & 1 or not _s.RAM_BASE <= elf.entry < end - _DTB_ROOM:
+            raise ElfError(
+                f"the program starts at {elf.entry:#x}, and this machine has RAM from {_s.RAM_BASE:#x} to {end - _DTB_ROOM:#x}. "
+                f"Name its first instruction with ENTRY or -e, and link it at {_s.RAM_BASE:#x}."
+            )
         tree = board_tree(int(m[_s.RAM_BYTES]), self.machine.profile.clock_hz, arguments, int(m[_s.HARTS]))
-        if len(tree) > _DTB_ROOM - _NEXT_WORDS * 8:
+        if len(tree) > _DTB_ROOM - _INFO.size:
             raise ElfError(
                 f"the arguments are {len(arguments):,} characters long, and there is room for about {_DTB_ROOM // 1024} K. Pass fewer."
             )
-        self.symbols, self.program, self.firmware, self._tree = elf.symbols, elf, first, tree
+        self.symbols, self.program, self._tree, self._info = elf.symbols, elf, tree, info
         self.machine.translation = None
         for first in range(_s.RING_BASE, len(m), _CLEARED_WORDS):
             part = m[first : first + _CLEARED_WORDS]
             if part.any():  # memory that was never touched stays so
                 part[:] = 0
         self._start()
-
-    def _check(self, elf: Elf, what: str) -> None:
-        """Raise ElfError unless a program lies and starts in RAM."""
-        end = _s.RAM_BASE + int(self.machine.m[_s.RAM_BYTES])
-        for address, _, size in elf.segments:
-            if address < _s.RAM_BASE or address + size > end - _DTB_ROOM:
-                mega = (end - _s.RAM_BASE) >> 20
-                raise ElfError(
-                    f"the {what} wants memory from {address:#x} to {address + size:#x}, and this machine has RAM from "
-                    f"{_s.RAM_BASE:#x} to {end - _DTB_ROOM:#x} ({mega} MB). Link it at {_s.RAM_BASE:#x}, or give the machine more RAM."
-                )
-        if elf.entry & 1 or not _s.RAM_BASE <= elf.entry < end - _DTB_ROOM:
-            raise ElfError(
-                f"the {what} starts at {elf.entry:#x}, and this machine has RAM from {_s.RAM_BASE:#x} to {end - _DTB_ROOM:#x}. "
-                f"Name its first instruction with ENTRY or -e, and link it at {_s.RAM_BASE:#x}."
-            )
 
     def reset(self) -> None:
         """Start the loaded program again, as the reset button does; if none was loaded, what lies at the beginning of RAM.
@@ -233,17 +224,15 @@ class Board:
         forget(self.machine.uops, m[_s.RAM_BYTES])
         if elf is None:
             return
-        first = self.firmware or elf
-        for address, data, size in elf.segments + (first.segments if first is not elf else []):
+        for address, data, size in elf.segments:
             self.machine.write(address, data + bytes(size - len(data)))
         end = _s.RAM_BASE + int(m[_s.RAM_BYTES])
         self.machine.write(end - _DTB_ROOM, self._tree)
-        told = 0
-        if first is not elf:
-            told = end - _NEXT_WORDS * 8
-            self.machine.write(told, struct.pack("<6Q", _NEXT_MAGIC, 2, elf.entry, _s.S, 0, 0))
+        told = end - _INFO.size if self._info else 0
+        if told:
+            self.machine.write(told, self._info)
         for hart in range(int(m[_s.HARTS])):
-            for word, value in ((_s.PC, first.entry), (_s.X + 10, hart), (_s.X + 11, end - _DTB_ROOM), (_s.X + 12, told)):
+            for word, value in ((_s.PC, elf.entry), (_s.X + 10, hart), (_s.X + 11, end - _DTB_ROOM), (_s.X + 12, told)):
                 m[int(place(m, hart, word))] = value
         tohost = elf.symbols.get("tohost")
         if tohost is not None and _s.RAM_BASE <= tohost <= end - 8:

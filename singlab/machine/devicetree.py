@@ -15,7 +15,7 @@ from singlab.machine import virtio as v
 _MAGIC, _VERSION, _COMPATIBLE = 0xD00D_FEED, 17, 16
 _BEGIN, _END, _PROPERTY, _FINISH = 1, 2, 3, 9
 #: Phandles: the PLIC, the test finisher, and the interrupt controller of the first hart; the other harts' follow.
-_PLIC, _TEST, _HART = 1, 2, 3
+_PLIC, _TEST, _HART = 16, 17, 18
 
 Node = dict
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from singlab.machine.state import RAM_BASE
 
 #: Segments of a program that was linked at zero begin below this.
 _LINKED_AT_ZERO = 1 << 20
+#: Where OpenSBI's fw_jump for this board goes on.
+_BEHIND_FIRMWARE = 0x8020_0000
 _NEEDED = 1  #: the tag of a library's name
 
 
@@ -67,6 +69,26 @@ class Elf:
     def end(self) -> int:
         """The address behind the last segment."""
         return max(address + size for address, _, size in self.segments)
+
+    def above(self, firmware: Elf) -> Elf:
+        """Return this program together with a firmware that starts first; raises ElfError if they lie in the same place.
+
+        What has to do with code is this program's. The firmware's symbols are there where their names are free.
+        """
+        both = [*firmware.segments, *self.segments]
+        if (at := _shared(both)) is not None:
+            raise ElfError(
+                f"the kernel and its firmware both want the memory at {at:#x}. Link the kernel above the firmware, which ends at "
+                f"{firmware.end:#x}: for OpenSBI's fw_jump at {_BEHIND_FIRMWARE:#x}."
+            )
+        symbols = firmware.symbols | self.symbols
+        return replace(self, entry=firmware.entry, segments=both, symbols=symbols, sizes=firmware.sizes | self.sizes)
+
+
+def _shared(segments: list[tuple[int, bytes, int]]) -> int | None:
+    """Return the first address that lies in two segments, None if there is none."""
+    ordered = sorted((address, size) for address, _, size in segments)
+    return next((second for (first, size), (second, _) in zip(ordered, ordered[1:]) if first + size > second), None)
 
 
 def _needs_libraries(segment) -> bool:
@@ -120,10 +142,8 @@ def read_elf(path: str | Path) -> Elf:
             raise ElfError(f"{path} has nothing to load. Link it at 0x80000000.")
         slide = RAM_BASE if kind == "ET_DYN" and min(segments)[0] < _LINKED_AT_ZERO else 0
         segments = [(address + slide, part, size) for address, part, size in segments]
-        ordered = sorted((address, size) for address, _, size in segments)
-        for (first, size), (second, _) in zip(ordered, ordered[1:]):
-            if first + size > second:
-                raise ElfError(f"{path} has segments that overlap at {second:#x}. Look at the linker script, and build it again.")
+        if (at := _shared(segments)) is not None:
+            raise ElfError(f"{path} has segments that overlap at {at:#x}. Look at the linker script, and build it again.")
         symbols, sizes = {}, {}
         table = elf.get_section_by_name(".symtab")
         if isinstance(table, SymbolTableSection):

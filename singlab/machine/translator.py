@@ -23,6 +23,7 @@ from singlab.machine import lift, lifttext
 from singlab.machine import state as _s
 from singlab.machine.caches import l1i_slow
 from singlab.machine.hart import STOP_CODE, STOP_DEVICE, hart_run, touch
+from singlab.machine.instruction import instruction_at
 from singlab.machine.jit import CACHE, DISABLED, jit, source_hash
 from singlab.machine.lift import BESIDE, ENTER, LOOK_UP, NEXT, Function
 from singlab.machine.lifttext import bring_text
@@ -191,6 +192,20 @@ def _object(text: str) -> bytes:
     return target.emit_object(module)
 
 
+def called(code: bytes, origin: int) -> set[int]:
+    """Return the addresses in an image that it calls: functions begin there, whether or not a symbol says so."""
+    found, at = set(), 0
+    while at < len(code):
+        i = instruction_at(code, at)
+        if i is None or i.name == "illegal":
+            at += 2
+            continue
+        if i.name == "jal" and i.rd == 1 and 0 <= at + i.imm < len(code):
+            found.add(origin + at + i.imm)
+        at += i.size
+    return found
+
+
 class Translation:
     """An image translated for one machine's timing.
 
@@ -224,7 +239,8 @@ class Translation:
             self.reason = "translated code knows the caches of one hart, and this machine has several"
         self.from_disk = True
         base = ((address - _s.RAM_BASE >> 1) - (self.virtual >> 1)) & 0xFFFF_FFFF_FFFF_FFFF
-        starts = sorted({self.virtual, *(e for e in entries if self.virtual <= e < self.virtual + size)})
+        known = {e for e in entries if self.virtual <= e < self.virtual + size}
+        starts = sorted({self.virtual, *known, *called(self.code, self.virtual)})
         ends = [*starts[1:], self.virtual + size]
         parts = [(a, min(a + _LONGEST, end)) for start, end in zip(starts, ends, strict=True) for a in range(start, end, _LONGEST)]
         profile = machine.profile
