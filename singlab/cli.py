@@ -198,8 +198,10 @@ def choose_engine(board, engine: str) -> str | None:
     if engine not in ENGINES:
         fail(f"there is no engine {engine!r}; choose {' or '.join(ENGINES)}.")
     if engine == "translator":
+        size = sum(count for _, _, count in board.program.code) >> 10
         try:
-            board.translate()
+            with _err.status(f"Translating {size} KB of code; the result is kept"):
+                board.translate()
         except ValueError as error:
             return str(error)
     return None

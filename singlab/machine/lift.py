@@ -121,7 +121,7 @@ class Function(Text):
     def bring(self) -> None:
         """Bring the local counters into the state."""
         words = ", ".join(f"i64 {self._(f'load i64, ptr %{local}')}" for local in ("p", "q", "divides", "until"))
-        left = self._(f"call i64 @bring_{'timed' if self.timed else 'plain'}(ptr %m, i64 {self.elapsed()}, {words})")
+        left = self._(f"call preserve_mostcc i64 @bring_{'timed' if self.timed else 'plain'}(ptr %m, i64 {self.elapsed()}, {words})")
         self.put(f"store i64 {left}, ptr %left")
         self.put(f"store i64 {self._(f'sub i64 0, {left}')}, ptr %t")
         self.clear()
@@ -189,7 +189,7 @@ class Function(Text):
         miss, on = self.fresh("imiss"), self.fresh("ihit")
         self.put(f"br i1 {hit}, label %{on}, label %{miss}, !prof !1")
         self.label(miss)
-        self.put(f"call void @fetch_line(ptr %m, ptr %ram, i64 {line})")
+        self.put(f"call preserve_mostcc void @keep_fetch(ptr %m, ptr %ram, i64 {line})")
         self.time_has_passed()
         self.put(f"br label %{on}")
         self.label(on)
@@ -281,7 +281,7 @@ class Function(Text):
                 self.forget_lines()
                 self.put(f"br label %{hit}")
                 self.label(far)
-            self.put(f"call void @touch_line(ptr %m, ptr %ram, i64 {at}, i64 {int(store)})")
+            self.put(f"call preserve_mostcc void @keep_touch(ptr %m, ptr %ram, i64 {at}, i64 {int(store)})")
             self.time_has_passed()
             self.forget_lines()
             self.put(f"br label %{hit}")
@@ -312,7 +312,7 @@ class Function(Text):
         on = self.fresh("next")
         self.put(f"br label %{on}")
         self.label(slow)
-        call = f"call i64 @load_slow(ptr %m, ptr %ram, i64 {_LOAD_FUNCT3[i.name]}, i64 {va}, i64 {as_signed(pc)}, i64 {as_signed(pc + i.size)}, i64 {{n}})"
+        call = f"call preserve_mostcc i64 @keep_load(ptr %m, ptr %ram, i64 {_LOAD_FUNCT3[i.name]}, i64 {va}, i64 {as_signed(pc)}, i64 {as_signed(pc + i.size)}, i64 {{n}})"
         value = self.cold_call(call, i.rd)
         self.set_reg(i.rd, value)
         self.put(f"br label %{on}")
@@ -330,7 +330,7 @@ class Function(Text):
         self.put(f"br label %{on}")
         self.label(slow)
         funct3 = {1: 0, 2: 1, 4: 2, 8: 3}[width]
-        call = f"call i64 @store_slow(ptr %m, ptr %ram, i64 {funct3}, i64 {va}, i64 {value}, i64 {as_signed(pc)}, i64 {as_signed(pc + i.size)}, i64 {{n}})"
+        call = f"call preserve_mostcc i64 @keep_store(ptr %m, ptr %ram, i64 {funct3}, i64 {va}, i64 {value}, i64 {as_signed(pc)}, i64 {as_signed(pc + i.size)}, i64 {{n}})"
         self.cold_call(call, 0)
         self.put(f"br label %{on}")
         self.label(on)

@@ -96,7 +96,7 @@ def bring_text(timed: bool) -> str:
     """
     f = Text()
     f.lines = [
-        f"define internal i64 @bring_{'timed' if timed else 'plain'}(ptr %m, i64 %cycles, i64 %p, i64 %q, i64 %divides, i64 %until) noinline cold {{",
+        f"define internal preserve_mostcc i64 @bring_{'timed' if timed else 'plain'}(ptr %m, i64 %cycles, i64 %p, i64 %q, i64 %divides, i64 %until) noinline cold {{",
         "entry:",
     ]
     part = {}

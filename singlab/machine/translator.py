@@ -99,6 +99,23 @@ declare void @touch_line(ptr, ptr, i64, i64)
 declare void @fetch_line(ptr, ptr, i64)
 declare i64 @interpret(ptr, ptr)
 declare i64 @llvm.smin.i64(i64, i64)
+; what is called seldom keeps the caller's registers, so that they need not lie in memory around it
+define internal preserve_mostcc i64 @keep_load(ptr %m, ptr %ram, i64 %a0, i64 %a1, i64 %a2, i64 %a3, i64 %a4) noinline cold {
+  %r = call i64 @load_slow(ptr %m, ptr %ram, i64 %a0, i64 %a1, i64 %a2, i64 %a3, i64 %a4)
+  ret i64 %r
+}
+define internal preserve_mostcc i64 @keep_store(ptr %m, ptr %ram, i64 %a0, i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5) noinline cold {
+  %r = call i64 @store_slow(ptr %m, ptr %ram, i64 %a0, i64 %a1, i64 %a2, i64 %a3, i64 %a4, i64 %a5)
+  ret i64 %r
+}
+define internal preserve_mostcc void @keep_touch(ptr %m, ptr %ram, i64 %a0, i64 %a1) noinline cold {
+  call void @touch_line(ptr %m, ptr %ram, i64 %a0, i64 %a1)
+  ret void
+}
+define internal preserve_mostcc void @keep_fetch(ptr %m, ptr %ram, i64 %a0) noinline cold {
+  call void @fetch_line(ptr %m, ptr %ram, i64 %a0)
+  ret void
+}
 !0 = !{!"branch_weights", i32 1, i32 2000}
 !1 = !{!"branch_weights", i32 2000, i32 1}
 !2 = !{!"branch_weights", i32 20, i32 1}
