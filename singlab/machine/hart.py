@@ -14,6 +14,8 @@ Leaves out floating point.
 
 from __future__ import annotations
 
+from types import FunctionType
+
 import numpy as np
 
 from singlab.machine import profile as _p
@@ -140,6 +142,9 @@ def timed_store(m, table, va, mask):
     return at
 
 
+load = store = known  #: the way to memory without timing; :func:`_make` knows the other
+
+
 @jit("uint64(uint64)", forceinline=True)
 def length(u):
     """Return the bytes of an instruction."""
@@ -162,10 +167,8 @@ def count_data(m, data, translated):
 def _make(timed):
     """Return the interpreter, with or without timing; one text for both."""
     slots = _5 if timed else _11  # of a line, of a page, as a shift
-    load, store = (timed_load, timed_store) if timed else (known, known)
     counted = _1 if timed else _0
 
-    @jit("int64(uint64[::1], uint64[::1])")
     def run(m, uops):
         pc = m[PC]
         n = _0  # instructions since the books were last brought up to date
@@ -556,7 +559,11 @@ def _make(timed):
                     else:
                         here += _2
 
-    return run
+    # The two ways to memory are names of a module, not of the enclosing function: in the disk cache numba never
+    # finds again what holds on to a compiled function.
+    names = globals() | ({"load": timed_load, "store": timed_store} if timed else {})
+    # Without a signature, so that it is compiled within hart_run alone: a second pass there makes it faster by a tenth.
+    return jit()(FunctionType(run.__code__, names, "run", None, run.__closure__))
 
 
 timed_run = _make(True)

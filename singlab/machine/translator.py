@@ -33,7 +33,7 @@ _POINTER, _WORD = types.CPointer(types.uint64), types.uint64
 _RAM_BYTES, _RAM_WORD = _s.RAM_BYTES, _s.RAM_WORD
 _CYCLES, _C_FETCH = _s.CYCLES, _s.C_STALL_FETCH
 #: Functions longer than this, in bytes, are translated in parts.
-_LONGEST = 8192
+_LONGEST = 2048
 #: Functions in one module for LLVM.
 _TOGETHER = 64
 
