@@ -335,7 +335,7 @@ def test_a_supervisor_above_opensbi(tmp_path, firmware, place, profile):
     subprocess.run(
         [QEMU, "-machine", "virt", "-m", "64M", "-cpu", PROCESSOR, "-bios", str(sbi), "-display", "none", "-monitor", "none", "-serial", f"file:{printed}",
          "-kernel", str(kernel)],
-        check=True, timeout=10, capture_output=True,
+        check=True, timeout=120, capture_output=True,
     )  # fmt: skip
     own = ("Platform Name", "Platform Timer Device", "Domain0 Next Arg1")  # the last is where the device tree lies
     here, there = (

@@ -54,7 +54,7 @@ def on_qemu(elf: bytes, folder, *options: str) -> bytes:
     subprocess.run(
         [QEMU, "-machine", "virt", "-m", "64M", "-cpu", PROCESSOR, "-bios", "none", "-display", "none", "-monitor", "none", "-serial", f"file:{printed}",
          "-kernel", str(program), *options],
-        check=True, timeout=10, capture_output=True,
+        check=True, timeout=120, capture_output=True,
     )  # fmt: skip
     return printed.read_bytes()
 

@@ -88,7 +88,13 @@ int main(u64 hart, u64 tree) {
     meet(&met);
   }
   MTIMECMP(hart) = MTIME + 1000 * (hart + 1);
-  while (!alarms[hart]) asm volatile("wfi");
+  /* the interrupt must not come between the look and the wait, so it is let in after the wait only */
+  for (;;) {
+    asm volatile("csrci mstatus, 8");
+    if (alarms[hart]) break;
+    asm volatile("wfi");
+    asm volatile("csrsi mstatus, 8");
+  }
   meet(&met);
   asm volatile("csrw mie, zero");
 

@@ -143,7 +143,8 @@ static void with_fifo(void) {
     set(FCR, i << 6 | 7);
     set(IER, 1);
     send(levels[i], 'A');
-    note("level reached", get(IIR));
+    // whether the rest has already waited for four characters' time (bit 3) is a matter of the host's clock
+    note("level reached", get(IIR) & ~8);
     note("line", line());
     if (levels[i] > 1) {
       get(DATA);
