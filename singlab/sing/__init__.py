@@ -12,7 +12,7 @@ _HOME = {
         ("u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "ExVec", "new", "free", "cycles", "yield_", "mark",
          "process_id", "ChannelClosed"), "names"),
     "compile_program": "compile", "verify": "verifier", "Report": "verifier", "build": "build", "seal_module": "build",
-    "SipError": "errors", "format_module": "sil", "load_ipython_extension": "magic",
+    "SipError": "errors", "format_module": "sil_text", "parse_sil": "sil_text", "load_ipython_extension": "magic",
 }  # fmt: skip
 __all__ = sorted(_HOME)
 __getattr__ = lazy_names(__name__, _HOME)

@@ -3,47 +3,16 @@
 A function is a graph of basic blocks over typed registers that may be assigned more than once. Each
 block ends in exactly one terminator. Nothing in SIL can form an address: memory is reached only
 through exchange-heap vectors, whose registers are linear (one owner at a time), and only checked
-instructions touch them. The raw memory instructions at the end of the table exist for the kernel's
-own functions; the verifier refuses them everywhere else (rule ``privileged``).
+instructions touch them. The raw memory instructions exist for the kernel's own functions; the verifier
+refuses them everywhere else (rule ``privileged``).
 
-Instructions (``d`` destination register, ``a b c`` source registers)::
+The instructions, with their operands and effects, are the rows of :mod:`singlab.sing.sil_table`; the text
+form is :mod:`singlab.sing.sil_text`'s. Two further groups are known to the code generator only::
 
-    const d, value              d = value
-    mov d, a                    d = a; moves ownership when a is linear
-    add|sub|mul|div|rem|and|or|xor|shl|shr d, a, b
-                                arithmetic in d's type, wrapping; div and rem round towards minus
-                                infinity and fault when b is zero; shifts take b modulo the width
-    eq|ne|lt|le|gt|ge d, a, b   comparison of two registers of one type, d is bool
-    not d, a                    logical not of a bool
-    neg|inv d, a                two's complement, bitwise complement
-    cast d, a                   to d's type, keeping the low bits (sign or zero extended)
-    call d?, function, a...     call; linear arguments are consumed, a linear result is owned
-    new d, a                    d = fresh zeroed vector of a elements
-    free a                      consumes a
-    load d, a, b                d = a[b], bounds checked
-    store a, b, c               a[b] = c, bounds checked
-    len d, a                    d = number of elements (u64)
-    send a, message, b...       send message on endpoint a; linear arguments are consumed
-    close a                     close endpoint a; consumes it
-    print_text text             constant text to the console
-    print_int a
-    cycles d                    d = the machine's cycle counter (u64)
-    process_id d
-    yield
-    mark a
-    -- terminators
-    br B
-    cbr a, B, C                 to B when the bool a is true, else to C
-    ret a?
-    receive a, {message: (registers, B)}, closed
-                                wait on endpoint a, then go to the block of the message that came, its
-                                arguments in the registers; closed names the block for ChannelClosed,
-                                or is None: then a closed channel is a fault
-    fault code                  end the process
-    -- kernel functions only
+    -- kernel functions
     raw_load8|16|32|64 d, a     zero-extending load from the address in a
     raw_store8|16|32|64 a, b    store b to the address in a
-    -- programs on the bare machine only (singlab.sing.bare), which raw_load64 too is for
+    -- programs on the bare machine (singlab.sing.bare), which raw_load64 too is for
     ecall d?, number, a...      environment call of that number
 """
 
@@ -86,7 +55,7 @@ class Instr:
     Attributes
     ----------
     op : str
-        Name in the module's table.
+        Name in :data:`singlab.sing.sil_table.OPS`.
     dest : Reg or None
     args : tuple of Reg
         Source registers in the table's order.
@@ -172,6 +141,15 @@ class Module:
     filename: str = "<sip>"
     source: str = ""
 
+    def __str__(self) -> str:
+        from singlab.sing.sil_text import format_module
+
+        return format_module(self)
+
+    def __repr__(self) -> str:
+        size = sum(len(block.instrs) for function in self.functions.values() for block in function.blocks)
+        return f"<SIL of {self.name}: {len(self.functions)} functions, {size} instructions>"
+
 
 def successors(instr: Instr) -> list[str]:
     """Return the labels of the blocks a terminator can go to."""
@@ -183,37 +161,3 @@ def successors(instr: Instr) -> list[str]:
         labels = [label for _, label in instr.extra.arms.values()]
         return labels + ([instr.extra.closed] if instr.extra.closed else [])
     return []
-
-
-def format_instr(instr: Instr) -> str:
-    """Return the text form of one instruction."""
-    parts: list[str] = [str(a) for a in instr.args]
-    if instr.op == "receive":
-        arms = [f"{name}({', '.join(map(str, regs))}) -> {label}" for name, (regs, label) in instr.extra.arms.items()]
-        if instr.extra.closed:
-            arms.append(f"closed -> {instr.extra.closed}")
-        parts.append("{ " + "; ".join(arms) + " }")
-    elif instr.op == "cbr":
-        parts += list(instr.extra)
-    elif instr.op == "print_text":
-        parts.append(repr(instr.extra))
-    elif instr.op in ("call", "send"):
-        parts.insert(0 if instr.op == "call" else 1, str(instr.extra))
-    elif instr.extra is not None:
-        parts.append(str(instr.extra))
-    left = f"{instr.dest}: {instr.dest.type} = " if instr.dest is not None else ""
-    return f"{left}{instr.op} {', '.join(parts)}".rstrip()
-
-
-def format_module(module: Module) -> str:
-    """Return the text form of a module."""
-    out = [f"sip {module.name}"]
-    for function in module.functions.values():
-        params = ", ".join(f"{p}: {p.type}" for p in function.params)
-        out.append(f"\nfunction {function.name}({params})" + (f" -> {function.result}" if function.result else "") + ":")
-        for block in function.blocks:
-            out.append(f"  {block.label}:" + (f"  ; {block.key}" if block.key else ""))
-            for instr in block.instrs:
-                line = f"  ; line {instr.position.line}" if instr.position.line else ""
-                out.append(f"    {format_instr(instr)}{line}")
-    return "\n".join(out) + "\n"

@@ -1,7 +1,7 @@
 """Well-formed SIL: the verifier's first pass, over instructions one by one.
 
 Checks that blocks end in one terminator, labels and registers exist and are one thing each, and every
-instruction has the operands and types its row in :mod:`singlab.sing.sil` says. Whatever is handed in,
+instruction has the operands and types its row in :mod:`singlab.sing.sil_table` says. Whatever is handed in,
 the answer is a finding or silence.
 """
 
@@ -11,6 +11,7 @@ import re
 
 from singlab.sing import sil
 from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
+from singlab.sing.sil_table import TABLE
 from singlab.sing.types import BOOL, U64, Bool, Endpoint, Int, Type, Vector
 
 
@@ -103,13 +104,7 @@ def _type(reg: Reg, wanted, instr: Instr) -> None:
 
 
 #: op: number of source registers, whether there is a destination.
-_SHAPES = {
-    "const": (0, True), "mov": (1, True), "not": (1, True), "neg": (1, True), "inv": (1, True), "cast": (1, True),
-    "new": (1, True), "free": (1, False), "load": (2, True), "store": (3, False), "len": (1, True), "close": (1, False),
-    "print_text": (0, False), "print_int": (1, False), "cycles": (0, True), "process_id": (0, True), "yield": (0, False),
-    "mark": (1, False), "br": (0, False), "cbr": (1, False), "receive": (1, False), "fault": (0, False),
-}  # fmt: skip
-_SHAPES |= dict.fromkeys(sil.ARITHMETIC + sil.COMPARISONS, (2, True))
+_SHAPES = {op.name: (op.count, op.dest) for op in TABLE if op.dest is not None}
 
 
 def _instruction(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:

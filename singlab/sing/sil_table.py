@@ -1,0 +1,131 @@
+"""The instructions of SIL, one row each: operands, effect, and what ends the process.
+
+The form check (:mod:`singlab.sing.sil_types`) takes the shapes from here, and the documentation
+(``docs/sil.md``) is this table as text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Op:
+    """One instruction.
+
+    Attributes
+    ----------
+    name : str
+    form : str
+        How it is written; ``d`` is the destination, ``a b c`` are source registers.
+    types : str
+        The types of its operands.
+    effect : str
+    fault : str
+        When it ends the process instead; empty if it never does.
+    count : int
+        Source registers; -1 where that varies.
+    dest : bool or None
+        Whether it has a destination; None where that varies.
+    """
+
+    name: str
+    form: str
+    types: str
+    effect: str
+    fault: str = ""
+    count: int = -1
+    dest: bool | None = None
+
+
+def _both(names: str, effects: str, types: str, fault: str = "") -> list[Op]:
+    return [Op(name, f"d = {name} a, b", types, effect.strip(), fault, 2, True) for name, effect in zip(names.split(), effects.split(";"))]
+
+
+_SAME = "d, a and b of one integer type"
+_LOGIC = "d, a and b of one integer type, or all bool"
+_COMPARE = "a and b of one type that is not linear, d bool"
+
+#: The instructions a program may use, in the order of the documentation.
+TABLE = (
+    Op("const", "d = const value", "d an integer type or bool", "The value, which lies in the range of d's type; a bool is 0 or 1.", "", 0, True),
+    Op("mov", "d = mov a", "d and a of one type, no endpoint", "The value of a. A vector changes its owner: afterwards a has none.", "", 1, True),
+    *_both("add sub mul", "The sum, wrapping.; The difference, wrapping.; The low bits of the product.", _SAME),
+    *_both("div rem", "The quotient, rounded towards minus infinity.; The rest of that division; it has the sign of b.", _SAME, "b is zero"),
+    *_both("and or xor", "Bitwise and.; Bitwise or.; Bitwise exclusive or.", _LOGIC),
+    *_both("shl shr", "a shifted left by b modulo the width.; a shifted right by b modulo the width; a signed a keeps its sign.", _SAME),
+    *_both("eq ne lt le gt ge", "Equal.; Not equal.; Less, signed or unsigned as the type.; Less or equal.; Greater.; Greater or equal.", _COMPARE),
+    Op("not", "d = not a", "a and d bool", "The other one.", "", 1, True),
+    Op("neg", "d = neg a", "d and a of one integer type", "Zero minus a, wrapping.", "", 1, True),
+    Op("inv", "d = inv a", "d and a of one integer type", "Every bit of a inverted.", "", 1, True),
+    Op("cast", "d = cast a", "a an integer or bool, d an integer", "The low bits of a, extended as d's type says.", "", 1, True),
+    Op("call", "d = call f, a...", "a... and d as f declares; d is absent if f returns nothing",
+       "Calls a function of the program. Vectors among the arguments are handed over, a vector returned is owned."),
+    Op("new", "d = new a", "a u64, d a vector", "A zeroed vector of a elements on the exchange heap, owned by d.", "no memory is left, or a is too large", 1, True),
+    Op("free", "free a", "a a vector", "Gives the vector back; a has none afterwards.", "", 1, False),
+    Op("load", "d = load a, b", "a a vector, b u64, d the type of its elements", "Element b.", "b is not less than the length", 2, True),
+    Op("store", "store a, b, c", "a a vector, b u64, c the type of its elements", "Puts c into element b.", "b is not less than the length", 3, False),
+    Op("len", "d = len a", "a a vector, d u64", "The number of elements.", "", 1, True),
+    Op("send", "send a, M, b...", "a an endpoint, b... as message M of its contract carries",
+       "Sends M. Vectors among b... belong to the receiver from here on. Never waits."),
+    Op("close", "close a", "a an endpoint", "Closes this end of the channel.", "", 1, False),
+    Op("print_text", 'print_text "text"', "none", "Writes a constant text to the console.", "", 0, False),
+    Op("print_int", "print_int a", "a an integer or bool", "Writes a number to the console.", "", 1, False),
+    Op("cycles", "d = cycles", "d u64", "The machine's cycle counter.", "", 0, True),
+    Op("process_id", "d = process_id", "d u64", "The number of this process.", "", 0, True),
+    Op("yield", "yield", "none", "Lets the next ready thread run.", "", 0, False),
+    Op("mark", "mark a", "a an integer", "Puts a mark with this value into the trace.", "", 1, False),
+    Op("br", "br B", "none", "Goes on in block B.", "", 0, False),
+    Op("cbr", "cbr a, B, C", "a bool", "Goes on in block B if a is true, else in block C.", "", 1, False),
+    Op("ret", "ret a", "a as the function declares; absent if it returns nothing", "Ends the function with the value of a."),
+    Op("receive", "receive a { M(%1: u64) -> B; closed -> C }", "a an endpoint, the registers of an arm as its message carries",
+       "Waits for a message on a and goes on in the block of its arm, the arguments in the arm's registers; `closed` is for a channel whose "
+       "other end is closed and drained.", "the channel is closed and there is no `closed`", 1, False),
+    Op("fault", "fault code", "none", "Ends the process with this fault, 1 to 65535.", "", 0, False),
+)  # fmt: skip
+
+OPS = {op.name: op for op in TABLE}
+
+
+def document() -> str:
+    """Return the documentation of SIL as Markdown."""
+    out = [
+        "# SIL",
+        "",
+        "The typed intermediate language between the compiler, the verifier and the code generator. A function is a graph of blocks over",
+        "typed registers that may be assigned more than once; each block ends in exactly one of `br`, `cbr`, `ret`, `receive` and `fault`.",
+        "No instruction forms an address. Memory is reached through exchange-heap vectors only, and a vector has one owner at a time.",
+        "",
+        "`parse_sil(text)` reads this notation, `str(module)` writes it; what is written and read again is the same module.",
+        "",
+        "```",
+        'sip Echo entry main file "cell"',
+        "contracts:",
+        "    contract Talk { in message Ask(ulong n); out message Answer(ulong n); state Start: Ask? -> Answer! -> Start; }",
+        "",
+        "function main(%0.ch: Talk.Exp) -> u64 @1:1",
+        "entry:",
+        "  receive %0.ch { Ask(%1.n: u64) -> got; closed -> done } @3:5",
+        "got:",
+        "  %2: u64 = const 1 @4:25",
+        "  %3: u64 = add %1.n, %2 @4:21",
+        "  send %0.ch, Answer, %3 @4:5",
+        "  br entry2",
+        "entry2:",
+        "  receive %0.ch { Ask(%1.n: u64) -> got; closed -> done } @3:5",
+        "done:",
+        "  %4: u64 = const 0 @6:12",
+        "  close %0.ch @5:5",
+        "  ret %4 @6:5",
+        "```",
+        "",
+        "`@line:column` is the place in the program's source; in a text without a `file` an instruction's place is its own line. A `;` begins a",
+        "comment. Types are `u8` to `u64`, `i8` to `i64`, `bool`, `ExVec[u8]` and so on, and endpoints such as `Talk.Exp`.",
+        "",
+    ]
+    for op in TABLE:
+        out += [f"## {op.name}", "", f"`{op.form}`", "", op.effect, "", f"Types: {op.types}."]
+        if op.fault:
+            out += ["", f"Ends the process if {op.fault}."]
+        out.append("")
+    return "\n".join(out)

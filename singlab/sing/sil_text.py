@@ -1,0 +1,270 @@
+"""SIL as text: written for reading, and read back.
+
+``docs/sil.md`` has the notation. Reading checks only what is needed to have a module at all: the
+grammar, that registers have one type, that operands are of the right kind. Everything else is the
+verifier's, which trusts a module read from text as little as any other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+from lark import Lark, Token, Tree, UnexpectedInput
+
+from singlab.sing.contracts import Contract, parse_contracts
+from singlab.sing.errors import SipError
+from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
+from singlab.sing.sil_table import OPS
+from singlab.sing.types import BOOL, INTS, Endpoint, Type, Vector
+
+#: A text longer than this is refused unread.
+LARGEST_TEXT = 64 * 1024 * 1024
+
+# ---- writing -----------------------------------------------------------------------------------------------
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
+
+
+def _place(position: Position) -> str:
+    return f" @{position.line}:{position.column}" if position.line else ""
+
+
+def format_instr(instr: Instr) -> str:
+    """Return one instruction as text, without its place."""
+    parts = [str(a) for a in instr.args]
+    table = ""
+    if isinstance(instr.extra, Receive):
+        arms = [
+            f"{name}({', '.join(f'{r}: {r.type}' for r in regs)}) -> {label}" for name, (regs, label) in instr.extra.arms.items()
+        ]
+        if instr.extra.closed:
+            arms.append(f"closed -> {instr.extra.closed}")
+        table = " { " + "; ".join(arms) + " }"
+    elif isinstance(instr.extra, tuple):
+        parts += map(str, instr.extra)
+    elif instr.op == "print_text":
+        parts.append(_quoted(str(instr.extra)))
+    elif instr.extra is not None:
+        parts.insert(1 if instr.op == "send" else 0, str(instr.extra))
+    left = f"{instr.dest}: {instr.dest.type} = " if instr.dest is not None else ""
+    return f"{left}{instr.op} {', '.join(parts)}".rstrip() + table
+
+
+def _contracts(module: Module) -> list[str]:
+    texts = dict.fromkeys(contract.text.rstrip().strip("\n") for contract in module.contracts.values())
+    return ["contracts:", *(f"    {line}".rstrip() for text in texts for line in text.splitlines())] if texts else []
+
+
+def format_module(module: Module) -> str:
+    """Return a module as text; :func:`parse_sil` reads it."""
+    out = [f"sip {module.name} entry {module.entry} file {_quoted(module.filename)}", *_contracts(module)]
+    for function in module.functions.values():
+        params = ", ".join(f"{p}: {p.type}" for p in function.params)
+        result = f" -> {function.result}" if function.result else ""
+        file = f" file {_quoted(function.filename)}" if function.filename and function.filename != module.filename else ""
+        out.append(f"\nfunction {function.name}({params}){result}{_place(function.position)}{file}")
+        for block in function.blocks:
+            out.append(f"{block.label}:" + (f"  ; {block.key}" if block.key else ""))
+            out += [f"  {format_instr(instr)}{_place(instr.position)}" for instr in block.instrs]
+    return "\n".join(out) + "\n"
+
+
+# ---- reading -----------------------------------------------------------------------------------------------
+
+
+@cache
+def _parser() -> Lark:
+    grammar = (Path(__file__).parent / "sil.lark").read_text(encoding="utf-8")
+    return Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=True)
+
+
+class _Reader:
+    """From a parse tree to a module."""
+
+    def __init__(self, text: str, filename: str):
+        self.text, self.filename = text, filename
+        self.lines = text.splitlines()
+        self.contracts: dict[str, Contract] = {}
+        self.registers: dict[int, Reg] = {}
+
+    def refuse(self, message: str, where, hint: str) -> SipError:
+        meta = where.meta if isinstance(where, Tree) else where
+        return SipError("sil.syntax", message, hint=hint, line=getattr(meta, "line", 0) or 0, column=getattr(meta, "column", 0) or 0
+                        ).at(self.filename, self.text)  # fmt: skip
+
+    def module(self, tree: Tree) -> Module:
+        name, entry, file, contracts, *functions = tree.children
+        if contracts is not None:
+            self.read_contracts(contracts)
+        own = self.string(file.children[0]) if file is not None else None
+        module = Module(str(name), {}, str(entry), self.contracts, own if own is not None else self.filename,
+                        self.text if own is None else "")  # fmt: skip
+        for part in functions:
+            function = self.function(part, own)
+            if function.name in module.functions:
+                raise self.refuse(f"function {function.name} stands twice", part.children[0], "rename one of them")
+            module.functions[function.name] = function
+        return module
+
+    def read_contracts(self, token: Token) -> None:
+        lines = str(token).split("\n")[1:]
+        try:
+            self.contracts.update(parse_contracts("\n".join(line[4:] for line in lines), self.filename, token.line + 1))
+        except SipError as error:
+            error.column += 4 * bool(error.column)
+            raise error.at(self.filename, self.text) from None
+
+    def string(self, token: Token) -> str:
+        try:
+            return json.loads(str(token))
+        except ValueError:
+            raise self.refuse(f"{token} is no text", token, 'write it as in JSON: "line\\n"') from None
+
+    def integer(self, token: Token) -> int:
+        if re.fullmatch(r"-?[0-9]{1,30}", str(token)) is None:
+            raise self.refuse(f"{str(token)[:40]} is no number", token, "write it in decimal")
+        return int(str(token))
+
+    def type(self, tree: Tree) -> Type:
+        words = [str(child) for child in tree.children]
+        if len(words) == 1 and words[0] in INTS:
+            return INTS[words[0]]
+        if words == ["bool"]:
+            return BOOL
+        if len(words) == 2 and words[0] == "ExVec" and words[1] in INTS:
+            return Vector(INTS[words[1]])
+        if len(words) == 2 and words[1] in ("Imp", "Exp"):
+            return Endpoint(words[0], words[1])
+        raise self.refuse(f"{'.'.join(words)} is no type", tree, "use u8 to u64, i8 to i64, bool, ExVec[u8], or an endpoint such as C.Exp")
+
+    def define(self, token: Token, type_: Type) -> None:
+        """Note a register where it gets its value."""
+        number, _, name = str(token)[1:].partition(".")
+        reg = self.registers.setdefault(int(number), Reg(int(number), type_, name or None))
+        if reg.type != type_:
+            raise self.refuse(f"register %{number} is {reg.type} elsewhere and {type_} here", token, "a register has one type; use another number")
+
+    def register(self, token: Token) -> Reg:
+        number = int(str(token)[1:].partition(".")[0])
+        if number not in self.registers:
+            raise self.refuse(f"register %{number} is never given a value", token, "give it one, or make it a parameter")
+        return self.registers[number]
+
+    def place(self, token: Token | None, tree: Tree, file: str | None) -> Position:
+        """Return the place in the source; without a source, that in this text."""
+        if token is not None:
+            line, column = str(token)[1:].split(":")
+            return Position(int(line), int(column))
+        return Position() if file is not None else Position(tree.meta.line, tree.meta.column)
+
+    def function(self, tree: Tree, file: str | None) -> Function:
+        name, *rest = tree.children
+        params = [part for part in rest if isinstance(part, Tree) and part.data == "parameter"]
+        lines = [part for part in rest if isinstance(part, Tree) and part.data in ("label", "instr")]
+        result = next((part for part in rest if isinstance(part, Tree) and part.data == "type"), None)
+        place = next((part for part in rest if isinstance(part, Token) and part.type == "PLACE"), None)
+        own = next((part for part in rest if isinstance(part, Tree) and part.data == "file"), None)
+        file = self.string(own.children[0]) if own is not None else file
+        self.registers = {}
+        for part in [*params, *(p for line in lines for p in line.iter_subtrees() if p.data in ("parameter", "result"))]:
+            self.define(part.children[0], self.type(part.children[1]))
+        blocks: list[Block] = []
+        for line in lines:
+            if line.data == "label":
+                blocks.append(Block(str(line.children[0])))
+            elif not blocks:
+                raise self.refuse("an instruction stands before the first block", line, "begin with a label, such as entry:")
+            else:
+                blocks[-1].instrs.append(self.instr(line, file))
+        return Function(str(name), [self.register(p.children[0]) for p in params], self.type(result) if result is not None else None, blocks,
+                        self.place(place, tree, file), file if file is not None else self.filename,
+                        "" if file is not None else self.text)  # fmt: skip
+
+    def instr(self, tree: Tree, file: str | None) -> Instr:
+        result, word, *rest, arms, place = tree.children
+        op, operands = str(word), [part.children[0] for part in rest if part is not None]
+        if op not in OPS:
+            raise self.refuse(f"{op} is no instruction", word, "docs/sil.md has them all")
+        args = tuple(self.register(o) for o in operands if o.type == "REG")
+        others = [*(o for o in operands if o.type != "REG"), *([arms] if arms is not None else [])]
+        extra = self.extra(op, others, tree)
+        dest = self.register(result.children[0]) if result is not None else None
+        return Instr(op, dest, args, extra, self.place(place, tree, file))
+
+    def extra(self, op: str, others: list, tree: Tree):
+        """Return what an instruction has beside registers."""
+        wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
+                  "print_text": ["text"], "receive": ["arms"]}.get(op, [])  # fmt: skip
+        kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
+        fits = len(others) == len(wanted) and all(
+            isinstance(o, Tree) if kind == "arms" else isinstance(o, Token) and o.type in kinds[kind] for o, kind in zip(others, wanted)
+        )
+        if not fits:
+            raise self.refuse(f"{op} has the wrong operands", tree, f"write {OPS[op].form}")
+        if not wanted:
+            return None
+        if op == "receive":
+            return self.arms(others[0])
+        if op == "cbr":
+            return str(others[0]), str(others[1])
+        if wanted == ["number"]:
+            return self.integer(others[0])
+        return self.string(others[0]) if op == "print_text" else str(others[0])
+
+    def arms(self, tree: Tree) -> Receive:
+        table = Receive({})
+        for arm in tree.children:
+            if arm is None:
+                continue
+            name = str(arm.children[0])
+            if len(arm.children) == 2:
+                if name != "closed" or table.closed is not None:
+                    raise self.refuse(f"the arm {name} has no arguments" if name != "closed" else "closed stands twice", arm,
+                                      "write Message(registers) -> block, or closed -> block once")  # fmt: skip
+                table.closed = str(arm.children[1])
+                continue
+            if name in table.arms:
+                raise self.refuse(f"message {name} stands twice", arm, "write one arm for each message")
+            regs = tuple(self.register(part.children[0]) for part in arm.children[1].children if part is not None)
+            table.arms[name] = (regs, str(arm.children[2]))
+        return table
+
+
+def parse_sil(text: str, filename: str = "<sil>") -> Module:
+    """Read a module from text.
+
+    Parameters
+    ----------
+    text : str
+    filename : str
+        For messages.
+
+    Returns
+    -------
+    Module
+        Not verified.
+
+    Raises
+    ------
+    SipError
+        If the text is no SIL; the message has the line of the text.
+    """
+    if len(text) > LARGEST_TEXT:
+        raise SipError("sil.syntax", f"{len(text)} characters are too many", filename=filename, hint=f"a module has at most {LARGEST_TEXT}")
+    try:
+        tree = _parser().parse(text + "\n")
+    except UnexpectedInput as error:
+        lines = text.splitlines()
+        line = min(max(1, getattr(error, "line", 1) or 1), max(1, len(lines)))
+        column = max(1, getattr(error, "column", 1) or 1)
+        token = getattr(error, "token", None)
+        found = "the end of the text" if token is not None and token.type == "$END" else "the end of the line" if token is not None and (
+            token.type == "_NL") else repr(str(token)[:40]) if token is not None else repr(lines[line - 1][column - 1 : column] if lines else "")  # fmt: skip
+        raise SipError("sil.syntax", f"this cannot be read at {found}", line=line, column=column,
+                       hint="one instruction a line, in the notation of docs/sil.md").at(filename, text) from None  # fmt: skip
+    return _Reader(text, filename).module(tree)
