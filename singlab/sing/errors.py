@@ -48,6 +48,14 @@ class SipError(Exception):
             return self.filename
         return f"{self.filename}:{self.line}" + (f":{self.column}" if self.column else "")
 
+    @property
+    def reason(self) -> str:
+        """Why the rule is there, for the verifier's rules; else empty."""
+        from singlab.sing.rules import BY_NAME
+
+        rule = BY_NAME.get(self.rule)
+        return rule.reason if rule else ""
+
     def __str__(self) -> str:
         out = [f"{self.place}: {self.message}"]
         if self.source_line:
@@ -66,8 +74,9 @@ class SipError(Exception):
         caret = " " * max(0, self.column - 1) + "^" if self.column else ""
         code = f"<pre style='margin:.4em 0'>{html.escape(self.source_line)}\n{caret}</pre>" if self.source_line else ""
         hint = f"<div><b>Repair:</b> {html.escape(self.hint)}</div>" if self.hint else ""
+        why = f"<div><b>Why:</b> {html.escape(self.reason)}</div>" if self.reason else ""
         return (
             "<div style='border-left:4px solid #D55E00;padding:.4em .8em'>"
-            f"<div><b>Refused:</b> {html.escape(self.message)}</div>{code}{hint}"
+            f"<div><b>Refused:</b> {html.escape(self.message)}</div>{code}{hint}{why}"
             f"<div style='opacity:.7'>{html.escape(self.place)} · rule {html.escape(self.rule)}</div></div>"
         )

@@ -188,7 +188,7 @@ class _Reader:
     def instr(self, tree: Tree, file: str | None) -> Instr:
         result, word, *rest, arms, place = tree.children
         op, operands = str(word), [part.children[0] for part in rest if part is not None]
-        if op not in OPS:
+        if op not in OPS and not op.startswith("raw_"):  # these are the verifier's to refuse
             raise self.refuse(f"{op} is no instruction", word, "docs/sil.md has them all")
         args = tuple(self.register(o) for o in operands if o.type == "REG")
         others = [*(o for o in operands if o.type != "REG"), *([arms] if arms is not None else [])]
@@ -205,7 +205,7 @@ class _Reader:
             isinstance(o, Tree) if kind == "arms" else isinstance(o, Token) and o.type in kinds[kind] for o, kind in zip(others, wanted)
         )
         if not fits:
-            raise self.refuse(f"{op} has the wrong operands", tree, f"write {OPS[op].form}")
+            raise self.refuse(f"{op} has the wrong operands", tree, f"write {OPS[op].form}" if op in OPS else "give it registers")
         if not wanted:
             return None
         if op == "receive":

@@ -1,0 +1,138 @@
+"""The verifier's rules: an identifier, what holds, why, and the smallest programs it refuses and accepts.
+
+``docs/rules.md`` is this table as text, and the tests verify each of its programs. The language's front end
+has further refusals of its own (``language``, ``syntax``, ``contract.*`` of a contract's text); what they let
+through is still the verifier's to judge.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes
+    ----------
+    name : str
+        Identifier, as findings carry it.
+    holds : str
+        What is true of every accepted program.
+    reason : str
+        What could happen otherwise.
+    refused, accepted : str
+        SIL of a program it refuses, and of the same program repaired.
+    """
+
+    name: str
+    holds: str
+    reason: str
+    refused: str
+    accepted: str
+
+
+_TALK = """contracts:
+    contract Talk {
+        in message Ask(ulong n);
+        in message Give(byte[]* in ExHeap data);
+        out message Answer(ulong n);
+        out message Stop();
+        state Start: one { Ask? -> (Answer! -> Start or Stop! -> End); Give? -> Answer! -> Start; }
+        state End: ;
+    }
+"""
+
+
+def _program(body: str, params: str = "%0.n: u64", result: str = " -> u64", more: str = "") -> str:
+    contracts = _TALK if "Talk" in params else ""
+    lines = "\n".join(line if line.endswith(":") else f"  {line}" for line in (part.strip() for part in re.split(r";(?![^{]*\})", body)) if line)
+    return f"sip p entry p\n{contracts}function p({params}){result}\nstart:\n{lines}\n{more}"
+
+
+def _rule(name: str, holds: str, reason: str, refused: str, accepted: str, params: str = "%0.n: u64", result: str = " -> u64",
+          more: str = "", repaired: str | None = None) -> Rule:  # fmt: skip
+    return Rule(name, holds, reason, _program(refused, params, result, more),
+                _program(accepted, params, result, more if repaired is None else repaired))  # fmt: skip
+
+
+_IMP = "%0.ch: Talk.Imp, %9.n: u64"
+_BLOCK = "%1.v: ExVec[u8] = new %0"
+_WAIT = "receive %0.ch { Answer(%2: u64) -> end; Stop() -> end; closed -> end }; end:; ret %9"
+_LOOPING = "function f(%0: u64) -> u64\nentry:\n  %1: u64 = call {callee}, %0\n  ret %1\nfunction g(%0: u64) -> u64\nentry:\n  ret %0\n"
+
+RULES = (
+    _rule("sil.malformed", "Blocks end in one terminator, labels and registers exist, and instructions have the operands they need.",
+          "The code generator would otherwise make code for something that has no meaning.",
+          "br nowhere", "br end; end:; ret %0"),
+    _rule("types", "Every operand has the type its instruction wants.",
+          "A number taken for a vector would be an address of the program's own making.",
+          "%1: u8 = load %0, %0; ret %0", _BLOCK + "; %2: u8 = load %1, %0; free %1; ret %0"),
+    _rule("init", "A register has a value on every path that leads to its use.",
+          "What an earlier program left in the machine's registers would be read.",
+          "%1: bool = lt %0, %0; cbr %1, some, end; some:; %2: u64 = const 7; br end; end:; ret %2",
+          "%1: bool = lt %0, %0; %2: u64 = const 0; cbr %1, some, end; some:; %2: u64 = const 7; br end; end:; ret %2"),
+    _rule("owner.use-after-send", "A vector is not used after it was sent.",
+          "Its new owner may be reading, changing or freeing it at this moment; two processes would share memory.",
+          "%1: u64 = const 8; %2.v: ExVec[u8] = new %1; send %0.ch, Give, %2.v; %3: u64 = len %2.v; mark %3; " + _WAIT.replace("%2:", "%4:"),
+          "%1: u64 = const 8; %2.v: ExVec[u8] = new %1; %3: u64 = len %2.v; mark %3; send %0.ch, Give, %2.v; " + _WAIT.replace("%2:", "%4:"), _IMP),
+    _rule("owner.use-after-free", "A vector is not used after it was freed.",
+          "Its memory may belong to another process already.",
+          _BLOCK + "; free %1.v; %2: u64 = len %1.v; ret %2", _BLOCK + "; %2: u64 = len %1.v; free %1.v; ret %2"),
+    _rule("owner.use-after-move", "A vector is not used through a register it was moved out of, or after it was handed to a function.",
+          "Two registers would own it, and one could free it behind the other's back.",
+          _BLOCK + "; %2: ExVec[u8] = mov %1.v; %3: u64 = len %1.v; free %2; ret %3",
+          _BLOCK + "; %2: ExVec[u8] = mov %1.v; %3: u64 = len %2; free %2; ret %3"),
+    _rule("owner.leak", "A vector is sent, freed or handed on before its register is used again and before its function ends.",
+          "Nothing could ever give it back, and the exchange heap would run dry.",
+          _BLOCK + "; ret %0", _BLOCK + "; free %1.v; ret %0"),
+    _rule("owner.merge", "Paths that meet agree on who owns each vector.",
+          "After they meet nobody could say whether the vector is still there.",
+          _BLOCK + "; %2: bool = lt %0, %0; cbr %2, some, end; some:; free %1.v; br end; end:; ret %0",
+          _BLOCK + "; %2: bool = lt %0, %0; cbr %2, some, other; some:; free %1.v; br end; other:; free %1.v; br end; end:; ret %0"),
+    _rule("contract.send", "A message is sent only in a state of the contract in which this side may send it.",
+          "The other side would find a message it has no case for, and its slots could overflow.",
+          "send %0.ch, Ask, %9; send %0.ch, Ask, %9; " + _WAIT, "send %0.ch, Ask, %9; " + _WAIT, _IMP),
+    _rule("contract.receive", "A program waits on an endpoint only where it is the other side's turn to send.",
+          "Both sides would wait for each other for ever.",
+          _WAIT, "send %0.ch, Ask, %9; " + _WAIT, _IMP),
+    _rule("contract.exhaustive", "A receive has an arm for every message that can come.",
+          "A message the contract allows would find no code.",
+          "send %0.ch, Ask, %9; receive %0.ch { Answer(%2: u64) -> end; closed -> end }; end:; ret %9", "send %0.ch, Ask, %9; " + _WAIT, _IMP),
+    _rule("contract.arguments", "A message carries exactly the arguments its contract declares.",
+          "The receiver would take a word that was never sent.",
+          "send %0.ch, Ask; " + _WAIT, "send %0.ch, Ask, %9; " + _WAIT, _IMP),
+    _rule("contract.closed", "An endpoint is not used after it was closed, by this side or by the other.",
+          "The channel's memory may serve another channel by then.",
+          "close %0.ch; send %0.ch, Ask, %9; ret %9", "send %0.ch, Ask, %9; close %0.ch; ret %9", _IMP),
+    _rule("closed-api", "Only functions of the program itself are called.",
+          "A sealed process has no other code: what it can ask of the system is the ABI, and each ABI call is an instruction.",
+          "%1: u64 = call open_file, %0; ret %1", "%1: u64 = call g, %0; ret %1",
+          more="function g(%0: u64) -> u64\nentry:\n  ret %0\n"),
+    _rule("recursion", "No function calls itself, directly or through others.",
+          "The stack a process needs is computed from its call graph before it starts.",
+          "%1: u64 = call f, %0; ret %1", "%1: u64 = call f, %0; ret %1",
+          more=_LOOPING.format(callee="f"), repaired=_LOOPING.format(callee="g")),
+    _rule("privileged", "No instruction reaches memory by an address.",
+          "This is what stands in for the page table: a program that cannot form an address cannot touch what it does not own.",
+          "%1: u64 = raw_load64 %0; ret %1", _BLOCK + "; %2: u64 = const 0; %3: u8 = load %1, %2; %4: u64 = cast %3; free %1; ret %4"),
+)  # fmt: skip
+
+BY_NAME = {rule.name: rule for rule in RULES}
+
+
+def document() -> str:
+    """Return the documentation of the rules as Markdown."""
+    out = [
+        "# What the verifier proves",
+        "",
+        "Each rule has an identifier, which a refusal names. The programs are SIL ([the notation](sil.md)); the first is refused by the rule,",
+        "the second is the same program repaired.",
+        "",
+    ]
+    for rule in RULES:
+        out += [f"## {rule.name}", "", rule.holds, "", f"Otherwise: {rule.reason}", "", "Refused:", "", "```", rule.refused.rstrip(), "```", "",
+                "Accepted:", "", "```", rule.accepted.rstrip(), "```", ""]  # fmt: skip
+    return "\n".join(out)
