@@ -7,8 +7,8 @@ import numpy as np
 from singlab.kernel.abi import ABI_VERSION
 from singlab.kernel.image import Manifest, Parameter, SealedImage, seal
 from singlab.sing import verifier
-from singlab.sing.compile import compile_program
 from singlab.sing.errors import SipError
+from singlab.sing.frontend import compile_program
 from singlab.sing.modulecode import generate
 from singlab.sing.program import Program
 from singlab.sing.sil import Module

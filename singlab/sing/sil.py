@@ -18,6 +18,7 @@ form is :mod:`singlab.sing.sil_text`'s. Two further groups are known to the code
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,7 +149,10 @@ class Module:
 
     def __repr__(self) -> str:
         size = sum(len(block.instrs) for function in self.functions.values() for block in function.blocks)
-        return f"<SIL of {self.name}: {len(self.functions)} functions, {size} instructions>"
+        return f"<SIL of {self.name}: {len(self.functions)} function{'s' * (len(self.functions) != 1)}, {size} instructions>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre style='line-height:1.35'>{html.escape(str(self))}</pre>"
 
 
 def successors(instr: Instr) -> list[str]:

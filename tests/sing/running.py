@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from singlab.kernel import System
 from singlab.sing import SipError, build, programs_from_source
-from singlab.sing.compile import compile_program
+from singlab.sing.frontend import compile_program
 from singlab.sing.sil import Module
 
 MASK = (1 << 64) - 1

@@ -25,3 +25,6 @@ def compile_program(program: Program) -> Module:
     except RecursionError:
         raise SipError("language", f"{program.name} is too deeply nested", filename=program.filename,
                        hint="split long expressions into several lines") from None  # fmt: skip
+
+
+compile = compile_program  #: its name where :mod:`singlab.sing` is imported as a module
