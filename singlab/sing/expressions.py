@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 
 from singlab.sing import sil
+from singlab.sing.errors import SipError
 from singlab.sing.program import Program
 from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, Int, Type, Vector
 
@@ -72,17 +73,23 @@ class ExpressionLowering:
             return self.constant(value, want if isinstance(want, Int) else I64, node)
         method = getattr(self, f"ex_{type(node).__name__}", None)
         if method is None:
-            from singlab.sing.lower import _INSTEAD
-
-            kind = type(node).__name__
-            raise self.refuse("language", f"the SIP language has no such expression ({kind})", node,
-                              _INSTEAD.get(kind, "use integers, comparisons and calls"))  # fmt: skip
+            raise self.left_out(node)
         return method(node, want)
+
+    def left_out(self, node: ast.AST) -> SipError:
+        """Return the refusal of a construct the language does not have."""
+        from singlab.sing.lower import LEFT_OUT
+
+        kind = type(node).__name__
+        name, instead = LEFT_OUT.get(kind) or LEFT_OUT.get(kind.removesuffix("From").removesuffix("Star")) or (
+            kind.lower(), "write it with if, while, for and match, integers and calls")  # fmt: skip
+        return self.refuse("language", f"the SIP language has no {name}", node, instead)
 
     def constant(self, value: int, type_: Int, node: ast.AST) -> sil.Reg:
         if not type_.minimum <= value <= type_.maximum:
+            wider = [str(t) for t in INTS.values() if t.minimum <= value <= t.maximum]
             raise self.refuse("types", f"{value} does not fit {type_} ({type_.minimum} to {type_.maximum})", node,
-                              "use a wider type: give the variable one with name: u64 = ...")  # fmt: skip
+                              f"use a type that has it: {', '.join(wider)}" if wider else "no integer of 64 bits has it; use a smaller one")  # fmt: skip
         return self.emit("const", node, self.reg(type_), extra=value)
 
     def coerce(self, value: sil.Reg, type_: Type, node: ast.AST, name: str = "") -> sil.Reg:
@@ -95,6 +102,8 @@ class ExpressionLowering:
             f"a {type_} is needed here")  # fmt: skip
         if name and isinstance(type_, Int) and isinstance(value.type, Int):
             cast += f", or give {name} the wider type where it is first assigned: {name}: {value.type} = ..."
+        elif name:
+            cast = f"use another name for the {value.type}"
         what = f"{name} is {type_} and cannot take {value.type}" if name else f"{value.type} where {type_} is needed"
         raise self.refuse("types", what, node, cast)
 
@@ -360,8 +369,8 @@ class ExpressionLowering:
             raise self.refuse("language", "send takes a message", built, "write ch.send(C.M(values))")
         message = self.message(built.func, endpoint)
         if built.keywords or len(built.args) != len(message.arguments):
-            raise self.refuse("contract.arguments", f"{message.name} carries {len(message.arguments)} arguments, not "
-                              f"{len(built.args)}", built, f"the contract says: {message}")  # fmt: skip
+            raise self.refuse("contract.arguments", f"{message.name} carries {len(message.arguments)} "
+                              f"argument{'s' * (len(message.arguments) != 1)}, not {len(built.args)}", built, f"the contract says: {message}")  # fmt: skip
         arguments = []
         for value_node, (name, type_) in zip(built.args, message.arguments):
             value = self.expr(value_node, type_)
@@ -388,7 +397,8 @@ class ExpressionLowering:
         self.arity(node, 2, "new")
         element = INTS.get(getattr(node.args[0], "id", ""))
         if element is None:
-            raise self.refuse("types", "new takes an element type first", node, "write new(u8, n)")
+            raise self.refuse("types", f"{ast.unparse(node.args[0])} is no type a vector can have elements of", node,
+                              "write the element type first, u8 to u64 or i8 to i64: new(u8, n)")  # fmt: skip
         count = self.coerce(self.count_of(node.args[1]), U64, node.args[1])
         return self.emit("new", node, self.reg(Vector(element)), (count,))
 
@@ -440,7 +450,8 @@ class ExpressionLowering:
                 continue
             value = self.expr(argument, None)
             if not isinstance(value.type, Int) and value.type != BOOL:
-                raise self.refuse("types", f"{value.type} cannot be printed", argument, "print its elements in a loop")
+                raise self.refuse("types", f"{value.type} cannot be printed", argument,
+                                  "print its elements in a loop" if isinstance(value.type, Vector) else "print texts, integers and bools")  # fmt: skip
             if text:
                 self.emit("print_text", node, extra=text)
             self.emit("print_int", argument, None, (value,))

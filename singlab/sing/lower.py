@@ -16,12 +16,28 @@ from singlab.sing.expressions import ExpressionLowering
 from singlab.sing.program import Program
 from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, Int, Type, Vector
 
-_INSTEAD = {
-    "ListComp": "write a loop", "Lambda": "write a @function", "Try": "test the condition before, with if",
-    "With": "call what you need directly", "Raise": "return a value that says what went wrong", "Import": "import in another cell",
-    "Dict": "use variables or an exchange-heap vector", "List": "use an exchange-heap vector: new(u8, n)",
-    "Global": "pass values as parameters", "Delete": "free(v) gives a vector back", "Assert": "use if and return",
+#: Python's constructs that the language leaves out: what a student calls them, and what to write instead.
+LEFT_OUT = {
+    "ListComp": ("list comprehension", "write a loop"), "DictComp": ("dictionary comprehension", "write a loop"),
+    "SetComp": ("set comprehension", "write a loop"), "GeneratorExp": ("generator", "write a loop"),
+    "Lambda": ("lambda", "write a @function"), "Try": ("try", "test the condition before, with if"),
+    "With": ("with", "call what you need directly"), "Raise": ("raise", "return a value that says what went wrong"),
+    "Import": ("import", "a sealed program brings all its code with it: call a @function of this or another cell by its name"),
+    "Dict": ("dictionary", "use variables or an exchange-heap vector"), "Set": ("set", "use an exchange-heap vector: new(u8, n)"),
+    "List": ("list", "use an exchange-heap vector: new(u8, n)"), "Tuple": ("tuple here", "use a variable for each value"),
+    "Global": ("global variable", "pass values as parameters"), "Nonlocal": ("variable of an outer function", "pass values as parameters"),
+    "Delete": ("del", "free(v) gives a vector back"), "FunctionDef": ("function inside a function", "write it beside this one, as a @function"),
+    "ClassDef": ("class inside a function", "use variables and exchange-heap vectors"),
+    "Yield": ("generator", "yield_() lets the next thread run"), "YieldFrom": ("generator", "yield_() lets the next thread run"),
+    "Await": ("await", "receive() waits for a message"), "AsyncFor": ("async", "receive() waits for a message"),
+    "AsyncWith": ("async", "receive() waits for a message"), "AsyncFunctionDef": ("async", "receive() waits for a message"),
+    "JoinedStr": ("formatted text here", "print takes texts and numbers, one after the other"), "Starred": ("starred value", "write the values"),
+    "Slice": ("slice", "copy the elements in a loop"), "NamedExpr": ("assignment inside an expression", "assign on a line before"),
+    "TypeAlias": ("type alias", "write the type itself"),
 }  # fmt: skip
+
+#: What a failed assert ends the process with.
+FAULT_ASSERTION = 13
 
 
 class FunctionLowering(ExpressionLowering):
@@ -83,8 +99,10 @@ class FunctionLowering(ExpressionLowering):
         """Return the function's SIL."""
         node = self.program.node
         arguments = node.args
-        if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.defaults or arguments.posonlyargs:
-            raise self.refuse("language", f"{node.name} has parameters the SIP language does not have", node,
+        strange = [*arguments.posonlyargs, *arguments.kwonlyargs, *filter(None, (arguments.vararg, arguments.kwarg))]
+        if strange or arguments.defaults:
+            what = f"parameter {strange[0].arg} takes its values in a way" if strange else "a parameter has a default value, which"
+            raise self.refuse("language", f"{what} the SIP language does not have", strange[0] if strange else arguments.defaults[0],
                               "use plain typed parameters: def f(ch: C.Exp, n: u64)")  # fmt: skip
         if len(arguments.args) > 8:
             raise self.refuse("language", f"{node.name} has {len(arguments.args)} parameters", node, "use at most 8")
@@ -190,9 +208,7 @@ class FunctionLowering(ExpressionLowering):
                 self.block = self.new_block("dead")
             method = getattr(self, f"do_{type(node).__name__}", None)
             if method is None:
-                kind = type(node).__name__
-                raise self.refuse("language", f"the SIP language has no {kind.lower()} statement", node,
-                                  _INSTEAD.get(kind, _INSTEAD.get(kind.removesuffix("From"), "write it with if, while, for and match")))  # fmt: skip
+                raise self.left_out(node)
             method(node)
 
     def do_Pass(self, node: ast.Pass) -> None:
@@ -201,13 +217,15 @@ class FunctionLowering(ExpressionLowering):
     def do_Expr(self, node: ast.Expr) -> None:
         if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             return
+        if isinstance(node.value, (ast.Yield, ast.YieldFrom, ast.Await)):
+            raise self.left_out(node.value)
         if not isinstance(node.value, ast.Call):
             raise self.refuse("language", "this expression does nothing", node, "assign it to a variable, or remove it")
         self.call(node.value, None, statement=True)
 
     def do_Assign(self, node: ast.Assign) -> None:
-        if len(node.targets) != 1:
-            raise self.refuse("language", "several targets in one assignment", node, "write one assignment a line")
+        if len(node.targets) > 1:
+            return self.chained(node)
         target = node.targets[0]
         if isinstance(target, ast.Tuple):
             self.unpack(target, node)
@@ -219,6 +237,34 @@ class FunctionLowering(ExpressionLowering):
             self.assign(target.id, value, node)
         else:
             raise self.refuse("language", f"{ast.unparse(target)} cannot be assigned to", target, "assign to a variable")
+
+    def chained(self, node: ast.Assign) -> None:
+        """``a = b = value``: the value is computed once, the targets get it from left to right."""
+        if not all(isinstance(target, ast.Name) for target in node.targets):
+            raise self.refuse("language", "only variables can be assigned together", node, "write one assignment a line")
+        names = [target.id for target in node.targets]
+        want = next((self.variables[name].type for name in names if name in self.variables), None)
+        value = self.held(self.expr(node.value, want), node)
+        if value.type.linear:
+            raise self.refuse("types", f"{' and '.join(names)} cannot both own one {value.type}", node, "give each its own")
+        for name in names:
+            self.assign(name, value, node)
+
+    def held(self, value: sil.Reg, node: ast.AST) -> sil.Reg:
+        """Return a value in a register of its own, so that a later assignment to its variable does not change it."""
+        if value.name is None or isinstance(value.type, Endpoint):
+            return value
+        return self.emit("mov", node, self.reg(value.type), (value,))
+
+    def do_Assert(self, node: ast.Assert) -> None:
+        """The process ends with a fault if the condition does not hold."""
+        if node.msg is not None:
+            raise self.refuse("language", "an assertion with a text", node.msg, "write assert condition; the fault names the line")
+        good, bad = self.new_block("holds"), self.new_block("fails")
+        self.condition(node.test, good, bad)
+        self.block = bad
+        self.emit("fault", node, extra=FAULT_ASSERTION)
+        self.block = good
 
     def do_AnnAssign(self, node: ast.AnnAssign) -> None:
         if not isinstance(node.target, ast.Name) or node.value is None:
@@ -261,14 +307,23 @@ class FunctionLowering(ExpressionLowering):
         self.emit("store", node, None, (vector, self.index_of(target), value))
 
     def unpack(self, target: ast.Tuple, node: ast.Assign) -> None:
-        """``a, b = ch.receive(C.M)``."""
+        """``a, b = ch.receive(C.M)`` or ``a, b = b, a``: every value is there before the first is assigned."""
         names = [element.id for element in target.elts if isinstance(element, ast.Name)]
-        if len(names) != len(target.elts) or not self.is_receive(node.value):
-            raise self.refuse("language", "only the arguments of a received message can be unpacked", node,
-                              "write a, b = ch.receive(C.M)")  # fmt: skip
-        values = self.receive_one(node.value)
+        if len(names) != len(target.elts):
+            raise self.refuse("language", "only variables can be assigned together", node, "write one assignment a line")
+        if self.is_receive(node.value):
+            values, what = self.receive_one(node.value), "the message has"
+        elif isinstance(node.value, ast.Tuple):
+            known = [self.variables.get(name) for name in names] + [None] * len(node.value.elts)
+            values = [
+                self.held(self.expr(value, at.type if at else None), node) for value, at in zip(node.value.elts, known)
+            ]
+            what = "on the right there are"
+        else:
+            raise self.refuse("language", f"{ast.unparse(node.value)} is one value, not {len(names)}", node,
+                              "write a, b = ch.receive(C.M), or a, b = x, y")  # fmt: skip
         if len(values) != len(names):
-            raise self.refuse("types", f"the message has {len(values)} arguments, not {len(names)}", node,
+            raise self.refuse("types", f"{what} {len(values)} {'arguments' if what.startswith('the') else 'values'}, not {len(names)}", node,
                               "give one name for each")  # fmt: skip
         for name, value in zip(names, values):
             self.assign(name, value, node)
@@ -317,8 +372,12 @@ class FunctionLowering(ExpressionLowering):
 
     def do_For(self, node: ast.For) -> None:
         call = node.iter
-        if node.orelse or not isinstance(node.target, ast.Name) or getattr(getattr(call, "func", None), "id", "") != "range":
-            raise self.refuse("language", "for loops run over range(...) only", node, "write for i in range(n):")
+        if node.orelse:
+            raise self.refuse("language", "else after a loop", node.orelse[0], "write it after the loop with a flag")
+        if not isinstance(node.target, ast.Name):
+            raise self.refuse("language", "a loop with several variables", node.target, "write for i in range(n):")
+        if getattr(getattr(call, "func", None), "id", "") != "range":
+            return self.each(node)
         if call.keywords or not 1 <= len(call.args) <= 3:
             raise self.refuse("language", "range takes one to three values", call, "write range(stop) or range(start, stop, step)")
         step = self.literal(call.args[2]) if len(call.args) == 3 else 1
@@ -354,6 +413,28 @@ class FunctionLowering(ExpressionLowering):
             self.stay_within(node, stop.type, (limit, counter) if step > 0 else (counter, limit), abs(step), after)
         by = self.emit("const", node, self.reg(stop.type), extra=abs(step))
         self.emit("add" if step > 0 else "sub", node, counter, (counter, by))
+        self.emit("br", node, extra=head.label)
+        self.block = after
+
+    def each(self, node: ast.For) -> None:
+        """``for x in v:`` over the elements a vector has when the loop begins; v stays its owner's."""
+        vector = self.expr(node.iter, None)
+        if not isinstance(vector.type, Vector) or vector.name is None:
+            raise self.refuse("language" if not isinstance(vector.type, Vector) else "types", f"a loop over {ast.unparse(node.iter)}", node,
+                              "loop over range(n), or over a variable that holds a vector")  # fmt: skip
+        counter, limit = self.reg(U64), self.emit("len", node, self.reg(U64), (vector,))
+        self.emit("const", node, counter, extra=0)
+        head, body, again, after = (self.new_block(n) for n in ("for", "body", "next", "after"))
+        self.emit("br", node, extra=head.label)
+        self.block = head
+        going = self.emit("lt", node, self.reg(BOOL), (counter, limit))
+        self.emit("cbr", node, None, (going,), (body.label, after.label))
+        self.block = body
+        self.assign(node.target.id, self.emit("load", node, self.reg(vector.type.element), (vector, counter)), node)
+        self.loop(node.body, body, again, after, node)
+        self.block = again
+        one = self.emit("const", node, self.reg(U64), extra=1)
+        self.emit("add", node, counter, (counter, one))
         self.emit("br", node, extra=head.label)
         self.block = after
 

@@ -71,5 +71,6 @@ FAULTS = {
     10: "bad ABI call",
     11: "allocation size out of range",
     12: "integer conversion out of range",
+    13: "an assertion does not hold",
 }
 

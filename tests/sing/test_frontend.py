@@ -111,6 +111,15 @@ BODIES = {
     "cycles go on": ("a = cycles()\nb = cycles()\nreturn u64(0 < a < b)", 1),
     "yield": ("yield_()\nreturn n", 10),
     "unary plus": ("return +n", 10),
+    "two at once": ("a = n\nb: u64 = 3\na, b = b, a\na, b = a + 1, a + b\nreturn a * 100 + b", 413),
+    "three at once": ("a, b, c = u64(1), u64(2), n\na, b, c = c, a, b\nreturn a * 100 + b * 10 + c", 1012),
+    "two vectors change names": ("v, w = filled(n), filled(3)\nv, w = w, v\nt = len(v) * 100 + len(w)\nfree(v)\nfree(w)\nreturn t", 310),
+    "one value for several": ("t: u64 = 0\na = b = n * n\nt += a\na = 1\nreturn t + a + b", 201),
+    "elements of a vector": ("t: u64 = 0\nv = filled(n)\nfor x in v:\n    if x == 3:\n        continue\n    if x == 7:\n        break\n"
+                             "    t = t * 10 + x\nfree(v)\nreturn t", 12456),
+    "elements as they are now": ("t: u64 = 0\nv = filled(n)\nfor x in v:\n    v[n - 1] = 100\n    t += x\nfree(v)\nreturn t", 136),
+    "elements of an empty vector": ("v = new(i8, 0)\nfor x in v:\n    mark(x)\nfree(v)\nreturn 5", 5),
+    "assert": ("assert n == 10\nassert n > 3 and n < 11\nreturn n", 10),
 }  # fmt: skip
 
 HELPERS = """
@@ -244,6 +253,7 @@ def test_marks_are_in_the_trace():
         ("v = new(u64, (1 << 61) + 1)\nfree(v)\nreturn 0", 11, 1),
         ("v = new(u8, i64(n) - 11)\nfree(v)\nreturn 0", 11, 1),
         ("v = new(u8, 16 << 20)\nfree(v)\nreturn 0", 5, 1),
+        ("v = new(u8, 4)\nassert n > 3\nassert n > 10\nfree(v)\nreturn 0", 13, 3),
     ],
 )
 def test_failed_checks_end_the_process_with_code_and_line(lines, code, line, isolation):
