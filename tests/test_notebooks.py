@@ -56,6 +56,14 @@ def test_notebook_runs(path):
         assert "now:    1 entry" in text and "before: 0 entries" in text
         assert text.count("No translation buffer has this page") == 1, "the page is walked once, and known afterwards"
         assert len(plots(node)) == 9
+    if path.name == "03_software_isolated_processes.ipynb":
+        text = _text(node)
+        assert "2000 of 2000 altered images are refused" in text
+        assert "SealError: adder: the seal is broken" in text and "InstallError: curious: not verified" in text
+        assert "Process 2 reader: exit with 0" in text and "Process 3 reader: fault: index out of bounds" in text
+        assert text.count("gets no code") == 0 and sum("gets no code" in str(o) for c in node.cells for o in c.get("outputs", [])) == 3
+        for rule in ("types", "privileged", "owner.use-after-send", "owner.leak", "owner.merge"):
+            assert any(f"rule {rule}<" in str(o) for c in node.cells for o in c.get("outputs", [])), rule
     if path.name in SOLVED:
         assert f"{SOLVED[path.name]} of {SOLVED[path.name]} points in the visible checks" in _text(node)
 

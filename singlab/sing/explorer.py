@@ -127,7 +127,7 @@ class Exploration:
         return "\n".join([*out, "", "\n".join(map(str, self.findings)) or "accepted"])
 
     def __repr__(self) -> str:
-        verdict = "accepted" if not self.findings else f"refused: {len(self.findings)} findings"
+        verdict = "accepted" if not self.findings else f"refused: {len(self.findings)} finding{'s' * (len(self.findings) != 1)}"
         return f"<Exploration of {self.module.name}: {len(self.sil)} lines of SIL, {self.bytes} bytes of code, {verdict}>"
 
     def _repr_html_(self) -> str:

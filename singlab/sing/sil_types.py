@@ -18,7 +18,7 @@ from singlab.sing.types import BOOL, U64, Bool, Endpoint, Int, Type, Vector
 class Malformed(Exception):
     """A finding of this pass."""
 
-    def __init__(self, rule: str, message: str, position: Position, hint: str = "build it from source again"):
+    def __init__(self, rule: str, message: str, position: Position, hint: str = "docs/sil.md says what each instruction takes"):
         self.rule, self.message, self.position, self.hint = rule, message, position, hint
         super().__init__(message)
 
@@ -96,10 +96,13 @@ def _register(reg, known: dict[int, Reg], module: Module, position: Position) ->
     _need(known.setdefault(reg.number, reg) is reg, f"register {reg.number} is two things", position)
 
 
+_KINDS = {Int: "an integer", Vector: "a vector", Endpoint: "an endpoint"}
+
+
 def _type(reg: Reg, wanted, instr: Instr) -> None:
     """Check a register's type: a type, a kind of type, or a tuple of kinds."""
     good = reg.type == wanted if isinstance(wanted, Type) else isinstance(reg.type, wanted)
-    name = str(wanted) if isinstance(wanted, Type) else getattr(wanted, "__name__", "another type")
+    name = str(wanted) if isinstance(wanted, Type) else _KINDS.get(wanted, "an integer or a bool")
     _need(good, f"{instr.op}: {reg} is {reg.type} where {name} is needed", instr.position, "types")
 
 
