@@ -12,7 +12,8 @@ from importlib import import_module
 from singlab.bench.harness import Row, draw, machine_name, table
 
 #: Areas and the modules whose ``rows()`` measures them.
-AREAS = {"start": ("start",), "machine": ("machine",), "kernel": ("kernel",), "all": ("start", "machine", "kernel")}
+AREAS = {"start": ("start",), "machine": ("machine",), "kernel": ("kernel",), "sing": ("sing",),
+         "all": ("start", "machine", "kernel", "sing")}  # fmt: skip
 
 __all__ = ["AREAS", "Row", "draw", "run_area", "table"]
 

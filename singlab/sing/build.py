@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from singlab.kernel.abi import ABI_VERSION
@@ -9,13 +11,15 @@ from singlab.kernel.image import Manifest, Parameter, SealedImage, seal
 from singlab.sing import verifier
 from singlab.sing.errors import SipError
 from singlab.sing.frontend import compile_program
-from singlab.sing.modulecode import generate
+from singlab.sing.lower import ModuleLowering
+from singlab.sing.modulecode import Generated, generate
+from singlab.sing.optimise import optimise
 from singlab.sing.program import Program
 from singlab.sing.sil import Module
 from singlab.sing.types import Endpoint
 
 
-def build(program: Program, verify: bool = True) -> SealedImage:
+def build(program: Program, verify: bool = True, checks: bool = True, optimiser: bool = True) -> SealedImage:
     """Return the sealed image of a program.
 
     Parameters
@@ -25,6 +29,11 @@ def build(program: Program, verify: bool = True) -> SealedImage:
     verify : bool
         Whether the verifier must accept it. An image built without is marked as not verified, and a sealed
         system refuses it.
+    checks : bool
+        Whether accesses to vectors are checked against their bounds. Without, the image counts as not verified:
+        for measuring what the checks cost. It goes with the verifier and the optimiser.
+    optimiser : bool
+        Whether the optimiser may shorten the code; it touches only what the verifier has accepted.
 
     Raises
     ------
@@ -34,15 +43,65 @@ def build(program: Program, verify: bool = True) -> SealedImage:
     module = compile_program(program)
     if verify:
         verifier.verify(module)
-    return seal_module(module, verified=verify)
+    return seal_module(module, verify, checks, optimiser)
 
 
-def seal_module(module: Module, verified: bool) -> SealedImage:
-    """Generate a module's code and seal it with its manifest and contract tables."""
+@dataclass(frozen=True)
+class TreeShaking:
+    """What leaving functions out of an image saves.
+
+    Attributes
+    ----------
+    functions : tuple of str
+        The helpers in the program's text that are not in its image: not called, or inlined wherever they are.
+    bytes_before, bytes_after : int
+        Code with all helpers, and as it is built.
+    """
+
+    functions: tuple[str, ...]
+    bytes_before: int
+    bytes_after: int
+
+
+def tree_shaking(program: Program) -> TreeShaking:
+    """Return which functions a program's image does without, and what that saves.
+
+    Raises
+    ------
+    SipError
+        If the program, or a helper beside it, is refused.
+    """
+    module = compile_program(program)
+    verifier.verify(module)
+    lowering = ModuleLowering(program)
+    for other in list(program.names.values()):
+        if isinstance(other, Program) and not other.entry:
+            lowering.signature(other)
+    whole = lowering.lower()
+    shaken = optimise(module)
+    missing = tuple(sorted(set(whole.functions) - set(shaken.functions)))
+    return TreeShaking(missing, generate(optimise(whole, shake=False)).code.text_bytes, generate(shaken).code.text_bytes)
+
+
+def compiled(module: Module, verified: bool = True, checks: bool = True, optimiser: bool = True) -> Generated:
+    """Return a module's code, optimised if the verifier has accepted it: the optimiser relies on that."""
+    if not checks and not (verified and optimiser):
+        raise ValueError("checks=False needs the verifier and the optimiser: leave verify and optimiser as they are")
     try:
-        generated = generate(module)
+        if verified and optimiser:
+            try:
+                return generate(optimise(module, checks))
+            except SipError as error:
+                if error.rule != "size":  # more values are alive at once than before: then as it stands
+                    raise
+        return generate(module)
     except SipError as error:
         raise error.at(module.filename, module.source) from None
+
+
+def seal_module(module: Module, verified: bool, checks: bool = True, optimiser: bool = True) -> SealedImage:
+    """Generate a module's code and seal it with its manifest and contract tables."""
+    generated = compiled(module, verified, checks, optimiser)
     tables: list[np.ndarray] = []
     contracts = {}
     for name, contract in sorted(module.contracts.items()):
@@ -65,7 +124,7 @@ def seal_module(module: Module, verified: bool) -> SealedImage:
         relocations=generated.code.relocations,
         contracts=contracts,
         lines=generated.code.lines,
-        verified=verified,
+        verified=verified and checks,
         source=module.source,
         result=str(module.functions[module.entry].result or ""),
     )

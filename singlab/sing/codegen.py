@@ -30,9 +30,13 @@ _IMMEDIATE_OP = {"add": "addi", "and": "andi", "or": "ori", "xor": "xori"}
 _COMPARISONS = frozenset(sil.COMPARISONS)
 
 
-def _power(vector: Reg) -> int:
-    """Return log2 of the element size of a vector, in bytes."""
-    return (vector.type.element.bits // 8).bit_length() - 1
+_LOADS = {True: ("lb", "lh", "lw", "ld"), False: ("lbu", "lhu", "lwu", "ld")}
+_STORES = ("sb", "sh", "sw", "sd")
+
+
+def power(element: Int) -> int:
+    """Return log2 of an element's size in bytes."""
+    return (element.bits // 8).bit_length() - 1
 
 
 class FunctionCode:
@@ -58,7 +62,7 @@ class FunctionCode:
                            hint="move a part of it into a @function")  # fmt: skip
 
     def may_fault(self) -> bool:
-        return any(i.op in ("load", "store", "div", "rem") for b in self.function.blocks for i in b.instrs)
+        return any(i.op in ("load", "store", "check", "div", "rem") for b in self.function.blocks for i in b.instrs)
 
     # ---- moving values ---------------------------------------------------------------------------------------
 
@@ -208,6 +212,9 @@ class FunctionCode:
         self.immediate(rd, instr.extra)
         self.write(instr.dest, rd)
 
+    def op_pin(self, instr: Instr, following, skip) -> None:
+        self.op_const(instr, following, skip)
+
     def op_mov(self, instr: Instr, following, skip) -> None:
         rd = self.target(instr.dest)
         self.move(rd, self.read(instr.args[0], rd))
@@ -246,7 +253,7 @@ class FunctionCode:
                 out.ins(_IMMEDIATE_OP[op] + (word if op == "add" else ""), rd, ra, constant)
             else:
                 out.ins(_REGISTER_OP[op] + word, rd, ra, self.read(b, A1))
-            if op in ("add", "sub", "mul") and bits < 64 and (not word or (op == "mul" and constant is not None)):
+            if instr.extra != "exact" and op in ("add", "sub", "mul") and bits < 64 and (not word or (op == "mul" and constant is not None)):
                 self.normalise(rd, rd, type_)
         self.write(instr.dest, rd)
 
@@ -263,7 +270,7 @@ class FunctionCode:
                 out.ins("andi", A1, rb, type_.bits - 1)
                 rb = A1
             out.ins(name, rd, ra, rb)
-        if left and type_.bits < 64:
+        if left and type_.bits < 64 and instr.extra != "exact":
             self.normalise(rd, rd, type_)
 
     def division(self, instr: Instr, rd: int) -> None:
@@ -362,35 +369,54 @@ class FunctionCode:
         """Check bounds and leave the element's address in t1; returns log2 of its size."""
         out = self.out
         vector, index = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
-        power = _power(instr.args[0])
+        size = power(instr.args[0].type.element)
         out.ins("ld", T0, vector, BLOCK_SIZE)
-        if power:
-            out.ins("srli", T0, T0, power)
+        if size:
+            out.ins("srli", T0, T0, size)
         out.branch("bgeu", index, T0, self.fault(FAULT_BOUNDS, instr))
         out.ins("ld", T1, vector, BLOCK_DATA)
-        if power:
-            out.ins("slli", T0, index, power)
+        if size:
+            out.ins("slli", T0, index, size)
             index = T0
         out.ins("add", T1, T1, index)
-        return power
+        return size
 
     def op_load(self, instr: Instr, following, skip) -> None:
-        power = self.element(instr)
+        size = self.element(instr)
         rd = self.target(instr.dest)
-        signed = instr.args[0].type.element.signed
-        self.out.ins(("lb", "lh", "lw", "ld")[power] if signed or power == 3 else ("lbu", "lhu", "lwu")[power], rd, T1, 0)
+        self.out.ins(_LOADS[instr.args[0].type.element.signed][size], rd, T1, 0)
         self.write(instr.dest, rd)
 
     def op_store(self, instr: Instr, following, skip) -> None:
-        power = self.element(instr)
-        self.out.ins(("sb", "sh", "sw", "sd")[power], self.read(instr.args[2], A2), T1, 0)
+        size = self.element(instr)
+        self.out.ins(_STORES[size], self.read(instr.args[2], A2), T1, 0)
+
+    def op_check(self, instr: Instr, following, skip) -> None:
+        index, size = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
+        self.out.branch("bgeu", index, size, self.fault(FAULT_BOUNDS, instr))
+
+    def op_base(self, instr: Instr, following, skip) -> None:
+        rd = self.target(instr.dest)
+        self.out.ins("ld", rd, self.read(instr.args[0], A0), BLOCK_DATA)
+        self.write(instr.dest, rd)
+
+    def op_peek(self, instr: Instr, following, skip) -> None:
+        element, offset = instr.extra
+        rd = self.target(instr.dest)
+        self.out.ins(_LOADS[element.signed][power(element)], rd, self.read(instr.args[0], A0), offset)
+        self.write(instr.dest, rd)
+
+    def op_poke(self, instr: Instr, following, skip) -> None:
+        element, offset = instr.extra
+        address, value = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
+        self.out.ins(_STORES[power(element)], value, address, offset)
 
     def op_len(self, instr: Instr, following, skip) -> None:
         rd = self.target(instr.dest)
         self.out.ins("ld", rd, self.read(instr.args[0], A0), BLOCK_SIZE)
-        power = _power(instr.args[0])
-        if power:
-            self.out.ins("srli", rd, rd, power)
+        size = power(instr.args[0].type.element)
+        if size:
+            self.out.ins("srli", rd, rd, size)
         self.write(instr.dest, rd)
 
     def raw(self, instr: Instr) -> None:
@@ -451,12 +477,12 @@ class FunctionCode:
         self.out.abi(ABI_NUMBER[name])
 
     def op_new(self, instr: Instr, following, skip) -> None:
-        power = _power(instr.dest)
+        size = power(instr.dest.type.element)
         count = self.read(instr.args[0], A0)
-        self.immediate(T0, LARGEST_BLOCK >> power)
+        self.immediate(T0, LARGEST_BLOCK >> size)
         self.out.branch("bltu", T0, count, self.fault(FAULT_SIZE, instr))
-        if power:
-            self.out.ins("slli", A0, count, power)
+        if size:
+            self.out.ins("slli", A0, count, size)
         else:
             self.move(A0, count)
         self.out.abi(ABI_NUMBER["allocate"])

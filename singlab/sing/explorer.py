@@ -1,7 +1,8 @@
 """The explorer: a program's source, SIL, machine code and findings side by side, linked by line.
 
-``explore(program)`` compiles and verifies, and generates code only for what the verifier accepts. Pointing
-at a line marks what came of it in the other panes; a click also brings it into sight. Everything is in the
+``explore(program)`` compiles and verifies, and generates code only for what the verifier accepts: line by line,
+or as an image has it, after the optimiser. Pointing at a line marks what came of it in the other panes; a click
+also brings it into sight. Everything is in the
 page itself, so a saved notebook and an exported page show the same.
 """
 
@@ -14,9 +15,9 @@ from itertools import count
 from singlab.kernel.abi import ABI
 from singlab.machine.view.disassembly import read_instruction
 from singlab.machine.view.source import Symbols
+from singlab.sing.build import compiled
 from singlab.sing.errors import SipError
 from singlab.sing.frontend import compile_program
-from singlab.sing.modulecode import generate
 from singlab.sing.program import Program
 from singlab.sing.sil import Function, Module
 from singlab.sing.sil_text import format_instr
@@ -103,6 +104,8 @@ class Exploration:
     findings : list of SipError
     bytes : int
         Size of the machine code.
+    optimised : bool
+        Whether it is the code an image has.
     """
 
     module: Module
@@ -111,6 +114,7 @@ class Exploration:
     code: list[Row] = field(default_factory=list)
     findings: list[SipError] = field(default_factory=list)
     bytes: int = 0
+    optimised: bool = False
 
     def of_line(self, line: int) -> tuple[list[str], list[str]]:
         """Return the SIL and the machine code of a source line of the entry function's file."""
@@ -132,7 +136,7 @@ class Exploration:
 
     def _repr_html_(self) -> str:
         wrong = {row.line for row in self.source for f in self.findings if row.margin == str(f.line) and row.text.rstrip() == f.source_line}
-        size = f"{self.bytes:,} bytes" if self.code else ""
+        size = f"{self.bytes:,} bytes, {'as in the image' if self.optimised else 'line by line'}" if self.code else ""
         code = self.code or [Row("None: a refused program gets no code.", kind="soft")]
         panes = (("Source", "", self.source), ("SIL", "what is verified", self.sil), ("Machine code", size, code))
         verdict = "".join(f._repr_html_() for f in self.findings) or (
@@ -195,9 +199,8 @@ def _sil(module: Module, numbers: dict) -> list[Row]:
     return rows
 
 
-def _code(module: Module, numbers: dict) -> tuple[list[Row], int]:
-    generated = generate(module)
-    code = generated.code
+def _code(module: Module, numbers: dict, known: set[str], optimiser: bool) -> tuple[list[Row], int]:
+    code = compiled(module, optimiser=optimiser).code
     calls = {r.offset: ABI[r.value].name for r in code.relocations if r.kind == "abi"}
     starts = sorted((code.labels[name], name) for name in module.functions if name in code.labels)
     blocks = {code.labels[label]: label.partition(":")[2] for label in code.labels if ":" in label}
@@ -217,6 +220,9 @@ def _code(module: Module, numbers: dict) -> tuple[list[Row], int]:
         if offset in blocks:
             rows.append(Row(f"{blocks[offset]}:", kind="soft"))
         key = _key(function, line, numbers)
+        if optimiser:  # a function's lines may stand in another by now: linked where only one text has such a line
+            possible = [k for number in set(numbers.values()) if (k := f"{number}-{line}") in known]
+            key = possible[0] if len(possible) == 1 else ""
         if offset in calls:
             rows.append(Row(f"abi     {calls[offset]}", key, f"{offset:04x}"))
             offset += 8
@@ -227,13 +233,15 @@ def _code(module: Module, numbers: dict) -> tuple[list[Row], int]:
     return rows, code.text_bytes
 
 
-def explore(program: Program | Module) -> Exploration:
+def explore(program: Program | Module, optimiser: bool = False) -> Exploration:
     """Return a program's source, SIL, machine code and findings.
 
     Parameters
     ----------
     program : Program or Module
         A function decorated with ``@sip``, or SIL.
+    optimiser : bool
+        Show the code an image has. Without, it is generated line by line, which is easier to follow.
 
     Raises
     ------
@@ -250,5 +258,6 @@ def explore(program: Program | Module) -> Exploration:
     else:
         found.sil = [Row(line) for line in str(module).splitlines()]
     if report.accepted:
-        found.code, found.bytes = _code(module, numbers)
+        found.optimised = optimiser
+        found.code, found.bytes = _code(module, numbers, {row.line for row in found.source}, optimiser)
     return found

@@ -8,6 +8,7 @@ is well-formed but wrong (ownership, contracts, uninitialised variables) passes:
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 
 from singlab.sing import sil
 from singlab.sing.contracts import Contract, EndpointType, Message
@@ -40,12 +41,18 @@ LEFT_OUT = {
 FAULT_ASSERTION = 13
 
 
+@lru_cache(maxsize=4)
+def _lines(source: str) -> list[str]:
+    """Return a text's lines, which all functions in it share."""
+    return source.splitlines()
+
+
 class FunctionLowering(ExpressionLowering):
     """Lower one function."""
 
     def __init__(self, program: Program, module: ModuleLowering):
         self.program, self.module = program, module
-        self.lines = program.source.splitlines()
+        self.lines = _lines(program.source)
         self.blocks: list[sil.Block] = []
         self.variables: dict[str, sil.Reg] = {}
         self.count = 0

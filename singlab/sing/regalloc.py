@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from singlab.sing import sil
+from singlab.sing.flow import Flow
 from singlab.sing.sil import Function, Instr, Receive, Reg
 
 SAVED = (8, 9, *range(18, 28))
@@ -65,26 +66,9 @@ def small_constants(function: Function) -> dict[Reg, int]:
 
 
 def loop_depths(function: Function) -> dict[str, int]:
-    """Return how many loops each block lies in, by back edges in layout order."""
-    order = {block.label: i for i, block in enumerate(function.blocks)}
-    predecessors: dict[str, list[str]] = {label: [] for label in order}
-    back = []
-    for block in function.blocks:
-        for label in sil.successors(block.instrs[-1]):
-            predecessors[label].append(block.label)
-            if order[label] <= order[block.label]:
-                back.append((block.label, label))
-    depth = dict.fromkeys(order, 0)
-    for tail, head in back:
-        body, todo = {head}, [tail]
-        while todo:
-            label = todo.pop()
-            if label not in body:
-                body.add(label)
-                todo += predecessors[label]
-        for label in body:
-            depth[label] += 1
-    return depth
+    """Return how many loops each block lies in."""
+    found = Flow(function).depths()
+    return {block.label: found.get(block.label, 0) for block in function.blocks}
 
 
 def arms(instr: Instr) -> list[tuple[tuple[Reg, ...], str]]:
@@ -131,33 +115,24 @@ def liveness(function: Function, skip: dict[Reg, int]) -> tuple[dict[str, set[Re
     return live_in, live_out
 
 
-def allocate(function: Function, constants: dict[Reg, int]) -> Allocation:
-    """Return where each register of a function lives."""
+def interference(function: Function, constants: dict[Reg, int]) -> tuple[dict[Reg, set[Reg]], set[Reg]]:
+    """Return which registers are alive together, and which are alive across a call."""
     live_in, live_out = liveness(function, constants)
-    depth = loop_depths(function)
     conflicts: dict[Reg, set[Reg]] = {}
-    weight: dict[Reg, float] = {}
     across: set[Reg] = set()
-    friends: dict[Reg, set[Reg]] = {}
     for param in function.params:
         conflicts.setdefault(param, set())
-        weight[param] = weight.get(param, 0) + 1
     for block in function.blocks:
         live = set(live_out[block.label])
-        scale = 10.0 ** min(depth[block.label], 6)
         for instr in reversed(block.instrs):
             made = [r for r in defines(instr) if r not in constants]
             for reg in made:
                 others = live - {reg}
                 if instr.op == "mov":
                     others -= set(instr.args)
-                    if instr.args[0] not in constants:
-                        friends.setdefault(reg, set()).add(instr.args[0])
-                        friends.setdefault(instr.args[0], set()).add(reg)
                 conflicts.setdefault(reg, set()).update(others)
                 for other in others:
                     conflicts.setdefault(other, set()).add(reg)
-                weight[reg] = weight.get(reg, 0) + scale
             if instr.op == "receive":
                 for regs, label in arms(instr):
                     for reg in set(regs) - set(constants):
@@ -174,7 +149,6 @@ def allocate(function: Function, constants: dict[Reg, int]) -> Allocation:
                 if reg not in constants:
                     live.add(reg)
                     conflicts.setdefault(reg, set())
-                    weight[reg] = weight.get(reg, 0) + scale
     # parameters arrive together
     entry = function.params
     for param in entry:
@@ -188,6 +162,29 @@ def allocate(function: Function, constants: dict[Reg, int]) -> Allocation:
             for other in live - {param}:
                 conflicts[param].add(other)
                 conflicts.setdefault(other, set()).add(param)
+    return conflicts, across
+
+
+def weights(function: Function, constants: dict[Reg, int]) -> tuple[dict[Reg, float], dict[Reg, set[Reg]]]:
+    """Return how often each register is used, a loop counted ten times, and which a copy connects."""
+    depth = loop_depths(function)
+    weight: dict[Reg, float] = dict.fromkeys(function.params, 1)
+    friends: dict[Reg, set[Reg]] = {}
+    for block in function.blocks:
+        scale = 10.0 ** min(depth[block.label], 6)
+        for instr in block.instrs:
+            for reg in (*defines(instr), *uses(instr)):
+                weight[reg] = weight.get(reg, 0) + scale
+            if instr.op == "mov" and instr.dest not in constants and instr.args[0] not in constants:
+                friends.setdefault(instr.dest, set()).add(instr.args[0])
+                friends.setdefault(instr.args[0], set()).add(instr.dest)
+    return weight, friends
+
+
+def allocate(function: Function, constants: dict[Reg, int]) -> Allocation:
+    """Return where each register of a function lives."""
+    conflicts, across = interference(function, constants)
+    weight, friends = weights(function, constants)
     registers: dict[Reg, int] = {}
     slots: dict[Reg, int] = {}
     for reg in sorted(conflicts, key=lambda r: (-weight.get(r, 0), r.number)):

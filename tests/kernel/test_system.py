@@ -139,13 +139,13 @@ def test_messages_under_way_are_received_before_channel_closed():
 
 def test_two_hogs_share_the_processor():
     system = System(quantum_us=100)
-    hogs = [system.create(images()["hog"], name=f"hog{i}", turns=40_000) for i in range(2)]
+    hogs = [system.create(images()["hog"], name=f"hog{i}", turns=100_000) for i in range(2)]
     run = system.run()
     assert run.outcome == "finished"
     kinds = [Kind(k) for k in run.trace.events["kind"]]
     assert kinds.count(Kind.THREAD_PREEMPT) >= 4
     x = 1
-    for _ in range(40_000):
+    for _ in range(100_000):
         x = (x * 6364136223846793005 + 1442695040888963407) & (1 << 64) - 1
     assert [h.exit_value for h in hogs] == [x, x]
 

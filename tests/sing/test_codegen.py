@@ -279,7 +279,7 @@ def p({header}) -> u64:
 
 
 def test_branches_reach_over_long_bodies():
-    lines = "".join(f"            t = t * 3 + {i}\n" for i in range(800))
+    lines = "".join(f"            t = t * 3 + {i}\n" for i in range(1200))
     text = f"""@sip
 def p(n: u64) -> u64:
     t: u64 = 0
@@ -294,7 +294,7 @@ def p(n: u64) -> u64:
     assert len(image(text).code) > 16_000, "both halves are longer than a branch reaches"
     total = 0
     for round_ in range(3):
-        for i in range(800):
+        for i in range(1200):
             total = total * 3 + i & MASK
         total += round_ % 2
     assert result(text, n=9) == total

@@ -43,8 +43,9 @@ def line_of(text: str) -> int:
     return next(n for n, line in enumerate(TEXT.splitlines(), 1) if text in line)
 
 
-def test_every_pane_is_whole_and_linked():
-    seen = explore(program("p"))
+@pytest.mark.parametrize("optimiser", [False, True])
+def test_every_pane_is_whole_and_linked(optimiser):
+    seen = explore(program("p"), optimiser)
     assert not seen.findings
     lines = {row.line for row in seen.source}
     assert {row.line for row in [*seen.sil, *seen.code] if row.line} <= lines
@@ -54,7 +55,7 @@ def test_every_pane_is_whole_and_linked():
     # what the rows say is as long as the code is
     at = [int(row.margin, 16) for row in seen.code if row.margin]
     assert at == sorted(set(at)) and at[0] == 0
-    assert seen.bytes == build(program("p")).manifest.text_bytes
+    assert seen.bytes == build(program("p"), optimiser=optimiser).manifest.text_bytes
     assert any(row.text == "abi     print_text" for row in seen.code)
 
 

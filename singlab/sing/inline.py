@@ -1,0 +1,131 @@
+"""Inlining: a small function's blocks in the place of a call of it."""
+
+from __future__ import annotations
+
+from singlab.sing.flow import Flow
+from singlab.sing.sil import Block, Function, Instr, Module, Receive, Reg
+from singlab.sing.ssa import Maker, copied
+
+#: Largest function that goes in wherever it is called, and where it is called once only; largest a caller may grow.
+_SMALL, _ONCE, _MOST = 24, 120, 3000
+
+
+def size(function: Function) -> int:
+    """Return the number of instructions."""
+    return sum(len(block.instrs) for block in function.blocks)
+
+
+def inline(module: Module, shake: bool = True) -> None:
+    """Inline what is worth it, callees first, and with ``shake`` drop the functions nobody calls any more."""
+    end_calls_without_return(module)
+    calls: dict[str, int] = {}
+    for function in module.functions.values():
+        for block in function.blocks:
+            for instr in block.instrs:
+                if instr.op == "call":
+                    calls[instr.extra] = calls.get(instr.extra, 0) + 1
+    for name in callees_first(module):
+        caller = module.functions[name]
+        grown = size(caller)
+        maker = None
+        todo = list(caller.blocks)
+        while todo:
+            block = todo.pop()
+            for index, instr in enumerate(block.instrs):
+                callee = module.functions.get(instr.extra) if instr.op == "call" else None
+                if callee is not None and size(callee) <= (_ONCE if calls[callee.name] == 1 else _SMALL) and grown < _MOST:
+                    maker = maker or Maker(caller)
+                    grown += size(callee)
+                    todo.append(insert(caller, block, index, callee, maker))
+                    break
+    if not shake:
+        return
+    kept = reached(module)
+    module.functions = {name: f for name, f in module.functions.items() if name in kept}
+
+
+def callees(function: Function) -> list[str]:
+    return [i.extra for b in function.blocks for i in b.instrs if i.op == "call"]
+
+
+def reached(module: Module) -> set[str]:
+    """Return the functions the entry can get to."""
+    found, todo = {module.entry}, [module.entry]
+    while todo:
+        for name in callees(module.functions[todo.pop()]):
+            if name not in found:
+                found.add(name)
+                todo.append(name)
+    return found
+
+
+def callees_first(module: Module) -> list[str]:
+    """Return the functions so that each stands after those it calls; there is no recursion."""
+    order: dict[str, None] = {}
+    todo = [(name, False) for name in module.functions]
+    while todo:
+        name, done = todo.pop()
+        if name in order:
+            continue
+        if done:
+            order[name] = None
+        else:
+            todo.append((name, True))
+            todo += [(callee, False) for callee in callees(module.functions[name])]
+    return list(order)
+
+
+def insert(caller: Function, block: Block, index: int, callee: Function, maker: Maker) -> Block:
+    """Put a function in the place of a call; returns the block with what follows the call."""
+    call = block.instrs[index]
+    regs: dict[Reg, Reg] = {}
+    labels = {b.label: maker.label() for b in callee.blocks}
+    after = Block(maker.label(), block.instrs[index + 1 :])
+
+    def own(reg: Reg | None) -> Reg | None:
+        if reg is not None and reg not in regs:
+            regs[reg] = maker.reg(reg.type, reg.name)
+        return reg and regs[reg]
+
+    moves = [Instr("mov", own(param), (value,), None, call.position) for param, value in zip(callee.params, call.args)]
+    block.instrs[index:] = [*moves, Instr("br", None, (), labels[callee.blocks[0].label], call.position)]
+    place = caller.blocks.index(block) + 1
+    bodies = []
+    for source in callee.blocks:
+        body = Block(labels[source.label])
+        for instr in source.instrs:
+            new = copied(instr, dest=own(instr.dest), args=tuple(map(own, instr.args)))
+            if instr.op == "ret":
+                if call.dest is not None:
+                    body.instrs.append(Instr("mov", call.dest, new.args, None, instr.position))
+                new = Instr("br", None, (), after.label, instr.position)
+            elif instr.op == "br":
+                new.extra = labels[instr.extra]
+            elif instr.op == "cbr":
+                new.extra = tuple(labels[label] for label in instr.extra)
+            elif isinstance(instr.extra, Receive):
+                arms = {n: (tuple(map(own, r)), labels[label]) for n, (r, label) in instr.extra.arms.items()}
+                new.extra = Receive(arms, instr.extra.closed and labels[instr.extra.closed])
+            body.instrs.append(new)
+        bodies.append(body)
+    caller.blocks[place:place] = [*bodies, after]
+    return after
+
+
+def end_calls_without_return(module: Module) -> None:
+    """End each block after a call that never comes back: what follows was not verified, for it is not reached."""
+    found: set[str] = set()
+    for name in callees_first(module):
+        function = module.functions[name]
+        cut(function, found)
+        if not any(b.instrs[-1].op == "ret" for b in Flow(function).blocks.values()):
+            found.add(name)
+
+
+def cut(function: Function, endless: set[str]) -> None:
+    """End each block after a call that never comes back."""
+    for block in function.blocks:
+        for index, instr in enumerate(block.instrs):
+            if instr.op == "call" and instr.extra in endless:
+                block.instrs[index + 1 :] = [Instr("fault", None, (), 4, instr.position)]
+                break
