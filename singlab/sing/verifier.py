@@ -106,6 +106,7 @@ class FunctionFlow:
         self.function, self.flow = function, flow
         self.blocks = {block.label: block for block in function.blocks}
         self.order = self.reverse_postorder()
+        self.live = self.liveness()
         self.sources: dict[str, list[str]] = {label: [] for label in self.blocks}
         self.returns = False
         self.incoming: dict[str, dict[Reg, Status]] = {function.blocks[0].label: entry}
@@ -139,7 +140,7 @@ class FunctionFlow:
             for target, state in self.block(self.blocks[label]):
                 if label not in self.sources[target]:
                     self.sources[target].append(label)
-                self.outgoing[label, target] = state
+                self.outgoing[label, target] = self.worth_knowing(state, target)
                 merged = self.merge(target)
                 if self.incoming.get(target) != merged:
                     self.incoming[target] = merged
@@ -155,6 +156,40 @@ class FunctionFlow:
                 self.block(block)
         if report and not self.flow.findings:
             self.adrift()
+
+    def liveness(self) -> dict[str, int]:
+        """Return for each block which registers it, or what comes after it, may use before giving them a value: a bit each."""
+        # numbers of registers are the program's to choose, so bits are counted anew
+        self.bit = {reg: bit for bit, reg in enumerate(self.function.registers())}
+        used, given, into = {}, {}, {label: [] for label in self.blocks}
+        for label, block in self.blocks.items():
+            uses = gives = 0
+            for instr in block.instrs:
+                for reg in instr.args:
+                    uses |= 1 << self.bit[reg] & ~gives
+                if instr.dest is not None:
+                    gives |= 1 << self.bit[instr.dest]
+            used[label], given[label] = uses, gives
+            for target in sil.successors(block.instrs[-1]):
+                into[target].append(label)
+        live, todo = dict(used), list(self.blocks)
+        while todo:
+            label = todo.pop()
+            for source in into[label]:
+                more = used[source] | (live[label] & ~given[source])
+                if more & ~live[source]:
+                    live[source] |= more
+                    todo.append(source)
+        return live
+
+    def worth_knowing(self, state: dict[Reg, Status], target: str) -> dict[Reg, Status]:
+        """Leave out of a state what can make no difference from a block on, so that long functions take no longer by the line."""
+        live = self.live[target]
+        return {
+            reg: status
+            for reg, status in state.items()
+            if live >> self.bit[reg] & 1 or isinstance(status, (Owned, Torn)) or isinstance(reg.type, Endpoint)
+        }
 
     def merge(self, target: str) -> dict[Reg, Status]:
         """Return the state in which a block begins: what all its ways in agree on."""

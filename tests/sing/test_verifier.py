@@ -6,7 +6,8 @@ import pytest
 from running import ISOLATIONS, SERVER, TALK, image, marked, module, result
 
 from singlab.kernel import System
-from singlab.sing import SipError, build, programs_from_source, verifier, verify
+from singlab.sing import SipError, build, parse_sil, programs_from_source, verifier, verify
+from singlab.sing.verifier import FunctionFlow
 
 HELPERS = """
 @function
@@ -249,3 +250,31 @@ def test_the_work_grows_in_proportion_to_the_program(monkeypatch):
 
 def test_what_the_verifier_lets_pass_computes_what_it_says():
     assert result(f"{TALK}{HELPERS}\n@sip\ndef p() -> u64:\n    v = through(new(u8, 9))\n    n = len(v)\n    free(v)\n    return n\n") == 9
+
+
+def test_what_is_remembered_grows_in_proportion_to_the_program(monkeypatch):
+    """Long functions of many loops: no more is carried from block to block than what may still be used."""
+
+    def remembered(loops: int) -> int:
+        lines = "".join(f"    for i{k} in range(n):\n        t += i{k}\n        if t > {k}:\n            v[3] = u8(t)\n" for k in range(loops))
+        text = f"@sip\ndef p(n: u64) -> u64:\n    t: u64 = n\n    v = new(u8, 16)\n{lines}    free(v)\n    return t\n"
+        kept = []
+        keep = FunctionFlow.worth_knowing
+
+        def counted(self, state, target):
+            found = keep(self, state, target)
+            kept.append(len(found))
+            return found
+
+        monkeypatch.setattr(FunctionFlow, "worth_knowing", counted)
+        verify(module(text))
+        monkeypatch.setattr(FunctionFlow, "worth_knowing", keep)
+        return sum(kept)
+
+    small, large = remembered(20), remembered(80)
+    assert large < 5 * small
+
+
+def test_a_register_may_have_any_number():
+    text = "sip p entry p\nfunction p(%999999999: u64) -> u64\nstart:\n  br end\nend:\n  %0: u64 = mov %999999999\n  ret %0\n"
+    assert verify(parse_sil(text)).accepted
