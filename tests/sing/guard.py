@@ -1,0 +1,120 @@
+"""A guard beside one process: the address of each of its loads, stores and fetches is held against what it owns.
+
+What a process may touch is read from the kernel's own records at that moment: its code (fetches and loads),
+the pages of its stack, the data of the blocks it owns, and the two words of their records that say where
+the data is. The system runs one instruction at a time while the guarded process is at work.
+"""
+
+from __future__ import annotations
+
+from unittest import mock
+
+import numpy as np
+
+from singlab.kernel import gate, system
+from singlab.kernel import layout as at
+from singlab.kernel.gate import hook
+from singlab.machine import state as _s
+from singlab.machine.hart import STOP_HERE, STOP_HOOK, hart_run
+from singlab.machine.jit import jit
+from singlab.machine.state import raw_ld32, raw_ld64
+
+STRAY = 90  #: why the loop ended: the process touched what is not its own
+_START, _BYTES, _RECORD, _ID, _PC_SEEN, _ADDRESS, _CHECKED = range(7)
+
+_W = np.uint64
+_I = np.int64
+_0, _1, _3, _7, _20, _31, _52, _127 = (_W(n) for n in (0, 1, 3, 7, 20, 31, 52, 127))
+_NEVER = _W((1 << 64) - 1)
+_OFFSET = _W(_s.RAM_OFFSET - at.RAM_BASE & (1 << 64) - 1)
+_TAGS, _BASE, _TEXT, _TEXT_BYTES = _W(at.PAGE_TAGS + _s.RAM_OFFSET - at.RAM_BASE), _W(at.RAM_BASE), _W(at.TEXT_BASE), _W(0x1_0000)
+_PAGE_SHIFT, _STACK, _16, _4 = _W(at.PAGE_SHIFT), _W(at.TAG_STACK), _W(16), _W(4)
+_BLOCKS, _DATA, _SIZE, _NEXT = (_W(n) for n in (at.P_BLOCKS, at.B_DATA, at.B_SIZE, at.B_NEXT))
+_X, _PC, _INSTRET, _PRECISE, _STOP = _s.X, _s.PC, _s.INSTRET, _s.PRECISE, _s.STOP_INSTRET
+_EVENTS, _STOP_EVENT, _PROCESS = _s.EVENT_COUNT, _s.STOP_EVENT, _s.CURRENT_PROCESS
+STOP_EVENTS = gate.STOP_EVENTS
+
+
+@jit("boolean(uint64[::1], uint64[::1], uint64, uint64, boolean)")
+def owns(m, watch, address, width, loading):
+    """Return whether the guarded process may touch these bytes now."""
+    if address - watch[_START] <= watch[_BYTES] - width and address >= watch[_START]:
+        return loading
+    if address < _BASE:
+        return False
+    page = address - _BASE >> _PAGE_SHIFT
+    if page != address + width - _1 - _BASE >> _PAGE_SHIFT:
+        return False
+    if _W(raw_ld32(m, _TAGS + page * _4)) == (watch[_ID] << _16 | _STACK):
+        return True
+    block = raw_ld64(m, watch[_RECORD] + _OFFSET + _BLOCKS)
+    while block != _0:
+        data, size = raw_ld64(m, block + _OFFSET + _DATA), raw_ld64(m, block + _OFFSET + _SIZE)
+        if address >= data and address - data + width <= size:
+            return True
+        if loading and (address == block + _DATA or address == block + _SIZE):
+            return True
+        block = raw_ld64(m, block + _OFFSET + _NEXT)
+    return False
+
+
+@jit("boolean(uint64[::1], uint64[::1])")
+def strays(m, watch):
+    """Return whether the next instruction of the guarded process would touch what is not its own."""
+    pc = m[_PC]
+    if pc - watch[_START] >= watch[_BYTES]:
+        return m[_PROCESS] == watch[_ID] and pc - _TEXT >= _TEXT_BYTES
+    word = _W(raw_ld32(m, pc + _OFFSET))
+    opcode = word & _127
+    if opcode != _3 and opcode != _W(0x23):
+        return False
+    offset = _W(_I(word << _W(32)) >> _I(52))
+    if opcode != _3:
+        offset = offset & ~_31 | (word >> _7 & _31)
+    address = m[_X + _I(word >> _W(15) & _31)] + offset
+    watch[_CHECKED] += _1
+    if owns(m, watch, address, _1 << (word >> _W(12) & _3), opcode == _3):
+        return False
+    watch[_PC_SEEN], watch[_ADDRESS] = pc, address
+    return True
+
+
+@jit("int64(uint64[::1], uint64[::1], uint64[::1])")
+def guarded_run(m, uops, watch):
+    """As the gate's loop, one instruction at a time, looking before each."""
+    m[_PRECISE] = _1
+    while True:
+        if strays(m, watch):
+            reason = STRAY
+            break
+        m[_STOP] = m[_INSTRET] + _1
+        reason = hart_run(m, uops)
+        if reason == STOP_HOOK:
+            reason = hook(m)
+            if reason == 0 and m[_EVENTS] >= m[_STOP_EVENT]:
+                reason = STOP_EVENTS
+            if reason != 0:
+                break
+        elif reason != STOP_HERE:
+            break
+    m[_PRECISE], m[_STOP] = _0, _NEVER
+    return reason
+
+
+class Strayed(AssertionError):
+    """The guarded process was about to touch what is not its own."""
+
+
+def run_guarded(machine_system, process, cycles: int):
+    """Run a system with the guard on one of its processes; returns the run and how many accesses were looked at."""
+    start, size = process._field(at.P_CODE), process._field(at.P_CODE_BYTES)
+    watch = np.array([start, size, process.record, process.number, 0, 0, 0], dtype=np.uint64)
+
+    def run(m, uops):
+        reason = guarded_run(m, uops, watch)
+        if reason == STRAY:
+            raise Strayed(f"{process.name} at {int(watch[_PC_SEEN]):#x} touches {int(watch[_ADDRESS]):#x}, which it does not own")
+        return reason
+
+    with mock.patch.object(system, "system_run", run):
+        return machine_system.run(cycles=cycles), int(watch[_CHECKED])
