@@ -88,11 +88,13 @@ class Contract:
         For each state, message name to next state's index.
     slots : dict of str to int
         By side ("Imp", "Exp"), how many messages its inbox can hold at most.
+    copies : dict of str to int
+        By message, how many of it can wait at once; 0 for a message no state has.
     """
 
-    def __init__(self, name, text, messages, states, transitions, slots):
+    def __init__(self, name, text, messages, states, transitions, slots, copies):
         self.name, self.text, self.messages = name, text, messages
-        self.states, self.transitions, self.slots = states, transitions, slots
+        self.states, self.transitions, self.slots, self.copies = states, transitions, slots, copies
         self.Imp, self.Exp = EndpointType(self, "Imp"), EndpointType(self, "Exp")
 
     def __getattr__(self, name: str) -> Message:
@@ -185,7 +187,8 @@ class _Builder:
         for state in states:
             self.add_state(state)
         self.check()
-        return Contract(self.name, self.text, self.messages, self.states, self.transitions, self.bounds())
+        copies = {m.name: self.longest(m.direction, m.name) for m in self.messages.values()}
+        return Contract(self.name, self.text, self.messages, self.states, self.transitions, self.bounds(), copies)
 
     def add_message(self, tree: Tree) -> None:
         direction, name, *arguments = tree.children
@@ -327,24 +330,28 @@ class _Builder:
 
     def bounds(self) -> dict[str, int]:
         """Return the most messages that can wait in each side's inbox: the longest run of one direction."""
-        slots = {}
-        for side, mark in (("Exp", "?"), ("Imp", "!")):
-            edges = [[t for m, t in step.items() if self.messages[m].direction == mark] for step in self.transitions]
-            depth = [0] * len(edges)
-            indegree = [0] * len(edges)
-            for targets in edges:
-                for target in targets:
-                    indegree[target] += 1
-            todo = deque(s for s, d in enumerate(indegree) if d == 0)
-            while todo:
-                state = todo.popleft()
-                for target in edges[state]:
-                    depth[target] = max(depth[target], depth[state] + 1)
-                    indegree[target] -= 1
-                    if indegree[target] == 0:
-                        todo.append(target)
-            slots[side] = max(1, *depth)
-        return slots
+        return {side: max(1, self.longest(mark)) for side, mark in (("Exp", "?"), ("Imp", "!"))}
+
+    def longest(self, mark: str, counted: str | None = None) -> int:
+        """Return the most messages (of one name, if given) on a run of one direction; such a run has no cycle.
+
+        An inbox is empty when the turn changes: who sends next has received everything before.
+        """
+        edges = [[(m, t) for m, t in step.items() if self.messages[m].direction == mark] for step in self.transitions]
+        most = [0] * len(edges)
+        indegree = [0] * len(edges)
+        for step in edges:
+            for _, target in step:
+                indegree[target] += 1
+        todo = deque(s for s, d in enumerate(indegree) if d == 0)
+        while todo:
+            state = todo.popleft()
+            for name, target in edges[state]:
+                most[target] = max(most[target], most[state] + (counted is None or name == counted))
+                indegree[target] -= 1
+                if indegree[target] == 0:
+                    todo.append(target)
+        return max(most)
 
 
 def parse_contracts(text: str, filename: str = "<contract>", first_line: int = 1) -> dict[str, Contract]:

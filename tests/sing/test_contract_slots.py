@@ -35,18 +35,20 @@ def texts(draw) -> str:
     return f"contract C {{\n{used}\n}}"
 
 
-def interleavings(transitions, marks) -> tuple[int, int] | None:
-    """Return the most messages ever waiting for Imp and for Exp, or None if there is no limit.
+def interleavings(transitions, marks) -> tuple[int, int, dict[str, int]] | None:
+    """Return the most messages ever waiting for Imp and for Exp, and of each message, or None if there is no limit.
 
     Both sides walk the contract by themselves, each with its own state and a queue from the other; every
     order in which they can act is followed. A queue longer than the contract has states has gone round a
     circle that is never answered.
     """
     start = (0, 0, (), ())
-    seen, todo, most = {start}, [start], [0, 0]
+    seen, todo, most, copies = {start}, [start], [0, 0], dict.fromkeys(marks, 0)
     while todo:
         imp, exp, to_imp, to_exp = todo.pop()
         most = [max(most[0], len(to_imp)), max(most[1], len(to_exp))]
+        for name in {*to_imp, *to_exp}:
+            copies[name] = max(copies[name], to_imp.count(name), to_exp.count(name))
         if max(most) > len(transitions):
             return None
         following = []
@@ -62,7 +64,7 @@ def interleavings(transitions, marks) -> tuple[int, int] | None:
                 following.append((imp, target, to_imp, to_exp[1:]))
         todo += [c for c in following if c not in seen]
         seen.update(following)
-    return most[0], most[1]
+    return most[0], most[1], copies
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
@@ -77,6 +79,7 @@ def test_slots_are_what_all_interleavings_need(text):
     most = interleavings(spoken.transitions, marks)
     assert most is not None, "an accepted contract lets any number of messages be under way"
     assert spoken.slots == {"Imp": max(1, most[0]), "Exp": max(1, most[1])}
+    assert spoken.copies == most[2]
     drawing(spoken)
 
 
@@ -159,5 +162,5 @@ def test_drawing_of_the_driver():
 def test_drawing_escapes_names():
     name = '<b>&"x'
     messages = {name: Message("C", name, 0, "?", ((name, U8),))}
-    svg = drawing(Contract(name, "", messages, [name, "T"], [{name: 1}, {}], {"Imp": 1, "Exp": 1}))
+    svg = drawing(Contract(name, "", messages, [name, "T"], [{name: 1}, {}], {"Imp": 1, "Exp": 1}, {name: 1}))
     assert svg.get("aria-label").endswith(name)
