@@ -114,7 +114,7 @@ class Contract:
         n, k = len(self.states), len(self.messages)
         words = [n | k << 16 | self.slots["Imp"] << 32 | self.slots["Exp"] << 48]
         for message in self.messages.values():
-            mask = sum(1 << i for i, (_, t) in enumerate(message.arguments) if isinstance(t, Vector))
+            mask = sum(1 << i for i, (_, t) in enumerate(message.arguments) if t.block)
             words.append(len(message.arguments) | mask << 8 | (message.direction == "!") << 16)
         for step in self.transitions:
             words += [step.get(name, NO_STATE) for name in self.messages]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from singlab.sing.flow import Flow
-from singlab.sing.sil import Block, Function, Instr, Module, Receive, Reg
+from singlab.sing.sil import Arms, Block, Function, Instr, Module, Reg
 from singlab.sing.ssa import Maker, copied
 
 #: Largest function that goes in wherever it is called, and where it is called once only; largest a caller may grow.
@@ -103,9 +103,8 @@ def insert(caller: Function, block: Block, index: int, callee: Function, maker: 
                 new.extra = labels[instr.extra]
             elif instr.op == "cbr":
                 new.extra = tuple(labels[label] for label in instr.extra)
-            elif isinstance(instr.extra, Receive):
-                arms = {n: (tuple(map(own, r)), labels[label]) for n, (r, label) in instr.extra.arms.items()}
-                new.extra = Receive(arms, instr.extra.closed and labels[instr.extra.closed])
+            elif isinstance(instr.extra, Arms):
+                new.extra = instr.extra.mapped(own, labels.__getitem__)
             body.instrs.append(new)
         bodies.append(body)
     caller.blocks[place:place] = [*bodies, after]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from singlab.sing import sil
 from singlab.sing.flow import Flow
 from singlab.sing.regalloc import defines
-from singlab.sing.sil import Function, Instr, Reg
+from singlab.sing.sil import Arms, Function, Instr, Reg
 from singlab.sing.simplify import PURE, definitions
 from singlab.sing.ssa import Maker, copied
 from singlab.sing.types import I64, U64, Int
@@ -26,7 +26,7 @@ class Loops:
         self.made = definitions(function)
         self.home = {reg: b.label for b in function.blocks for i in b.instrs for reg in defines(i)}
         for block in function.blocks:
-            if block.instrs[-1].op == "receive":
+            if isinstance(block.instrs[-1].extra, Arms):
                 for regs, label in block.instrs[-1].extra.arms.values():
                     self.home.update(dict.fromkeys(regs, label))
 

@@ -119,7 +119,7 @@ class FunctionLowering(ExpressionLowering):
                 raise self.refuse("types", f"parameter {argument.arg} has no type", argument,
                                   f"write {argument.arg}: u64, or {argument.arg}: C.Exp for an endpoint")  # fmt: skip
             type_ = self.annotation(argument.annotation)
-            if self.program.entry and isinstance(type_, Vector):
+            if self.program.entry and type_.block:
                 raise self.refuse("types", f"startup argument {argument.arg} cannot be a vector", argument,
                                   "receive the vector in a message")  # fmt: skip
             reg = self.reg(type_, argument.arg)
@@ -128,7 +128,7 @@ class FunctionLowering(ExpressionLowering):
         self.result: Type | None = None
         if node.returns is not None and not (isinstance(node.returns, ast.Constant) and node.returns.value is None):
             self.result = self.annotation(node.returns)
-            if isinstance(self.result, Endpoint) or (self.program.entry and isinstance(self.result, Vector)):
+            if isinstance(self.result, Endpoint) or (self.program.entry and self.result.block):
                 raise self.refuse("types", f"{node.name} cannot return {self.result}", node.returns, "return an integer")
         self.statements(node.body)
         if not self.ended():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from singlab.sing import sil
 from singlab.sing.flow import Flow
-from singlab.sing.sil import Function, Instr, Receive, Reg
+from singlab.sing.sil import Arms, Function, Instr, Reg
 
 SAVED = (8, 9, *range(18, 28))
 SHORT = (28, 29, 30, 31, 16, 17)
@@ -45,7 +45,7 @@ def uses(instr: Instr) -> tuple[Reg, ...]:
 def defines(instr: Instr) -> list[Reg]:
     """Return the registers an instruction writes."""
     found = [instr.dest] if instr.dest is not None else []
-    if isinstance(instr.extra, Receive):
+    if isinstance(instr.extra, Arms):
         found += [r for regs, _ in instr.extra.arms.values() for r in regs]
     return found
 
@@ -69,13 +69,6 @@ def loop_depths(function: Function) -> dict[str, int]:
     """Return how many loops each block lies in."""
     found = Flow(function).depths()
     return {block.label: found.get(block.label, 0) for block in function.blocks}
-
-
-def arms(instr: Instr) -> list[tuple[tuple[Reg, ...], str]]:
-    """Return, for each way out of a receive, the registers written on it and where it leads."""
-    table: Receive = instr.extra
-    ways = list(table.arms.values())
-    return ways + ([((), table.closed)] if table.closed else [])
 
 
 def liveness(function: Function, skip: dict[Reg, int]) -> tuple[dict[str, set[Reg]], dict[str, set[Reg]]]:
@@ -102,8 +95,8 @@ def liveness(function: Function, skip: dict[Reg, int]) -> tuple[dict[str, set[Re
         for block in reversed(function.blocks):
             out: set[Reg] = set()
             last = block.instrs[-1]
-            if last.op == "receive":
-                for regs, label in arms(last):
+            if isinstance(last.extra, Arms):
+                for regs, label in last.extra.ways():
                     out |= live_in[label] - set(regs)
             else:
                 for label in sil.successors(last):
@@ -133,15 +126,15 @@ def interference(function: Function, constants: dict[Reg, int]) -> tuple[dict[Re
                 conflicts.setdefault(reg, set()).update(others)
                 for other in others:
                     conflicts.setdefault(other, set()).add(reg)
-            if instr.op == "receive":
-                for regs, label in arms(instr):
+            if isinstance(instr.extra, Arms):
+                for regs, label in instr.extra.ways():
                     for reg in set(regs) - set(constants):
                         others = (live_in[label] | set(regs)) - {reg} - set(constants)
                         conflicts.setdefault(reg, set()).update(others)
                         for other in others:
                             conflicts.setdefault(other, set()).add(reg)
                 across |= live
-            if instr.op != "receive":
+            else:
                 live -= set(made)
                 if instr.op in CALLS:
                     across |= live

@@ -19,7 +19,8 @@ form is :mod:`singlab.sing.sil_text`'s. Two further groups are known to the code
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from singlab.sing.types import Type
@@ -75,11 +76,28 @@ class Instr:
 
 
 @dataclass(eq=False)
-class Receive:
-    """The arms of a ``receive``: message name to (argument registers, block label)."""
+class Arms:
+    """The ways out of a terminator that gives values on its ways: for each arm, the registers it gives and its block's label.
 
-    arms: dict[str, tuple[tuple[Reg, ...], str]]
+    ``closed`` is one more way, which gives nothing.
+    """
+
+    arms: dict[Any, tuple[tuple[Reg, ...], str]]
     closed: str | None = None
+
+    def ways(self) -> list[tuple[tuple[Reg, ...], str]]:
+        """Return each way out: the registers it gives, and where it leads."""
+        return [*self.arms.values(), *([((), self.closed)] if self.closed else [])]
+
+    def mapped(self, regs: Callable[[Reg], Reg] = lambda reg: reg, label: Callable[[str], str] = lambda label: label):
+        """Return arms of the same kind with other registers and labels."""
+        arms = {key: (tuple(map(regs, given)), label(to)) for key, (given, to) in self.arms.items()}
+        return replace(self, arms=arms, closed=self.closed and label(self.closed))
+
+
+@dataclass(eq=False)
+class Receive(Arms):
+    """The arms of a ``receive``: message name to (argument registers, block label)."""
 
 
 @dataclass(eq=False)
@@ -109,7 +127,7 @@ class Function:
         for block in self.blocks:
             for instr in block.instrs:
                 found = [instr.dest, *instr.args]
-                if isinstance(instr.extra, Receive):
+                if isinstance(instr.extra, Arms):
                     found += [r for regs, _ in instr.extra.arms.values() for r in regs]
                 for reg in found:
                     if reg is not None:
@@ -161,7 +179,6 @@ def successors(instr: Instr) -> list[str]:
         return [instr.extra]
     if instr.op == "cbr":
         return list(instr.extra)
-    if instr.op == "receive":
-        labels = [label for _, label in instr.extra.arms.values()]
-        return labels + ([instr.extra.closed] if instr.extra.closed else [])
+    if isinstance(instr.extra, Arms):
+        return [label for _, label in instr.extra.ways()]
     return []

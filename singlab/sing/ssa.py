@@ -11,7 +11,7 @@ from __future__ import annotations
 from singlab.sing import sil
 from singlab.sing.flow import Flow
 from singlab.sing.regalloc import defines, interference, liveness, small_constants
-from singlab.sing.sil import Block, Function, Instr, Receive, Reg
+from singlab.sing.sil import Arms, Block, Function, Instr, Reg
 from singlab.sing.types import Type
 
 
@@ -39,8 +39,8 @@ class Maker:
 def copied(instr: Instr, **changes) -> Instr:
     """Return an instruction of its own, with changes."""
     new = Instr(instr.op, instr.dest, instr.args, instr.extra, instr.position)
-    if isinstance(instr.extra, Receive):
-        new.extra = Receive(dict(instr.extra.arms), instr.extra.closed)
+    if isinstance(instr.extra, Arms):
+        new.extra = instr.extra.mapped()
     for name, value in changes.items():
         setattr(new, name, value)
     return new
@@ -52,10 +52,8 @@ def redirect(instr: Instr, old: str, new: str) -> None:
         instr.extra = new if instr.extra == old else instr.extra
     elif instr.op == "cbr":
         instr.extra = tuple(new if label == old else label for label in instr.extra)
-    elif instr.op == "receive":
-        table = instr.extra
-        table.arms = {name: (regs, new if label == old else label) for name, (regs, label) in table.arms.items()}
-        table.closed = new if table.closed == old else table.closed
+    elif isinstance(instr.extra, Arms):
+        instr.extra = instr.extra.mapped(label=lambda label: new if label == old else label)
 
 
 def prepare(function: Function, maker: Maker) -> None:
@@ -64,11 +62,8 @@ def prepare(function: Function, maker: Maker) -> None:
         last = block.instrs[-1]
         if last.op == "cbr" and last.extra[0] == last.extra[1]:
             block.instrs[-1] = Instr("br", None, (), last.extra[0], last.position)
-        if last.op == "receive":  # each way out gets a block: its arguments are defined there
-            table = last.extra
-            for name, (regs, label) in list(table.arms.items()):
-                table.arms[name] = (regs, between(function, maker, label, last))
-            table.closed = table.closed and between(function, maker, table.closed, last)
+        if isinstance(last.extra, Arms):  # each way out gets a block: its arguments are defined there
+            last.extra = last.extra.mapped(label=lambda label, at=last: between(function, maker, label, at))
     flow = Flow(function)
     function.blocks = [flow.blocks[b.label] for b in function.blocks if b.label in flow.blocks]
     for head in flow.loops:
@@ -98,7 +93,7 @@ def into_ssa(function: Function, maker: Maker, flow: Flow) -> None:
         for instr in block.instrs:
             for reg in defines(instr):
                 homes.setdefault(reg, []).append(block.label)
-        if block.instrs[-1].op == "receive":
+        if isinstance(block.instrs[-1].extra, Arms):
             for regs, label in block.instrs[-1].extra.arms.values():
                 for reg in regs:
                     homes[reg].append(label)
@@ -146,7 +141,7 @@ def into_ssa(function: Function, maker: Maker, flow: Flow) -> None:
             instr.args = tuple(map(read, instr.args))
             if instr.dest is not None:
                 instr.dest = fresh(instr.dest)
-            if instr.op == "receive":
+            if isinstance(instr.extra, Arms):
                 for name, (regs, target) in instr.extra.arms.items():
                     new = tuple(maker.reg(r.type, r.name) if r in several else r for r in regs)
                     arriving[target] = [(r, n) for r, n in zip(regs, new) if r is not n]
@@ -231,8 +226,8 @@ def coalesce(function: Function) -> None:
         for instr in block.instrs:
             instr.args = tuple(map(find, instr.args))
             instr.dest = instr.dest and find(instr.dest)
-            if isinstance(instr.extra, Receive):
-                instr.extra.arms = {n: (tuple(map(find, regs)), label) for n, (regs, label) in instr.extra.arms.items()}
+            if isinstance(instr.extra, Arms):
+                instr.extra = instr.extra.mapped(find)
             if not (instr.op == "mov" and instr.dest is instr.args[0]):
                 kept.append(instr)
         block.instrs = kept

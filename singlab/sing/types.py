@@ -18,6 +18,11 @@ class Type:
         """Whether a value of this type has exactly one owner."""
         return False
 
+    @property
+    def block(self) -> bool:
+        """Whether a value of this type is a block on the exchange heap, to be sent, freed or handed on."""
+        return False
+
 
 @dataclass(frozen=True)
 class Int(Type):
@@ -57,6 +62,10 @@ class Vector(Type):
 
     @property
     def linear(self) -> bool:
+        return True
+
+    @property
+    def block(self) -> bool:
         return True
 
 

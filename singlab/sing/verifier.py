@@ -36,7 +36,7 @@ from singlab.sing import sil
 from singlab.sing.errors import SipError
 from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
 from singlab.sing.sil_types import Malformed, check_function, check_module
-from singlab.sing.types import Endpoint, Vector
+from singlab.sing.types import Endpoint
 
 CLOSED = -1  #: state of an endpoint this side has closed
 PEER_GONE = -2  #: state of an endpoint whose peer has closed
@@ -208,7 +208,7 @@ class FunctionFlow:
             return a
         if isinstance(reg.type, Endpoint):
             return (a or frozenset()) | (b or frozenset())
-        if isinstance(reg.type, Vector):
+        if reg.type.block:
             for one, other in ((a, b), (b, a)):
                 if isinstance(one, Torn):
                     return one
@@ -279,7 +279,7 @@ class FunctionFlow:
     def use(self, reg: Reg, state: dict[Reg, Status], instr: Instr) -> None:
         """Check that a register has a value here, and owns it where that matters."""
         status = state.get(reg, False)
-        if isinstance(reg.type, Vector):
+        if reg.type.block:
             if isinstance(status, Gone):
                 rule, what = _GONE[status.by]
                 where = f" on line {status.position.line}" if status.position.line else ""
@@ -294,7 +294,7 @@ class FunctionFlow:
 
     def consume(self, reg: Reg, state: dict[Reg, Status], instr: Instr) -> None:
         """A linear register hands its vector on."""
-        if isinstance(reg.type, Vector):
+        if reg.type.block:
             state[reg] = Gone(instr.op, instr.position)
 
     def define(self, reg: Reg, status: Status, state: dict[Reg, Status], instr: Instr) -> None:
@@ -316,7 +316,7 @@ class FunctionFlow:
             self.send(instr, state)
             seen = set()
             for reg in instr.args[1:]:
-                if reg in seen and isinstance(reg.type, Vector):
+                if reg in seen and reg.type.block:
                     self.error("owner.use-after-send", f"block {named(reg)} is in this message twice", instr.position,
                                "a block has one owner; send two blocks")  # fmt: skip
                 seen.add(reg)
@@ -331,7 +331,7 @@ class FunctionFlow:
             self.call(instr, state)
         if instr.dest is not None:
             status: Status = True
-            if isinstance(instr.dest.type, Vector):
+            if instr.dest.type.block:
                 status = Owned(instr.position)
                 if op == "mov":
                     before = state.get(instr.args[0])
@@ -344,9 +344,9 @@ class FunctionFlow:
         endpoints = [r for r in instr.args if isinstance(r.type, Endpoint)]
         if len(set(endpoints)) != len(endpoints):
             self.error("contract.send", "one endpoint is handed over twice in this call", instr.position, "hand it over once")
-        vectors = [r for r in instr.args if isinstance(r.type, Vector)]
-        for reg in vectors:
-            if vectors.count(reg) > 1:
+        blocks = [r for r in instr.args if r.type.block]
+        for reg in blocks:
+            if blocks.count(reg) > 1:
                 self.error("owner.use-after-move", f"block {named(reg)} is handed over twice in this call", instr.position,
                            "a block has one owner; pass two blocks")  # fmt: skip
                 break
@@ -447,7 +447,7 @@ class FunctionFlow:
             arm = dict(state)
             arm[endpoint] = frozenset(arrive[name])
             for reg in regs:
-                self.define(reg, Owned(instr.position) if isinstance(reg.type, Vector) else True, arm, instr)
+                self.define(reg, Owned(instr.position) if reg.type.block else True, arm, instr)
             result.append((label, arm))
         if table.closed is not None:
             result.append((table.closed, {**state, endpoint: frozenset({PEER_GONE})}))
@@ -488,7 +488,7 @@ class ModuleFlow:
                 if isinstance(param.type, Endpoint):
                     state[param] = remaining.pop(0)
                 else:
-                    state[param] = Owned(function.position) if isinstance(param.type, Vector) else True
+                    state[param] = Owned(function.position) if param.type.block else True
             flow = FunctionFlow(function, self, state)
             if report:
                 self.reported.add(key)
