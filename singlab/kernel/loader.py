@@ -4,7 +4,8 @@ Installing checks the seal, the ABI version and whether the verifier accepted th
 the image's bytes in the kernel's own pages. Starting computes the seal again over those bytes and
 compares it with the one recorded at installation, so a bit that changed meanwhile is noticed before
 anything runs. Loading copies the code into pages of the new process and fills in the ABI calls: a
-direct call of the kernel's vector in ring 0, ``ecall`` in ring 3. The host does this work; it costs
+direct call of the kernel's vector in ring 0, or what the function does where that is two instructions;
+``ecall`` in ring 3. The host does this work; it costs
 no simulated cycles beyond the page manager's own.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 from singlab.kernel import layout as at
 from singlab.kernel.abi import ABI, ABI_VERSION
-from singlab.kernel.entry import abi_entry
+from singlab.kernel.entry import abi_entry, inlined
 from singlab.kernel.image import SealedImage, SealError, open_image
 from singlab.machine.asm import encode
 
@@ -90,6 +91,8 @@ def relocated(image: SealedImage, base: int, ring3: bool) -> bytes:
     for relocation in image.manifest.relocations:
         if ring3:
             pair = (encode("addi", 17, 0, relocation.value), encode("ecall"))
+        elif (short := inlined(relocation.value)) is not None:
+            pair = short
         else:
             distance = abi_entry(relocation.value) - (base + relocation.offset)
             upper = (distance + 0x800) >> 12
