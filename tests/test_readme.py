@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from singlab.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "datasets/README.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/language.md", "datasets/README.md"]
 
 
 def _text(name: str) -> str:
