@@ -6,13 +6,19 @@ every state is reachable, a state's actions all go in one direction, and every c
 send and one receive; then the messages under way in each direction are bounded, and the bound is the
 number of slots an endpoint needs. (EuroSys 2006, section 2.)
 
-Leaves out endpoints as message arguments and extension of a contract.
+``contract D : B { ... }`` extends B: D has all messages and states of B, begins in its first state, and may
+add messages, states, and sequences to states of B. Whatever B allows, D allows, under the same numbers of
+messages and states. All checks are made on the whole.
+
+Leaves out endpoints as message arguments, and a channel between a side of B and a side of D.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -90,10 +96,12 @@ class Contract:
         By side ("Imp", "Exp"), how many messages its inbox can hold at most.
     copies : dict of str to int
         By message, how many of it can wait at once; 0 for a message no state has.
+    base : Contract or None
+        The contract it extends.
     """
 
-    def __init__(self, name, text, messages, states, transitions, slots, copies):
-        self.name, self.text, self.messages = name, text, messages
+    def __init__(self, name, text, messages, states, transitions, slots, copies, base=None):
+        self.name, self.text, self.messages, self.base = name, text, messages, base
         self.states, self.transitions, self.slots, self.copies = states, transitions, slots, copies
         self.Imp, self.Exp = EndpointType(self, "Imp"), EndpointType(self, "Exp")
 
@@ -102,6 +110,11 @@ class Contract:
         if name in messages:
             return messages[name]
         raise AttributeError(f"contract {self.__dict__.get('name')} has no message {name}")
+
+    @property
+    def lineage(self) -> list[Contract]:
+        """The contracts it extends, the first of all first, and itself."""
+        return [*(self.base.lineage if self.base else []), self]
 
     def turn(self, state: int) -> str | None:
         """Return whose turn it is to send in a state, "Imp" or "Exp"; None in a final state."""
@@ -148,15 +161,19 @@ def _parser() -> Lark:
 
 
 class _Builder:
-    """From a parse tree to a checked contract."""
+    """From a parse tree to a checked contract, or to a :class:`Protocol` that obeys no rule about its behaviour."""
 
-    def __init__(self, tree: Tree, text: str, filename: str, first_line: int):
+    def __init__(self, tree: Tree, text: str, filename: str, first_line: int, known: Mapping[str, Contract | Protocol]):
         self.tree, self.text, self.filename, self.first_line = tree, text, filename, first_line
         self.name = str(tree.children[0])
+        self.known = known
+        self.base: Contract | Protocol | None = None
+        self.lenient = False
         self.messages: dict[str, Message] = {}
         self.states: list[str] = []
         self.transitions: list[dict[str, int]] = []
-        self.places: list[Token] = []
+        self.edges: list[list[tuple[str, int]]] = []
+        self.places: list[Token | None] = []
 
     def refuse(self, rule: str, message: str, where, hint: str) -> SipError:
         """Return an error at a token or tree of the contract's text."""
@@ -170,30 +187,69 @@ class _Builder:
 
     def build(self) -> Contract:
         """Return the contract or raise."""
+        self.read()
+        self.check()
+        copies = {m.name: self.longest(m.direction, m.name) for m in self.messages.values()}
+        return Contract(self.name, self.text, self.messages, self.states, self.transitions, self.bounds(), copies, self.base)
+
+    def build_lenient(self) -> Protocol:
+        """Return what is written, whatever it leads to; raise where it cannot be read."""
+        self.lenient = True
+        self.read()
+        return Protocol(self.name, self.messages, self.states, self.edges)
+
+    def read(self) -> None:
+        """Take in messages, states and their sequences."""
+        members = [m for m in self.tree.children[1:] if m.data != "base"]
+        for tree in self.tree.children[1:]:
+            if tree.data == "base":
+                self.extend(tree.children[0])
         states = []
-        for member in self.tree.children[1:]:
+        for member in members:
             if member.data == "message":
                 self.add_message(member)
             else:
                 states.append(member)
-        if not states:
+        if not states and not self.states:
             raise self.refuse("contract.states", f"contract {self.name} has no state", self.tree.children[0],
                               "add at least: state Start: ...;")  # fmt: skip
         for state in states:
             token = state.children[0]
-            if str(token) in self.states:
+            if str(token) not in self.states:
+                self.new_state(str(token), token)
+            elif self.places[self.states.index(str(token))] is None:
+                self.places[self.states.index(str(token))] = token  # a state of the base gets more sequences
+            else:
                 raise self.refuse("contract.states", f"state {token} is declared twice", token, "rename one of them")
-            self.new_state(str(token), token)
         for state in states:
             self.add_state(state)
-        self.check()
-        copies = {m.name: self.longest(m.direction, m.name) for m in self.messages.values()}
-        return Contract(self.name, self.text, self.messages, self.states, self.transitions, self.bounds(), copies)
+
+    def extend(self, token: Token) -> None:
+        """Begin with all a known contract has; its states have no place in this text yet."""
+        base = find_contract(self.known, str(token)) if str(token) != self.name else None
+        if base is None or (isinstance(base, Protocol) and not self.lenient):
+            raise self.refuse("contract.base", f"{token}, which {self.name} extends, is no contract known here", token,
+                              f"declare contract {token} above, in this text or in a cell that has run")  # fmt: skip
+        self.base = base
+        for message in base.messages.values():
+            self.messages[message.name] = replace(message, contract=self.name)
+        self.states = list(base.states)
+        self.edges = [list(step.items()) for step in base.transitions] if isinstance(base, Contract) else [list(e) for e in base.edges]
+        self.transitions = [dict(step) for step in self.edges]
+        self.places = [None] * len(self.states)
+
+    def place(self, *states: int) -> Token:
+        """Return where the first of these states that this text speaks of stands; else where it names its base."""
+        own = [self.places[s] for s in states if self.places[s] is not None]
+        return own[0] if own else self.tree.children[1].children[0]
 
     def add_message(self, tree: Tree) -> None:
         direction, name, *arguments = tree.children
         if str(name) in self.messages:
-            raise self.refuse("contract.messages", f"message {name} is declared twice", name, "rename one of them")
+            inherited = self.base is not None and str(name) in self.base.messages
+            raise self.refuse("contract.messages", f"message {name} is already one of {self.base.name}'s" if inherited
+                              else f"message {name} is declared twice", name,
+                              "leave it out, or choose another name" if inherited else "rename one of them")  # fmt: skip
         if str(name) in ("Imp", "Exp"):
             raise self.refuse("contract.messages", f"{name} is the name of a side", name, "choose another name")
         types = []
@@ -224,6 +280,7 @@ class _Builder:
     def new_state(self, name: str, token: Token) -> int:
         self.states.append(name)
         self.transitions.append({})
+        self.edges.append([])
         self.places.append(token)
         return len(self.states) - 1
 
@@ -242,7 +299,7 @@ class _Builder:
     def steps(self, state: int, owner: str, steps: list, rest: list) -> None:
         steps = steps + rest
         if not steps:
-            raise self.refuse("contract.returns", f"a sequence of state {owner} leads nowhere", self.places[state],
+            raise self.refuse("contract.returns", f"a sequence of state {owner} leads nowhere", self.place(state),
                               "end it with -> and the name of a state; an ended conversation needs a state without actions: state Done: ;")  # fmt: skip
         step, *after = steps
         if step.data == "target":
@@ -260,7 +317,7 @@ class _Builder:
         if message.direction != mark:
             raise self.refuse("contract.direction", f"{token} is an {'in' if message.direction == '?' else 'out'} message",
                               token, f"write {token}{message.direction}")  # fmt: skip
-        if message.name in self.transitions[state]:
+        if message.name in self.transitions[state] and not self.lenient:
             raise self.refuse("contract.deterministic", f"state {self.states[state]} has {token}{mark} twice", token,
                               "one message may lead to one state only; join the two alternatives")  # fmt: skip
         if after and after[0].data == "target":
@@ -271,11 +328,16 @@ class _Builder:
             if str(target) not in self.states:
                 raise self.refuse("contract.states", f"state {target} is not declared", target,
                                   f"declare it: state {target}: ...;")  # fmt: skip
-            self.transitions[state][message.name] = self.states.index(str(target))
+            self.connect(state, message.name, self.states.index(str(target)))
             return
         following = self.new_state(f"{owner}.{self.implicit(owner)}", token)
-        self.transitions[state][message.name] = following
+        self.connect(state, message.name, following)
         self.steps(following, owner, after, [])
+
+    def connect(self, state: int, message: str, target: int) -> None:
+        """Note one step."""
+        self.transitions[state][message] = target
+        self.edges[state].append((message, target))
 
     def implicit(self, owner: str) -> int:
         return 1 + sum(name.startswith(f"{owner}.") for name in self.states)
@@ -290,18 +352,18 @@ class _Builder:
                     todo.append(target)
         for state, name in enumerate(self.states):
             if state not in reached:
-                raise self.refuse("contract.reachable", f"state {name} can never be reached", self.places[state],
+                raise self.refuse("contract.reachable", f"state {name} can never be reached", self.place(state),
                                   "lead to it from another state, or remove it")  # fmt: skip
             marks = {self.messages[m].direction for m in self.transitions[state]}
             if len(marks) == 2:
-                raise self.refuse("contract.turn", f"in state {name} both sides may send", self.places[state],
+                raise self.refuse("contract.turn", f"in state {name} both sides may send", self.place(state),
                                   "give a state only ? or only ! actions, so that it is always clear whose turn it is")  # fmt: skip
         for mark, what in (("?", "answer (!)"), ("!", "request (?)")):
             cycle = self.cycle_of_only(mark)
             if cycle:
                 path = " -> ".join(self.states[s] for s in [*cycle, cycle[0]])
                 raise self.refuse("contract.finite", f"the cycle {path} never returns the turn: it has only {mark} messages, "
-                                  "so any number of them could be under way", self.places[cycle[0]],
+                                  "so any number of them could be under way", self.place(*cycle),
                                   f"put an {what} from the other side into the cycle")  # fmt: skip
 
     def cycle_of_only(self, mark: str) -> list[int]:
@@ -354,22 +416,35 @@ class _Builder:
         return max(most)
 
 
-def parse_contracts(text: str, filename: str = "<contract>", first_line: int = 1) -> dict[str, Contract]:
-    """Parse and check every contract in a text.
+class Protocol:
+    """What a contract's text says, with no rule about behaviour checked: for exploring what such rules prevent.
 
-    Parameters
+    Attributes
     ----------
-    text : str
-    filename : str
-        For messages.
-    first_line : int
-        Line of the file on which the text begins.
-
-    Raises
-    ------
-    SipError
-        If the text is no contract or a contract is not well-formed.
+    name : str
+    messages : dict of str to Message
+    states : list of str
+    edges : list of list of tuple
+        For each state, pairs of a message's name and the next state's index; one message may stand twice.
     """
+
+    def __init__(self, name, messages, states, edges):
+        self.name, self.messages, self.states, self.edges = name, messages, states, edges
+
+    def __repr__(self) -> str:
+        return f"<unchecked contract {self.name}: {len(self.messages)} messages, {len(self.states)} states>"
+
+
+def find_contract(known: Mapping, name: str) -> Contract | Protocol | None:
+    """Return the contract a table of names has under this name: by its key, or else by its own name; or None."""
+    found = known.get(name)
+    if isinstance(found, Contract | Protocol):
+        return found
+    return next((c for c in reversed(list(known.values())) if isinstance(c, Contract | Protocol) and c.name == name), None)
+
+
+def _builders(text: str, filename: str, first_line: int, known: Mapping | None):
+    """Yield a builder for each contract in a text; each sees the ones built before it."""
     try:
         tree = _parser().parse(text)
     except UnexpectedInput as error:
@@ -386,26 +461,73 @@ def parse_contracts(text: str, filename: str = "<contract>", first_line: int = 1
             hint="a contract reads: contract C { in message Ask(ulong n); out message Answer(ulong n); "
             "state Start: Ask? -> Answer! -> Start; }",
         ) from None  # fmt: skip
-    contracts: dict[str, Contract] = {}
+    seen: set[str] = set()
     for part in tree.children:
-        builder = _Builder(part, text, filename, first_line)
-        if builder.name in contracts:
+        builder = _Builder(part, text, filename, first_line, known if known is not None else {})
+        if builder.name in seen:
             raise builder.refuse("contract.states", f"contract {builder.name} is declared twice", part.children[0],
                                  "rename one of them")  # fmt: skip
-        contract_ = builder.build()
-        contracts[contract_.name] = contract_
+        seen.add(builder.name)
+        yield builder
+
+
+def parse_contracts(text: str, filename: str = "<contract>", first_line: int = 1, known: Mapping | None = None) -> dict[str, Contract]:
+    """Parse and check every contract in a text.
+
+    Parameters
+    ----------
+    text : str
+    filename : str
+        For messages.
+    first_line : int
+        Line of the file on which the text begins.
+    known : Mapping, optional
+        Names the text may refer to; what is no contract in it is passed over. Contracts further up in the text win.
+
+    Raises
+    ------
+    SipError
+        If the text is no contract or a contract is not well-formed.
+    """
+    contracts: dict[str, Contract] = {}
+    for builder in _builders(text, filename, first_line, known):
+        builder.known = {**builder.known, **contracts}
+        contracts[builder.name] = builder.build()
     return contracts
 
 
-def contract(text: str, filename: str = "<contract>") -> Contract:
+def parse_lenient(text: str, filename: str = "<contract>", known: Mapping | None = None) -> dict[str, Protocol]:
+    """Parse every contract in a text, well-formed or not; see :func:`parse_contracts`.
+
+    What a contract may do is not checked: not turns, reachability, cycles, nor that a message leads to one state.
+    """
+    protocols: dict[str, Protocol] = {}
+    for builder in _builders(text, filename, 1, known):
+        builder.known = {**builder.known, **protocols}
+        protocols[builder.name] = builder.build_lenient()
+    return protocols
+
+
+def contract(text: str, filename: str = "<contract>", known: Mapping | None = None) -> Contract:
     """Return the contract a text declares; the text must declare exactly one.
+
+    Parameters
+    ----------
+    text : str
+    filename : str
+        For messages.
+    known : Mapping, optional
+        Names of contracts it may extend; by default the variables where this is called.
 
     Raises
     ------
     SipError
         If it is not well-formed; the message names the place, the rule and the repair.
     """
-    contracts = parse_contracts(text, filename)
+    if known is None:
+        caller = sys._getframe(1)
+        known = {**caller.f_globals, **caller.f_locals}
+    contracts = parse_contracts(text, filename, known=known)
     if len(contracts) != 1:
         raise SipError("contract.syntax", f"{len(contracts)} contracts where one is expected", filename=filename,
                        hint="call contract() once for each")  # fmt: skip

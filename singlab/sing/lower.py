@@ -199,6 +199,9 @@ class FunctionLowering(ExpressionLowering):
                               f"write Contract.Message, such as {endpoint.type.contract}."
                               + next(iter(self.module.contracts[endpoint.type.contract].messages), "M"))  # fmt: skip
         contract = self.contract(node.value)
+        spoken = self.module.contracts[endpoint.type.contract]
+        if contract in spoken.lineage:
+            contract = spoken  # a contract has all messages of the one it extends
         if contract.name != endpoint.type.contract:
             raise self.refuse("types", f"{endpoint.name} speaks contract {endpoint.type.contract}, not {contract.name}", node,
                               f"use a message of {endpoint.type.contract}")  # fmt: skip

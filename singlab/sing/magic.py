@@ -14,7 +14,7 @@ def load_ipython_extension(shell) -> None:
 
     def contract_magic(line: str, cell: str):
         """Declare the contracts in this cell."""
-        found = parse_contracts(cell, "cell", 2)
+        found = parse_contracts(cell, "cell", 2, shell.user_ns)
         shell.push(found)
         return list(found.values())[-1] if found else None
 

@@ -165,7 +165,7 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
             if getattr(called, "id", getattr(called, "attr", None)) == "contract" and value.args:
                 literal = value.args[0]
                 if isinstance(literal, ast.Constant) and isinstance(literal.value, str):
-                    found = parse_contracts(literal.value, filename, literal.lineno)
+                    found = parse_contracts(literal.value, filename, literal.lineno, {**unit.contracts, **(names or {})})
                     if len(found) != 1:
                         raise SipError("contract.syntax", f"{len(found)} contracts where one is expected", filename=filename,
                                        line=node.lineno, column=node.col_offset + 1, hint="call contract() once for each",

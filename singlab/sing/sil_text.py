@@ -56,7 +56,7 @@ def format_instr(instr: Instr) -> str:
 
 
 def _contracts(module: Module) -> list[str]:
-    texts = dict.fromkeys(contract.text.rstrip().strip("\n") for contract in module.contracts.values())
+    texts = dict.fromkeys(one.text.rstrip().strip("\n") for contract in module.contracts.values() for one in contract.lineage)
     return ["contracts:", *(f"    {line}".rstrip() for text in texts for line in text.splitlines())] if texts else []
 
 

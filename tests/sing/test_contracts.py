@@ -211,7 +211,7 @@ def test_names_of_a_contract_are_not_python():
 def test_the_notebook_magic_declares_and_draws():
     magics, names = {}, {}
     shell = SimpleNamespace(
-        register_magic_function=lambda f, kind, name: magics.update({(kind, name): f}), push=names.update
+        register_magic_function=lambda f, kind, name: magics.update({(kind, name): f}), push=names.update, user_ns=names
     )
     load_ipython_extension(shell)
     drawn = magics["cell", "contract"]("", "contract A { state S: ; }\ncontract B { state S: ; }")
