@@ -75,6 +75,8 @@ class Manifest:
         The program's own text, for views.
     result : str
         Type of the exit value; empty if it has none.
+    exceptions : dict of str to str
+        What the exceptions are called that can end it, by number; they are fault codes of this program alone.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Manifest:
     verified: bool = False
     source: str = ""
     result: str = ""
+    exceptions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,8 @@ def open_image(data: bytes, name: str = "image") -> SealedImage:
         raw["relocations"] = [Relocation(**r) for r in raw["relocations"]]
         raw["lines"] = [tuple(pair) for pair in raw["lines"]]
         manifest = Manifest(**raw)
+        if not all(isinstance(name, str) for name in manifest.exceptions.values()):
+            raise TypeError("an exception without a name")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SealError(f"{name}: the manifest cannot be read ({error}). {again}") from None
     code = data[prefix + header_len : prefix + header_len + code_len]

@@ -110,7 +110,8 @@ class Process:
         line = self._field(at.P_FAULT_LINE)
         if line == 0 and (pc := self._field(at.P_FAULT_PC)):
             line = self.installed.image.line_of(pc - self._field(at.P_CODE))
-        return Fault(code, FAULTS.get(code, f"fault {code}"), line)
+        name = self.installed.image.manifest.exceptions.get(str(code))
+        return Fault(code, f"uncaught {name}" if name else FAULTS.get(code, f"fault {code}"), line)
 
     @property
     def exit_value(self) -> int | None:

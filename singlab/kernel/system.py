@@ -421,7 +421,7 @@ class System:
             "page_size": at.PAGE,
             "pages": self.machine.m[_s.RAM_BYTES].item() // at.PAGE,
             "ram_base": at.RAM_BASE,
-            "processes": {str(p.number): {"name": p.name, "image": p.installed.name} for p in self.processes},
+            "processes": {str(p.number): _about(p) for p in self.processes},
             "threads": {str(p.thread_number): {"process": p.number} for p in self.processes},
             "channels": dict(host.channels),
             "contracts": dict(host.contracts),
@@ -493,6 +493,12 @@ class System:
         """Return the tag of each page of RAM (uint32; owner in bits 16 to 31, type in bits 0 to 3)."""
         pages = self._load(at.G_PAGES)
         return np.frombuffer(bytes(self.machine.read(at.PAGE_TAGS, 4 * pages)), dtype="<u4")
+
+
+def _about(process: Process) -> dict:
+    """Return what a trace says about a process."""
+    exceptions = process.installed.image.manifest.exceptions
+    return {"name": process.name, "image": process.installed.name} | ({"exceptions": exceptions} if exceptions else {})
 
 
 class _HostSide:

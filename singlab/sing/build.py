@@ -126,6 +126,7 @@ def seal_module(module: Module, verified: bool, checks: bool = True, optimiser: 
         lines=generated.code.lines,
         verified=verified and checks,
         source=module.source,
+        exceptions={str(number): name for number, name in module.exceptions.items()},
         result=str(module.functions[module.entry].result or ""),
     )
     return seal(manifest, generated.code.text, np.concatenate(tables) if tables else np.zeros(0, np.uint64))

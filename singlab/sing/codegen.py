@@ -24,6 +24,8 @@ RA, SP, T0, T1, T2, A0, A1, A2, A7 = 1, 2, 5, 6, 7, 10, 11, 12, 17
 LARGEST_BLOCK = 16 * 1024 * 1024
 
 FAULT_BOUNDS, FAULT_DIVISION, FAULT_CLOSED, FAULT_CONTRACT, FAULT_MEMORY, FAULT_OWNER, FAULT_SIZE = 1, 2, 3, 4, 5, 6, 11
+#: Stands for the code of an exception that is in a0 with its line.
+UNCAUGHT = -1
 
 _REGISTER_OP = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
 _IMMEDIATE_OP = {"add": "addi", "and": "andi", "or": "ori", "xor": "xori"}
@@ -52,7 +54,7 @@ class FunctionCode:
             for instr in block.instrs:
                 for reg in instr.args:
                     self.uses[reg] = self.uses.get(reg, 0) + 1
-        calls = any(i.op in CALLS or i.op == "fault" for b in function.blocks for i in b.instrs) or self.may_fault()
+        calls = any(i.op in CALLS or i.op in ("fault", "raise") for b in function.blocks for i in b.instrs) or self.may_fault()
         self.saved = ([RA] if calls else []) + self.place.saved
         slots = 1 + max(self.place.slots.values(), default=-1)
         self.frame = -(-8 * (slots + len(self.saved)) // 16) * 16
@@ -170,6 +172,10 @@ class FunctionCode:
         for (code, line), label in self.faults.items():
             out.line = line
             out.label(label)
+            if code == UNCAUGHT:
+                out.ins("srli", A1, A0, 16)
+                out.abi(ABI_NUMBER["fault"])
+                continue
             self.immediate(A0, code)
             self.immediate(A1, line)
             out.abi(ABI_NUMBER["fault"])
@@ -197,11 +203,66 @@ class FunctionCode:
     def op_ret(self, instr: Instr, following, skip) -> None:
         if instr.args:
             self.move(A0, self.read(instr.args[0], A0))
+        if self.function.raises:
+            self.move(A1, 0)
+        self.epilogue()
+
+    def epilogue(self) -> None:
+        """Give the frame back and return."""
         for index, reg in enumerate(self.saved):
             self.out.ins("ld", reg, SP, self.save_base + 8 * index)
         if self.frame:
             self.out.ins("addi", SP, SP, self.frame)
         self.out.ins("jalr", 0, RA, 0)
+
+    # ---- exceptions: a function that may raise one returns 1 in a1 and the exception in a0 if it did, else 0 in a1 ----
+
+    def op_raise(self, instr: Instr, following, skip) -> None:
+        self.move(A0, self.read(instr.args[0], A0))
+        if self.function.raises:
+            self.immediate(A1, 1)
+            self.epilogue()
+        else:
+            self.out.jump(self.fault(UNCAUGHT, instr))
+
+    def arm(self, instr: Instr, name: str) -> str:
+        """Put a0 into the register of an arm, if it has one; returns the label of its block."""
+        regs, label = instr.extra.arms[name]
+        for reg in regs:
+            self.write(reg, A0)
+        return label
+
+    def op_attempt(self, instr: Instr, following, skip) -> None:
+        self.arguments(list(instr.args))
+        self.out.jump(instr.extra.function, link=RA)
+        raised = self.module.fresh()
+        self.out.branch("bne", A1, 0, raised)
+        self.out.jump(self.label(self.arm(instr, "returned")))
+        self.out.label(raised)
+        self.out.jump(self.label(self.arm(instr, "raised")))
+
+    def op_attempt_new(self, instr: Instr, following, skip) -> None:
+        raised, large = self.module.fresh(), self.module.fresh()
+        size = power(instr.extra.arms["returned"][0][0].type.element)
+        line = instr.position.line << 16
+        count = self.read(instr.args[0], A0)
+        self.immediate(T0, LARGEST_BLOCK >> size)
+        self.out.branch("bltu", T0, count, large)
+        if size:
+            self.out.ins("slli", A0, count, size)
+        else:
+            self.move(A0, count)
+        self.out.abi(ABI_NUMBER["allocate"])
+        none = self.module.fresh()
+        self.out.branch("beq", A0, 0, none)
+        self.out.jump(self.label(self.arm(instr, "returned")))
+        self.out.label(large)
+        self.immediate(A0, line | FAULT_SIZE)
+        self.out.jump(raised)
+        self.out.label(none)
+        self.immediate(A0, line | FAULT_MEMORY)
+        self.out.label(raised)
+        self.out.jump(self.label(self.arm(instr, "raised")))
 
     # ---- straight-line operations ---------------------------------------------------------------------------------
 
@@ -286,7 +347,7 @@ class FunctionCode:
                 out.ins("srai" if type_.signed else "srli", rd, ra, divisor.bit_length() - 1)
             return
         a, b = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
-        if not divisor:
+        if not divisor and instr.extra != "nonzero":
             out.branch("beq", b, 0, self.fault(FAULT_DIVISION, instr))
         if not type_.signed:
             out.ins("divu" if instr.op == "div" else "remu", rd, a, b)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from singlab.sing.flow import Flow
-from singlab.sing.sil import Arms, Block, Function, Instr, Module, Reg
+from singlab.sing.sil import Arms, Attempt, Block, Function, Instr, Module, Reg, callee
 from singlab.sing.ssa import Maker, copied
 
 #: Largest function that goes in wherever it is called, and where it is called once only; largest a caller may grow.
@@ -22,8 +22,8 @@ def inline(module: Module, shake: bool = True) -> None:
     for function in module.functions.values():
         for block in function.blocks:
             for instr in block.instrs:
-                if instr.op == "call":
-                    calls[instr.extra] = calls.get(instr.extra, 0) + 1
+                if (name := callee(instr)) is not None:
+                    calls[name] = calls.get(name, 0) + 1
     for name in callees_first(module):
         caller = module.functions[name]
         grown = size(caller)
@@ -32,11 +32,11 @@ def inline(module: Module, shake: bool = True) -> None:
         while todo:
             block = todo.pop()
             for index, instr in enumerate(block.instrs):
-                callee = module.functions.get(instr.extra) if instr.op == "call" else None
-                if callee is not None and size(callee) <= (_ONCE if calls[callee.name] == 1 else _SMALL) and grown < _MOST:
+                called = module.functions.get(callee(instr))
+                if called is not None and fits(called, caller) and size(called) <= (_ONCE if calls[called.name] == 1 else _SMALL) and grown < _MOST:
                     maker = maker or Maker(caller)
-                    grown += size(callee)
-                    todo.append(insert(caller, block, index, callee, maker))
+                    grown += size(called)
+                    todo += insert(caller, block, index, called, maker)
                     break
     if not shake:
         return
@@ -44,8 +44,13 @@ def inline(module: Module, shake: bool = True) -> None:
     module.functions = {name: f for name, f in module.functions.items() if name in kept}
 
 
+def fits(called: Function, caller: Function) -> bool:
+    """Whether a ``raise`` means the same in both: in a function that is not declared ``raises`` it ends the process."""
+    return called.raises or not caller.raises or not any(b.instrs[-1].op == "raise" for b in called.blocks)
+
+
 def callees(function: Function) -> list[str]:
-    return [i.extra for b in function.blocks for i in b.instrs if i.op == "call"]
+    return [name for b in function.blocks for i in b.instrs if (name := callee(i)) is not None]
 
 
 def reached(module: Module) -> set[str]:
@@ -71,34 +76,41 @@ def callees_first(module: Module) -> list[str]:
             order[name] = None
         else:
             todo.append((name, True))
-            todo += [(callee, False) for callee in callees(module.functions[name])]
+            todo += [(called, False) for called in callees(module.functions[name])]
     return list(order)
 
 
-def insert(caller: Function, block: Block, index: int, callee: Function, maker: Maker) -> Block:
-    """Put a function in the place of a call; returns the block with what follows the call."""
+def insert(caller: Function, block: Block, index: int, called: Function, maker: Maker) -> list[Block]:
+    """Put a function in the place of a call; returns the block with what follows the call, if anything does.
+
+    An attempted call has nothing behind it: returns become jumps to the block of one arm, raises to that of the other.
+    """
     call = block.instrs[index]
     regs: dict[Reg, Reg] = {}
-    labels = {b.label: maker.label() for b in callee.blocks}
-    after = Block(maker.label(), block.instrs[index + 1 :])
+    labels = {b.label: maker.label() for b in called.blocks}
+    if isinstance(call.extra, Attempt):
+        after, ends = [], {"ret": call.extra.arms["returned"], "raise": call.extra.arms["raised"]}
+    else:
+        after = [Block(maker.label(), block.instrs[index + 1 :])]
+        ends = {"ret": ((call.dest,) if call.dest is not None else (), after[0].label)}
 
     def own(reg: Reg | None) -> Reg | None:
         if reg is not None and reg not in regs:
             regs[reg] = maker.reg(reg.type, reg.name)
         return reg and regs[reg]
 
-    moves = [Instr("mov", own(param), (value,), None, call.position) for param, value in zip(callee.params, call.args)]
-    block.instrs[index:] = [*moves, Instr("br", None, (), labels[callee.blocks[0].label], call.position)]
+    moves = [Instr("mov", own(param), (value,), None, call.position) for param, value in zip(called.params, call.args)]
+    block.instrs[index:] = [*moves, Instr("br", None, (), labels[called.blocks[0].label], call.position)]
     place = caller.blocks.index(block) + 1
     bodies = []
-    for source in callee.blocks:
+    for source in called.blocks:
         body = Block(labels[source.label])
         for instr in source.instrs:
             new = copied(instr, dest=own(instr.dest), args=tuple(map(own, instr.args)))
-            if instr.op == "ret":
-                if call.dest is not None:
-                    body.instrs.append(Instr("mov", call.dest, new.args, None, instr.position))
-                new = Instr("br", None, (), after.label, instr.position)
+            if instr.op in ends:
+                given, label = ends[instr.op]
+                body.instrs += [Instr("mov", reg, (value,), None, instr.position) for reg, value in zip(given, new.args)]
+                new = Instr("br", None, (), label, instr.position)
             elif instr.op == "br":
                 new.extra = labels[instr.extra]
             elif instr.op == "cbr":
@@ -107,7 +119,7 @@ def insert(caller: Function, block: Block, index: int, callee: Function, maker: 
                 new.extra = instr.extra.mapped(own, labels.__getitem__)
             body.instrs.append(new)
         bodies.append(body)
-    caller.blocks[place:place] = [*bodies, after]
+    caller.blocks[place:place] = bodies + after
     return after
 
 

@@ -13,17 +13,17 @@ from functools import lru_cache
 from singlab.sing import sil
 from singlab.sing.contracts import Contract, EndpointType, Message
 from singlab.sing.errors import SipError
+from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle
 from singlab.sing.expressions import ExpressionLowering
 from singlab.sing.program import Program
+from singlab.sing.trying import ASSERTION, TryLowering
 from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, Int, Type, Vector
 
 #: Python's constructs that the language leaves out: what a student calls them, and what to write instead.
 LEFT_OUT = {
     "ListComp": ("list comprehension", "write a loop"), "DictComp": ("dictionary comprehension", "write a loop"),
     "SetComp": ("set comprehension", "write a loop"), "GeneratorExp": ("generator", "write a loop"),
-    "Lambda": ("lambda", "write a @function"), "Try": ("try", "test the condition before, with if"),
-    "With": ("with", "call what you need directly"), "Raise": ("raise", "return a value that says what went wrong"),
-    "Import": ("import", "a sealed program brings all its code with it: call a @function of this or another cell by its name"),
+    "Lambda": ("lambda", "write a @function"),     "With": ("with", "call what you need directly"),     "Import": ("import", "a sealed program brings all its code with it: call a @function of this or another cell by its name"),
     "Dict": ("dictionary", "use variables or an exchange-heap vector"), "Set": ("set", "use an exchange-heap vector: new(u8, n)"),
     "List": ("list", "use an exchange-heap vector: new(u8, n)"), "Tuple": ("tuple here", "use a variable for each value"),
     "Global": ("global variable", "pass values as parameters"), "Nonlocal": ("variable of an outer function", "pass values as parameters"),
@@ -37,9 +37,6 @@ LEFT_OUT = {
     "TypeAlias": ("type alias", "write the type itself"),
 }  # fmt: skip
 
-#: What a failed assert ends the process with.
-FAULT_ASSERTION = 13
-
 
 @lru_cache(maxsize=4)
 def _lines(source: str) -> list[str]:
@@ -47,7 +44,7 @@ def _lines(source: str) -> list[str]:
     return source.splitlines()
 
 
-class FunctionLowering(ExpressionLowering):
+class FunctionLowering(TryLowering, ExpressionLowering):
     """Lower one function."""
 
     def __init__(self, program: Program, module: ModuleLowering):
@@ -57,6 +54,7 @@ class FunctionLowering(ExpressionLowering):
         self.variables: dict[str, sil.Reg] = {}
         self.count = 0
         self.loops: list[tuple[str, str]] = []
+        self.prepare_exceptions(module.label(program) in module.exceptions.raising)
         self.block = self.new_block("entry")
 
     # ---- bookkeeping -------------------------------------------------------------------------------------
@@ -86,7 +84,7 @@ class FunctionLowering(ExpressionLowering):
         self.count += 1
         return sil.Reg(self.count - 1, type_, name)
 
-    def emit(self, op: str, node: ast.AST, dest: sil.Reg | None = None, args: tuple = (), extra=None) -> sil.Reg | None:
+    def append(self, op: str, node: ast.AST, dest: sil.Reg | None = None, args: tuple = (), extra=None) -> sil.Reg | None:
         """Append an instruction to the current block; returns its destination."""
         self.block.instrs.append(sil.Instr(op, dest, tuple(args), extra, self.place(node)))
         return dest
@@ -138,20 +136,10 @@ class FunctionLowering(ExpressionLowering):
             self.emit("ret" if self.result is None else "fault", node, extra=None if self.result is None else 4)
         blocks = self.reachable_blocks()
         return sil.Function(self.module.label(self.program), params, self.result, blocks, self.place(node), self.program.filename,
-                            self.program.source)  # fmt: skip
+                            self.program.source, self.raises)  # fmt: skip
 
     def reachable_blocks(self) -> list[sil.Block]:
-        by_label = {block.label: block for block in self.blocks}
-        reached, todo = {self.blocks[0].label}, [self.blocks[0]]
-        while todo:
-            block = todo.pop()
-            if not block.instrs:
-                continue
-            for label in sil.successors(block.instrs[-1]):
-                if label not in reached:
-                    reached.add(label)
-                    todo.append(by_label[label])
-        return [block for block in self.blocks if block.label in reached]
+        return sil.reachable(self.blocks)
 
     def reachable(self, block: sil.Block) -> bool:
         return block in self.reachable_blocks()
@@ -273,7 +261,7 @@ class FunctionLowering(ExpressionLowering):
         good, bad = self.new_block("holds"), self.new_block("fails")
         self.condition(node.test, good, bad)
         self.block = bad
-        self.emit("fault", node, extra=FAULT_ASSERTION)
+        self.throw(ASSERTION, ASSERTION.faults[0], node)
         self.block = good
 
     def do_AnnAssign(self, node: ast.AnnAssign) -> None:
@@ -342,13 +330,19 @@ class FunctionLowering(ExpressionLowering):
         if node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None):
             if self.result is not None:
                 raise self.refuse("types", f"{self.program.name} returns {self.result}, here nothing", node, "return a value")
-            self.emit("ret", node)
+            self.unwind(0)
+            if not self.ended():
+                self.emit("ret", node)
             return
         if self.result is None:
             raise self.refuse("types", f"{self.program.name} returns a value but does not say which type", node,
                               f"write def {self.program.name}(...) -> u64:")  # fmt: skip
         value = self.coerce(self.expr(node.value, self.result), self.result, node.value)
-        self.emit("ret", node, None, (value,))
+        if self.frames:
+            value = self.held(value, node)
+            self.unwind(0)
+        if not self.ended():
+            self.emit("ret", node, None, (value,))
 
     def do_If(self, node: ast.If) -> None:
         then, after = self.new_block("then"), self.new_block("after")
@@ -374,6 +368,7 @@ class FunctionLowering(ExpressionLowering):
 
     def loop(self, statements: list[ast.stmt], body: sil.Block, again: sil.Block, after: sil.Block, node: ast.AST) -> None:
         self.loops.append((again.label, after.label))
+        self.loop_frames[again.label] = len(self.frames)
         self.block = body
         self.statements(statements)
         self.go(again, node)
@@ -459,10 +454,17 @@ class FunctionLowering(ExpressionLowering):
         self.block = onward
 
     def do_Break(self, node: ast.Break) -> None:
-        self.emit("br", node, extra=self.innermost(node)[1])
+        self.jump(node, *self.innermost(node)[::-1])
 
     def do_Continue(self, node: ast.Continue) -> None:
-        self.emit("br", node, extra=self.innermost(node)[0])
+        again, _ = self.innermost(node)
+        self.jump(node, again, again)
+
+    def jump(self, node: ast.AST, to: str, again: str) -> None:
+        """Leave what stands between here and a loop, and go to a block."""
+        self.unwind(self.loop_frames[again])
+        if not self.ended():
+            self.emit("br", node, extra=to)
 
     def innermost(self, node: ast.AST) -> tuple[str, str]:
         if not self.loops:
@@ -532,6 +534,7 @@ class ModuleLowering:
         self.signatures: dict[str, tuple[list[Type], Type | None]] = {}
         self.waiting: list[Program] = []
         self.labels: dict[str, Program] = {program.name: program}
+        self.exceptions = ExceptionTable()
 
     def label(self, program: Program) -> str:
         """Return a function's name in the module: its own, numbered if another one has that already."""
@@ -560,9 +563,23 @@ class ModuleLowering:
 
     def lower(self) -> sil.Module:
         """Return the module."""
+        programs = {self.program.name: self.program}
         functions = {self.program.name: self.lowering(self.program, self).lower()}
         while self.waiting:
             program = self.waiting.pop()
+            programs[self.label(program)] = program
             functions[self.label(program)] = self.lowering(program, self).lower()
+        if self.exceptions.used:  # now it is known what can be raised, and who must hand it on
+            self.number()
+            self.exceptions.raising = self.exceptions.raisers(functions)
+            functions = {name: self.lowering(program, self).lower() for name, program in programs.items()}
+            settle(functions)
         return sil.Module(self.program.name, functions, self.program.name, self.contracts, self.program.filename,
-                          self.program.source)  # fmt: skip
+                          self.program.source, self.exceptions.names())  # fmt: skip
+
+    def number(self) -> None:
+        try:
+            self.exceptions.count()
+        except OverflowError:
+            raise SipError("size", f"{self.program.name} has more kinds of exceptions than {LAST_NUMBER - FIRST_NUMBER}",
+                           hint="use fewer texts", line=self.program.node.lineno).at(self.program.filename, self.program.source) from None  # fmt: skip

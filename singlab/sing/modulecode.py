@@ -8,7 +8,7 @@ from singlab.kernel.abi import ABI_NUMBER
 from singlab.sing.codegen import A0, RA, FunctionCode
 from singlab.sing.emitter import Code, Emitter
 from singlab.sing.errors import SipError
-from singlab.sing.sil import Module
+from singlab.sing.sil import Module, callee
 
 
 @dataclass
@@ -78,7 +78,7 @@ class ModuleCode:
     def stack(self) -> int:
         """Return the deepest stack of the call graph, with headroom; the graph has no cycles."""
         callees = {
-            name: {i.extra for b in f.blocks for i in b.instrs if i.op == "call"} for name, f in self.module.functions.items()
+            name: {called for b in f.blocks for i in b.instrs if (called := callee(i)) is not None} for name, f in self.module.functions.items()
         }
         depth: dict[str, int] = {}
 

@@ -51,5 +51,5 @@ mark = _Word("mark", "mark(v): put a mark with this value into the trace.")
 process_id = _Word("process_id", "process_id(): the number of this process, u64.")
 
 
-class ChannelClosed:
-    """``case ChannelClosed():`` in a match on ``receive()``: the peer is gone and its messages are drained."""
+class ChannelClosed(Exception):
+    """``case ChannelClosed():`` in a match on ``receive()``, or ``except ChannelClosed:``: the peer is gone and its messages are drained."""

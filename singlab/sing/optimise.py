@@ -40,7 +40,7 @@ def optimise(module: Module, checks: bool = True, shake: bool = True) -> Module:
         Whether functions that are not called, or only where they were inlined, are left out.
     """
     functions = {name: duplicate(function) for name, function in module.functions.items()}
-    new = Module(module.name, functions, module.entry, module.contracts, module.filename, module.source)
+    new = Module(module.name, functions, module.entry, module.contracts, module.filename, module.source, module.exceptions)
     inline(new, shake)
     new.functions = {name: optimised(function, checks) for name, function in new.functions.items()}
     return new
@@ -49,7 +49,8 @@ def optimise(module: Module, checks: bool = True, shake: bool = True) -> Module:
 def duplicate(function: Function) -> Function:
     """Return a copy whose blocks and instructions are its own; registers are shared."""
     blocks = [Block(b.label, [copied(i) for i in b.instrs], b.key) for b in function.blocks]
-    return Function(function.name, function.params, function.result, blocks, function.position, function.filename, function.source)
+    return Function(function.name, function.params, function.result, blocks, function.position, function.filename, function.source,
+                    function.raises)  # fmt: skip
 
 
 def optimised(function: Function, checks: bool) -> Function:

@@ -16,6 +16,7 @@ from types import FunctionType
 
 from singlab.sing.contracts import Contract, parse_contracts
 from singlab.sing.errors import SipError
+from singlab.sing.exceptions import ExceptionClass, declared
 
 
 @dataclass(eq=False)
@@ -82,16 +83,17 @@ def function(function: FunctionType) -> Program:
 
 @dataclass
 class SourceUnit:
-    """What a text declares: contracts, programs (``@sip``), helper functions and integer constants."""
+    """What a text declares: contracts, programs (``@sip``), helper functions, exceptions and integer constants."""
 
     contracts: dict[str, Contract] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
     functions: dict[str, Program] = field(default_factory=dict)
     constants: dict[str, int] = field(default_factory=dict)
+    exceptions: dict[str, ExceptionClass] = field(default_factory=dict)
 
     def names(self) -> dict:
         """Return all of them in one table."""
-        return {**self.constants, **self.contracts, **self.functions, **self.programs}
+        return {**self.constants, **self.exceptions, **self.contracts, **self.functions, **self.programs}
 
 
 #: A cell with more magics than this is not read further.
@@ -178,6 +180,12 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
         elif isinstance(node, ast.FunctionDef) and (kind := _decoration(node)):
             into = unit.programs if kind == "sip" else unit.functions
             into[node.name] = Program(node.name, node, text, filename, table, kind == "sip")
+        elif isinstance(node, ast.ClassDef):
+            found = declared(node, {**(names or {}), **unit.exceptions})
+            if isinstance(found, SipError):
+                raise found.at(filename, text)
+            if found is not None:
+                unit.exceptions[node.name] = found
     table.update(unit.names())
     table.update(names or {})
     return unit

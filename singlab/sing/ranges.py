@@ -173,8 +173,14 @@ class Ranges:
         return False
 
 
+    def nonzero(self, reg: Reg, label: str) -> bool:
+        """Whether a value is surely not zero in a block."""
+        low, high = self.at(reg, label)
+        return low > 0 or high < 0 or any(op == "ne" and self.range.get(other) == (0, 0) for op, other in self.holding(reg, label))
+
+
 def use_ranges(function: Function, flow: Flow) -> None:
-    """Drop checks that cannot fail, and mark arithmetic that cannot leave its type (``extra`` is "exact")."""
+    """Drop checks that cannot fail, and mark arithmetic: "exact" if it cannot leave its type, "nonzero" if its divisor is not zero."""
     ranges = Ranges(function, flow)
     for label, block in flow.blocks.items():
         kept = []
@@ -185,5 +191,7 @@ def use_ranges(function: Function, flow: Flow) -> None:
                 found = ranges.exact(instr.op, instr.dest.type, [ranges.at(r, label) for r in instr.args])
                 if found is not None and instr.dest.type.minimum <= found[0] and found[1] <= instr.dest.type.maximum:
                     instr.extra = "exact"
+            elif instr.op in ("div", "rem") and ranges.nonzero(instr.args[1], label):
+                instr.extra = "nonzero"
             kept.append(instr)
         block.instrs = kept

@@ -62,6 +62,8 @@ _IMP = "%0.ch: Talk.Imp, %9.n: u64"
 _BLOCK = "%1.v: ExVec[u8] = new %0"
 _WAIT = "receive %0.ch { Answer(%2: u64) -> end; Stop() -> end; closed -> end }; end:; ret %9"
 _LOOPING = "function f(%0: u64) -> u64\nentry:\n  %1: u64 = call {callee}, %0\n  ret %1\nfunction g(%0: u64) -> u64\nentry:\n  ret %0\n"
+_ATTEMPT = "attempt f, %0 { returned(%1: u64) -> end; raised(%2: u64) -> end }; end:; ret %0"
+_RAISING = "function f(%0: u64) -> u64 raises\nentry:\n  %1.v: ExVec[u8] = new %0\n{free}  raise %0\n"
 
 RULES = (
     _rule("sil.malformed", "Blocks end in one terminator, labels and registers exist, and instructions have the operands they need.",
@@ -88,6 +90,9 @@ RULES = (
     _rule("owner.leak", "A vector is sent, freed or handed on before its register is used again and before its function ends.",
           "Nothing could ever give it back, and the exchange heap would run dry.",
           _BLOCK + "; ret %0", _BLOCK + "; free %1.v; ret %0"),
+    _rule("owner.leak-on-raise", "When an exception leaves a function, the function owns no vector any more.",
+          "The exception goes past everything that could have given the vector back.",
+          _ATTEMPT, _ATTEMPT, more=_RAISING.format(free=""), repaired=_RAISING.format(free="  free %1.v\n")),
     _rule("owner.merge", "Paths that meet agree on who owns each vector.",
           "After they meet nobody could say whether the vector is still there.",
           _BLOCK + "; %2: bool = lt %0, %0; cbr %2, some, end; some:; free %1.v; br end; end:; ret %0",

@@ -27,7 +27,7 @@ from singlab.sing.types import Type
 
 ARITHMETIC = ("add", "sub", "mul", "div", "rem", "and", "or", "xor", "shl", "shr")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-TERMINATORS = ("br", "cbr", "ret", "receive", "fault")
+TERMINATORS = ("br", "cbr", "ret", "receive", "fault", "attempt", "attempt_new", "raise")
 
 
 @dataclass(eq=False)
@@ -64,7 +64,7 @@ class Instr:
     extra : Any
         What is not a register: ``const``: int; ``call``: function name; ``send``: message name;
         ``print_text``: str; ``br``: block label; ``cbr``: (label, label);
-        ``receive``: ``Receive``; ``fault``: int code.
+        ``receive``: ``Receive``; ``attempt``, ``attempt_new``: ``Attempt``; ``fault``: int code.
     position : Position
     """
 
@@ -101,6 +101,13 @@ class Receive(Arms):
 
 
 @dataclass(eq=False)
+class Attempt(Arms):
+    """The arms of an ``attempt``: ``returned`` with the result, ``raised`` with the exception; and the function that is called, if any."""
+
+    function: str | None = None
+
+
+@dataclass(eq=False)
 class Block:
     """A basic block; the last instruction is its terminator. ``key`` names the charge point, if any."""
 
@@ -111,7 +118,10 @@ class Block:
 
 @dataclass(eq=False)
 class Function:
-    """One function; ``blocks[0]`` is the entry. Parameters arrive in ``params``; file and source are for messages."""
+    """One function; ``blocks[0]`` is the entry. Parameters arrive in ``params``; file and source are for messages.
+
+    ``raises`` says that it may end by ``raise`` and is called by ``attempt`` alone.
+    """
 
     name: str
     params: list[Reg]
@@ -120,6 +130,7 @@ class Function:
     position: Position = Position()
     filename: str = ""
     source: str = ""
+    raises: bool = False
 
     def registers(self) -> list[Reg]:
         """Return every register of the function, parameters first, each once."""
@@ -151,6 +162,8 @@ class Module:
         For messages.
     source : str
         The student's text, for messages and the explorer view.
+    exceptions : dict of int to str
+        What the exceptions it can raise are called, by number.
     """
 
     name: str
@@ -159,6 +172,7 @@ class Module:
     contracts: dict[str, Any]
     filename: str = "<sip>"
     source: str = ""
+    exceptions: dict[int, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         from singlab.sing.sil_text import format_module
@@ -171,6 +185,26 @@ class Module:
 
     def _repr_html_(self) -> str:
         return f"<pre style='line-height:1.35'>{html.escape(str(self))}</pre>"
+
+
+def reachable(blocks: list[Block]) -> list[Block]:
+    """Return the blocks that control can get to from the first, in their order."""
+    by_label = {block.label: block for block in blocks}
+    reached, todo = {blocks[0].label}, [blocks[0]]
+    while todo:
+        block = todo.pop()
+        for label in successors(block.instrs[-1]) if block.instrs else []:
+            if label not in reached:
+                reached.add(label)
+                todo.append(by_label[label])
+    return [block for block in blocks if block.label in reached]
+
+
+def callee(instr: Instr) -> str | None:
+    """Return the name of the function an instruction calls, if it calls one."""
+    if instr.op == "call":
+        return instr.extra
+    return instr.extra.function if instr.op == "attempt" else None
 
 
 def successors(instr: Instr) -> list[str]:

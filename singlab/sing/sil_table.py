@@ -81,6 +81,13 @@ TABLE = (
     Op("receive", "receive a { M(%1: u64) -> B; closed -> C }", "a an endpoint, the registers of an arm as its message carries",
        "Waits for a message on a and goes on in the block of its arm, the arguments in the arm's registers; `closed` is for a channel whose "
        "other end is closed and drained.", "the channel is closed and there is no `closed`", 1, False),
+    Op("attempt", "attempt f, a... { returned(%1: u64) -> B; raised(%2: u64) -> C }", "a... and %1 as f declares; %1 is absent if f returns nothing",
+       "Calls a function that is declared `raises`, and goes on in B if it returned, in C if it raised an exception. Vectors among the arguments are "
+       "gone on both ways.", "", -1),
+    Op("attempt_new", "attempt_new a { returned(%1: ExVec[u8]) -> B; raised(%2: u64) -> C }", "a u64",
+       "A zeroed vector of a elements, owned by %1, if there is memory for it; else C gets the exception MemoryError.", "", 1, False),
+    Op("raise", "raise a", "a u64", "Ends the function by the exception a: its class's number in the low 16 bits, its line above them. In a function that "
+       "is not declared `raises` nobody can catch it, and it ends the process with that fault.", "", 1, False),
     Op("fault", "fault code", "none", "Ends the process with this fault, 1 to 65535.", "", 0, False),
 )  # fmt: skip
 
@@ -93,7 +100,9 @@ def document() -> str:
         "# SIL",
         "",
         "The typed intermediate language between the compiler, the verifier and the code generator. A function is a graph of blocks over",
-        "typed registers that may be assigned more than once; each block ends in exactly one of `br`, `cbr`, `ret`, `receive` and `fault`.",
+        "typed registers that may be assigned more than once; each block ends in exactly one of `br`, `cbr`, `ret`, `receive`, `attempt`,",
+        "`attempt_new`, `raise` and `fault`. Every way an exception can take is one of these ways out: there are no hidden ones. A function that may",
+        "end by `raise` says so: `function f(%0: u64) -> u64 raises`.",
         "No instruction forms an address. Memory is reached through exchange-heap vectors only, and a vector has one owner at a time.",
         "",
         "`parse_sil(text)` reads this notation, `str(module)` writes it; what is written and read again is the same module.",

@@ -16,7 +16,7 @@ from lark import Lark, Token, Tree, UnexpectedInput
 
 from singlab.sing.contracts import Contract, parse_contracts
 from singlab.sing.errors import SipError
-from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
+from singlab.sing.sil import Arms, Attempt, Block, Function, Instr, Module, Position, Receive, Reg
 from singlab.sing.sil_table import OPS
 from singlab.sing.types import BOOL, INTS, Endpoint, Type, Vector
 
@@ -38,12 +38,14 @@ def format_instr(instr: Instr) -> str:
     """Return one instruction as text, without its place."""
     parts = [str(a) for a in instr.args]
     table = ""
-    if isinstance(instr.extra, Receive):
+    if isinstance(instr.extra, Arms):
         arms = [
             f"{name}({', '.join(f'{r}: {r.type}' for r in regs)}) -> {label}" for name, (regs, label) in instr.extra.arms.items()
         ]
         if instr.extra.closed:
             arms.append(f"closed -> {instr.extra.closed}")
+        if isinstance(instr.extra, Attempt) and instr.extra.function is not None:
+            parts.insert(0, instr.extra.function)
         table = " { " + "; ".join(arms) + " }"
     elif isinstance(instr.extra, tuple):
         parts += map(str, instr.extra)
@@ -65,7 +67,7 @@ def format_module(module: Module) -> str:
     out = [f"sip {module.name} entry {module.entry} file {_quoted(module.filename)}", *_contracts(module)]
     for function in module.functions.values():
         params = ", ".join(f"{p}: {p.type}" for p in function.params)
-        result = f" -> {function.result}" if function.result else ""
+        result = (f" -> {function.result}" if function.result else "") + (" raises" if function.raises else "")
         file = f" file {_quoted(function.filename)}" if function.filename and function.filename != module.filename else ""
         out.append(f"\nfunction {function.name}({params}){result}{_place(function.position)}{file}")
         for block in function.blocks:
@@ -181,9 +183,10 @@ class _Reader:
                 raise self.refuse("an instruction stands before the first block", line, "begin with a label, such as entry:")
             else:
                 blocks[-1].instrs.append(self.instr(line, file))
+        raises = any(isinstance(part, Token) and part.type == "RAISES" for part in rest)
         return Function(str(name), [self.register(p.children[0]) for p in params], self.type(result) if result is not None else None, blocks,
                         self.place(place, tree, file), file if file is not None else self.filename,
-                        "" if file is not None else self.text)  # fmt: skip
+                        "" if file is not None else self.text, raises)  # fmt: skip
 
     def instr(self, tree: Tree, file: str | None) -> Instr:
         result, word, *rest, arms, place = tree.children
@@ -199,7 +202,8 @@ class _Reader:
     def extra(self, op: str, others: list, tree: Tree):
         """Return what an instruction has beside registers."""
         wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
-                  "print_text": ["text"], "receive": ["arms"]}.get(op, [])  # fmt: skip
+                  "print_text": ["text"], "receive": ["arms"], "attempt": ["name", "arms"],
+                  "attempt_new": ["arms"]}.get(op, [])  # fmt: skip
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
         fits = len(others) == len(wanted) and all(
             isinstance(o, Tree) if kind == "arms" else isinstance(o, Token) and o.type in kinds[kind] for o, kind in zip(others, wanted)
@@ -208,8 +212,9 @@ class _Reader:
             raise self.refuse(f"{op} has the wrong operands", tree, f"write {OPS[op].form}" if op in OPS else "give it registers")
         if not wanted:
             return None
-        if op == "receive":
-            return self.arms(others[0])
+        if wanted[-1] == "arms":
+            table = self.arms(others[-1])
+            return table if op == "receive" else Attempt(table.arms, table.closed, str(others[0]) if op == "attempt" else None)
         if op == "cbr":
             return str(others[0]), str(others[1])
         if wanted == ["number"]:

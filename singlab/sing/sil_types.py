@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from singlab.sing import sil
-from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
+from singlab.sing.sil import Attempt, Block, Function, Instr, Module, Position, Receive, Reg
 from singlab.sing.sil_table import TABLE
 from singlab.sing.types import BOOL, U64, Bool, Endpoint, Int, Type, Vector
 
@@ -43,11 +43,13 @@ def check_module(module: Module) -> None:
               f"{name} has more than {_MOST_PARAMETERS} parameters, or none at all", function.position)  # fmt: skip
         for param in function.params:
             _need(isinstance(param, Reg) and _is_type(param.type, module), f"{name}: {param!r} is no parameter", function.position)
+        _need(type(function.raises) is bool, f"{name} neither raises nor does not", function.position)
         result = function.result
         _need(result is None or (_is_type(result, module) and not isinstance(result, Endpoint)), f"{name}: a result of no known type",
               function.position)  # fmt: skip
     entry = module.functions.get(module.entry) if isinstance(module.entry, str) else None
     _need(entry is not None, f"the entry {module.entry!r} is no function", nowhere)
+    _need(not entry.raises, "nobody could catch what the entry raises", entry.position)
     startup = [*(p.type for p in entry.params), *([entry.result] if entry.result else [])]
     _need(not any(isinstance(t, Vector) for t in startup), "a process starts and ends without vectors", entry.position)
 
@@ -121,7 +123,7 @@ def _instruction(instr: Instr, function: Function, module: Module, labels: set, 
         count, has_dest = _SHAPES[op]
         _need(len(args) == count and (dest is not None) == has_dest, f"{op} has the wrong operands", position)
     else:
-        _need(op in ("call", "send", "ret"), f"{op!r} is no instruction", position)
+        _need(op in ("call", "send", "ret", "attempt"), f"{op!r} is no instruction", position)
     check = globals().get(f"_check_{op}")
     if op in sil.ARITHMETIC:
         _arithmetic(instr)
@@ -258,15 +260,52 @@ def _check_receive(instr: Instr, function: Function, module: Module, labels: set
             _type(reg, type_, instr)
 
 
-def _check_call(instr: Instr, function: Function, module: Module, *_) -> None:
-    callee = module.functions.get(instr.extra) if isinstance(instr.extra, str) else None
-    _need(callee is not None, f"{instr.extra!r} is no function of the program", instr.position, "closed-api")
-    _need(len(callee.params) == len(instr.args), f"{instr.extra} takes {len(callee.params)} arguments", instr.position, "types")
+def _callee(name, instr: Instr, module: Module) -> Function:
+    callee = module.functions.get(name) if isinstance(name, str) else None
+    _need(callee is not None, f"{name!r} is no function of the program", instr.position, "closed-api")
+    _need(len(callee.params) == len(instr.args), f"{name} takes {len(callee.params)} arguments", instr.position, "types")
     for reg, param in zip(instr.args, callee.params):
         _type(reg, param.type, instr)
+    return callee
+
+
+def _check_call(instr: Instr, function: Function, module: Module, *_) -> None:
+    callee = _callee(instr.extra, instr, module)
+    _need(not callee.raises, f"{instr.extra} may raise an exception and is called as if it did not", instr.position)
     _need((instr.dest is None) == (callee.result is None), f"{instr.extra}: result and destination differ", instr.position, "types")
     if instr.dest is not None:
         _type(instr.dest, callee.result, instr)
+
+
+def _attempt(instr: Instr, module: Module, labels: set, known: dict[int, Reg], result: Type | None | type) -> None:
+    """Check the two ways out of an attempt: one with the result, one with the exception."""
+    table = instr.extra
+    _need(table.closed is None and isinstance(table.arms, dict) and set(table.arms) == {"returned", "raised"},
+          f"{instr.op} has other ways than returned and raised", instr.position)  # fmt: skip
+    for name, types in (("returned", [] if result is None else [result]), ("raised", [U64])):
+        way = table.arms[name]
+        _need(isinstance(way, tuple) and len(way) == 2 and isinstance(way[0], tuple) and _leads(way[1], labels), f"{name} leads nowhere", instr.position)
+        _need(len(way[0]) == len(types), f"{instr.op}: {name} gives {len(types)} values", instr.position, "types")
+        for reg, type_ in zip(way[0], types):
+            _register(reg, known, module, instr.position)
+            _type(reg, type_, instr)
+
+
+def _check_attempt(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
+    _need(instr.dest is None and isinstance(instr.extra, Attempt), "attempt has no ways out", instr.position)
+    callee = _callee(instr.extra.function, instr, module)
+    _need(callee.raises, f"{callee.name} raises no exception and is attempted", instr.position)
+    _attempt(instr, module, labels, known, callee.result)
+
+
+def _check_attempt_new(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
+    _need(isinstance(instr.extra, Attempt) and instr.extra.function is None, "attempt_new has no ways out", instr.position)
+    _type(instr.args[0], U64, instr)
+    _attempt(instr, module, labels, known, Vector)
+
+
+def _check_raise(instr: Instr, *_) -> None:
+    _type(instr.args[0], U64, instr)
 
 
 def _check_ret(instr: Instr, function: Function, *_) -> None:

@@ -143,7 +143,7 @@ class Simplifier:
         values = [self.constant(a) for a in args]
         if op == "len":
             made = self.made.get(args[0])
-            if made is not None and made.op == "new":
+            if made is not None and made.op in ("new", "attempt_new"):
                 return made.args[0]
         elif args and op != "base" and None not in values:
             folded = compute(op, type_, values, getattr(type_, "bits", 64))
@@ -201,8 +201,8 @@ class Simplifier:
         else:
             if op == "cbr":
                 self.branch(instr)
-            if dest is not None:
-                self.made[dest] = instr
+            for reg in defines(instr):
+                self.made[reg] = instr
             self.out.append(instr)
 
     def phi(self, instr: Instr) -> None:

@@ -14,6 +14,7 @@ owner.use-after-send    a vector that was sent is not used
 owner.use-after-free    nor one that was freed
 owner.use-after-move    nor one that was handed on
 owner.leak              a vector is sent, freed or handed on before its register or function ends
+owner.leak-on-raise     and before an exception leaves a function, too
 owner.merge             paths that meet agree on who owns a vector
 contract.send           a message is sent only where the contract allows it
 contract.receive        a SIP waits only where it is the other side's turn
@@ -45,7 +46,8 @@ ASTRAY = -3  #: state of an endpoint after a send that was reported
 MOST_NESTED_CALLS = 64
 
 _GONE = {"send": ("owner.use-after-send", "was sent"), "free": ("owner.use-after-free", "was freed"),
-         "call": ("owner.use-after-move", "was handed to a function"), "mov": ("owner.use-after-move", "was moved"),
+         "call": ("owner.use-after-move", "was handed to a function"), "attempt": ("owner.use-after-move", "was handed to a function"),
+         "mov": ("owner.use-after-move", "was moved"),
          "ret": ("owner.use-after-move", "was returned")}  # fmt: skip
 
 
@@ -108,10 +110,11 @@ class FunctionFlow:
         self.order = self.reverse_postorder()
         self.live = self.liveness()
         self.sources: dict[str, list[str]] = {label: [] for label in self.blocks}
-        self.returns = False
         self.incoming: dict[str, dict[Reg, Status]] = {function.blocks[0].label: entry}
         self.outgoing: dict[tuple[str, str], dict[Reg, Status]] = {}
-        self.exits: dict[int, frozenset] = {}
+        #: States of the endpoint parameters when the function returns and when it raises; None if it does not.
+        self.returned: tuple[frozenset, ...] | None = None
+        self.raised: tuple[frozenset, ...] | None = None
         self.say: Callable[[SipError], None] | None = None
 
     def reverse_postorder(self) -> dict[str, int]:
@@ -264,16 +267,21 @@ class FunctionFlow:
         """Follow a block; returns the state for each block after it."""
         state = dict(self.incoming[block.label])
         for instr in block.instrs[:-1]:
-            self.instruction(instr, state)
-            if instr.op == "call" and not self.flow.comes_back:
+            if not self.instruction(instr, state):
                 return []
         last = block.instrs[-1]
         for reg in last.args:
             self.use(reg, state, last)
         if last.op == "receive":
             return self.receive(last, state)
+        if last.op == "attempt":
+            return self.attempt(last, state)
+        if last.op == "attempt_new":
+            return self.ways(last, state, {"returned": state, "raised": state})
         if last.op == "ret":
             self.leave(last, state)
+        elif last.op == "raise" and self.function.raises:
+            self.thrown(last, state)
         return [(label, state) for label in sil.successors(last)]
 
     def use(self, reg: Reg, state: dict[Reg, Status], instr: Instr) -> None:
@@ -305,8 +313,8 @@ class FunctionFlow:
                        instr.position, f"send it or free({reg.name or '...'}) first")  # fmt: skip
         state[reg] = status
 
-    def instruction(self, instr: Instr, state: dict[Reg, Status]) -> None:
-        """Follow one instruction that is not a terminator."""
+    def instruction(self, instr: Instr, state: dict[Reg, Status]) -> bool:
+        """Follow one instruction that is not a terminator; returns whether control comes behind it."""
         for reg in instr.args:
             self.use(reg, state, instr)
         op = instr.op
@@ -328,7 +336,11 @@ class FunctionFlow:
         elif op == "free":
             self.consume(instr.args[0], state, instr)
         elif op == "call":
-            self.call(instr, state)
+            callee = self.flow.module.functions[instr.extra]
+            after = self.called(callee, instr, state)
+            if after.returned is None:
+                return False
+            self.moved(instr, state, after.returned)
         if instr.dest is not None:
             status: Status = True
             if instr.dest.type.block:
@@ -338,9 +350,12 @@ class FunctionFlow:
                     status = before if isinstance(before, Owned) else status
                     self.consume(instr.args[0], state, instr)
             self.define(instr.dest, status, state, instr)
+        return True
 
-    def call(self, instr: Instr, state: dict[Reg, Status]) -> None:
-        callee = self.flow.module.functions[instr.extra]
+    # ---- calls -------------------------------------------------------------------------------------------------
+
+    def called(self, callee: Function, instr: Instr, state: dict[Reg, Status]) -> Outcome:
+        """Check what a call hands over and follow it; returns what is so after it, all arguments being gone."""
         endpoints = [r for r in instr.args if isinstance(r.type, Endpoint)]
         if len(set(endpoints)) != len(endpoints):
             self.error("contract.send", "one endpoint is handed over twice in this call", instr.position, "hand it over once")
@@ -350,12 +365,34 @@ class FunctionFlow:
                 self.error("owner.use-after-move", f"block {named(reg)} is handed over twice in this call", instr.position,
                            "a block has one owner; pass two blocks")  # fmt: skip
                 break
-        after = self.flow.follow(callee, tuple(state.get(r) or frozenset() for r in instr.args if isinstance(r.type, Endpoint)),
-                                 report=self.say is not None)  # fmt: skip
-        for reg, states in zip(endpoints, after):
-            state[reg] = states
+        after = self.flow.follow(callee, tuple(state.get(r) or frozenset() for r in endpoints), report=self.say is not None)
         for reg in instr.args:
             self.consume(reg, state, instr)
+        return after
+
+    @staticmethod
+    def moved(instr: Instr, state: dict[Reg, Status], after: tuple[frozenset, ...]) -> dict[Reg, Status]:
+        """Put the states of the endpoints after a call into a state, which is returned."""
+        for reg, states in zip((r for r in instr.args if isinstance(r.type, Endpoint)), after):
+            state[reg] = states
+        return state
+
+    def attempt(self, instr: Instr, state: dict[Reg, Status]) -> list[tuple[str, dict[Reg, Status]]]:
+        """Follow an attempted call on its two ways, as far as the function takes them."""
+        after = self.called(self.flow.module.functions[instr.extra.function], instr, state)
+        ways = {"returned": after.returned, "raised": after.raised}
+        return self.ways(instr, state, {name: self.moved(instr, dict(state), states) for name, states in ways.items() if states is not None})
+
+    def ways(self, instr: Instr, state: dict[Reg, Status], taken: dict[str, dict[Reg, Status]]) -> list[tuple[str, dict[Reg, Status]]]:
+        """Give the registers of the arms that are taken their values; returns the state for each block after them."""
+        result = []
+        for name, (regs, label) in instr.extra.arms.items():
+            if name in taken:
+                arm = dict(taken[name])
+                for reg in regs:
+                    self.define(reg, Owned(instr.position) if reg.type.block else True, arm, instr)
+                result.append((label, arm))
+        return self.together(result)
 
     def leave(self, instr: Instr, state: dict[Reg, Status]) -> None:
         """A return: nothing may be owned any more but what is returned."""
@@ -366,9 +403,21 @@ class FunctionFlow:
                 where = instr.position if instr.position.line != self.function.position.line else status.position
                 self.error("owner.leak", f"block {named(reg)} from line {status.position.line} is still owned when "
                            f"{self.function.name} returns", where, f"send it or free({reg.name or '...'}) before")  # fmt: skip
-        self.returns = True
-        for index, param in enumerate(p for p in self.function.params if isinstance(p.type, Endpoint)):
-            self.exits[index] = self.exits.get(index, frozenset()) | (state.get(param) or frozenset())
+        self.returned = self.exit(self.returned, state)
+
+    def thrown(self, instr: Instr, state: dict[Reg, Status]) -> None:
+        """An exception leaves the function: nothing may be owned any more, for nobody could give it back."""
+        for reg, status in state.items():
+            if isinstance(status, Owned):
+                self.error("owner.leak-on-raise", f"block {named(reg)} from line {status.position.line} is still owned when an exception raised "
+                           f"here leaves {self.function.name}", instr.position,
+                           f"free({reg.name or '...'}) in the finally of a try around this line")  # fmt: skip
+        self.raised = self.exit(self.raised, state)
+
+    def exit(self, known: tuple[frozenset, ...] | None, state: dict[Reg, Status]) -> tuple[frozenset, ...]:
+        """Return the states of the endpoint parameters at one more way out of the function."""
+        params = [p for p in self.function.params if isinstance(p.type, Endpoint)]
+        return tuple(old | (state.get(p) or frozenset()) for old, p in zip(known or (frozenset(),) * len(params), params))
 
     # ---- contracts ---------------------------------------------------------------------------------------------
 
@@ -465,12 +514,20 @@ class FunctionFlow:
         return list(joined.items())
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """The states of a function's endpoint parameters when it returns and when it raises; None if it never does."""
+
+    returned: tuple[frozenset, ...] | None
+    raised: tuple[frozenset, ...] | None
+
+
 class ModuleFlow:
     """Follow a module from its entry, helpers at each call."""
 
     def __init__(self, module: Module):
         self.module = module
-        self.known: dict[tuple[str, tuple], tuple[frozenset, ...]] = {}
+        self.known: dict[tuple[str, tuple], Outcome] = {}
         self.reported: set[tuple[str, tuple]] = set()
         self.findings: list[SipError] = []
 
@@ -478,8 +535,8 @@ class ModuleFlow:
         if not any((e.rule, e.line, e.message) == (error.rule, error.line, error.message) for e in self.findings):
             self.findings.append(error)
 
-    def follow(self, function: Function, endpoints: tuple[frozenset, ...], report: bool) -> tuple[frozenset, ...]:
-        """Return the endpoint states after a function, given those before it; sets whether it comes back at all."""
+    def follow(self, function: Function, endpoints: tuple[frozenset, ...], report: bool) -> Outcome:
+        """Return the endpoint states after a function, given those before it."""
         key = (function.name, endpoints)
         if key not in self.known or (report and key not in self.reported):
             state: dict[Reg, Status] = {}
@@ -493,27 +550,26 @@ class ModuleFlow:
             if report:
                 self.reported.add(key)
             flow.run(report)
-            self.known[key] = tuple(flow.exits.get(i, frozenset()) for i in range(len(endpoints))), flow.returns
-        after, self.comes_back = self.known[key]
-        return after
+            self.known[key] = Outcome(flow.returned, flow.raised)
+        return self.known[key]
 
     def recursion(self) -> None:
         """Report functions that can call themselves, and calls nested deeper than a stack should be."""
-        calls = {n: [i for b in f.blocks for i in b.instrs if i.op == "call"] for n, f in self.module.functions.items()}
+        calls = {n: [i for b in f.blocks for i in b.instrs if sil.callee(i) is not None] for n, f in self.module.functions.items()}
         depth: dict[str, int] = {}
         for root in calls:
             stack, path = [(root, 0)], [root]
             while stack:
                 name, index = stack.pop()
                 if index >= len(calls[name]):
-                    depth[name] = 1 + max((depth.get(i.extra, 0) for i in calls[name]), default=0)
+                    depth[name] = 1 + max((depth.get(sil.callee(i), 0) for i in calls[name]), default=0)
                     if depth[name] > MOST_NESTED_CALLS:
                         raise self.located(name, self.module.functions[name].position, f"{name} nests more than {MOST_NESTED_CALLS} calls",
                                            "write a loop, or join some of the helpers")  # fmt: skip
                     path.pop()
                     continue
                 stack.append((name, index + 1))
-                callee = calls[name][index].extra
+                callee = sil.callee(calls[name][index])
                 if callee in path:
                     raise self.located(name, calls[name][index].position, f"{callee} calls itself",
                                        "write a loop: the stack must be bounded before it starts")  # fmt: skip

@@ -94,6 +94,7 @@ class Trace:
         messages, states = contract.get("messages", []), contract.get("states", [])
         thread_process = self.meta.get("threads", {}).get(str(a), {}).get("process", int(event["process"]))
         fault, line = b & 0xFFFF, b >> 16
+        exception = self.meta.get("processes", {}).get(str(a), {}).get("exceptions", {}).get(str(fault))
         count = b & _LOW32
         return {
             "a": a, "b": b, "hex": f"{a:#x}", "low": count, "go": "goes" if count == 1 else "go",
@@ -105,7 +106,7 @@ class Trace:
             "state": states[b] if b < len(states) else f"state {b}",
             "holder": name(b >> 32), "taker": name(b & _LOW32), "tagged": name(b >> 48),
             "type": PAGE_TYPES[b >> 32 & 15] if (b >> 32 & 15) < len(PAGE_TYPES) else "?",
-            "fault": FAULTS.get(fault, f"code {fault}") + (f" (line {line})" if line else ""),
+            "fault": (f"uncaught {exception}" if exception else FAULTS.get(fault, f"code {fault}")) + (f" (line {line})" if line else ""),
         }  # fmt: skip
 
     def describe(self, index: int) -> str:

@@ -30,6 +30,9 @@ def other(n: u64):
 # Bodies of ``def p(ch: Talk.Imp, n: u64, s: i64, b: bool) -> u64``; the mark « stands where the refusal points.
 BODIES = {
     "types": [
+        "try:\n    pass\nexcept «E:\n    pass\nreturn 0", "raise «n\nreturn 0", "raise «s + 1\nreturn 0", "raise «Full\nreturn 0",
+        "try:\n    pass\nexcept KeyError as e:\n    return «e\nreturn 0", "raise «OSError\nreturn 0",
+        "try:\n    pass\nexcept (KeyError, «n):\n    pass\nreturn 0", "try:\n    pass\n«except KeyError as n:\n    pass\nreturn 0",
         "x: u8 = «n\nreturn 0", "x: u8 = 1\n«x = n\nreturn 0", "x = 1\n«x = n\nreturn 0", "x: u8 = «256\nreturn 0",
         "x: u32 = «-1\nreturn 0", "return «n + s", "return «b + n", "return «b", "return «s", "«return",
         "if «n:\n    return 1\nreturn 0", "while «s:\n    pass\nreturn 0", "return u64(not «n)", "return «unknown",
@@ -47,7 +50,9 @@ BODIES = {
         "return «n / 2", "return «n ** 2", "return 1 if «n is s else 0", "return 1 if «n in s else 0", "return «1.5", 'return «"text"',
         "x = «[1, 2]\nreturn 0", "x = «[i for i in n]\nreturn 0", "x = «{}\nreturn 0", "f = «lambda: 1\nreturn 0",
         "x = «(1, 2)\nreturn 0", "«import os\nreturn 0", "«from os import path\nreturn 0",
-        "«try:\n    pass\nexcept E:\n    pass\nreturn 0", "«raise n\nreturn 0", "«with n:\n    pass\nreturn 0", "assert b, «'never'\nreturn 0",
+        "«try:\n    pass\nexcept* KeyError:\n    pass\nreturn 0", "raise KeyError from «n\nreturn 0", "«raise\nreturn 0",
+        "try:\n    pass\n«except:\n    pass\nexcept KeyError:\n    pass\nreturn 0", "raise «KeyError(n)\nreturn 0",
+        "raise «KeyError('a', 'b')\nreturn 0", "«with n:\n    pass\nreturn 0", "assert b, «'never'\nreturn 0",
         "«del n\nreturn 0", "«global n\nreturn 0", "«def f():\n    pass\nreturn 0", "«class A:\n    pass\nreturn 0", "«n\nreturn 0",
         "«x = y[0] = 1\nreturn 0", "«a, n[0] = 1, 2\nreturn 0", "«a, c = n\nreturn 0", "«n.x = 1\nreturn 0", "«n.x += 1\nreturn 0", "«x: u64\nreturn 0",
         "«break\nreturn 0", "«continue\nreturn 0", "while b:\n    pass\nelse:\n    «return 1\nreturn 0",

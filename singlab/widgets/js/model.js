@@ -133,6 +133,7 @@ class Run {
     const about = (this.meta.channels || {})[channel] || {};
     const thread = (this.meta.threads || {})[e.a] || {};
     const line = Math.floor(e.b / 65536), fault = e.bLow & 0xffff;
+    const exception = (((this.meta.processes || {})[e.a] || {}).exceptions || {})[fault];
     const fields = {
       a: e.a, b: e.b, hex: "0x" + e.a.toString(16), low: e.bLow, pages: e.bLow === 1 ? `page ${e.a}` : `pages ${e.a} to ${e.a + e.bLow - 1}`,
       go: e.bLow === 1 ? "goes" : "go", are: e.bLow === 1 ? "is" : "are", process: this.name(e.a), owner: this.name(e.b),
@@ -142,7 +143,7 @@ class Run {
       state: contract && contract.states[e.b] !== undefined ? contract.states[e.b] : `state ${e.b}`,
       holder: this.name(e.bHigh), taker: this.name(e.bLow), tagged: this.name(e.bHigh >>> 16),
       type: PAGE_TYPES[e.bHigh & 15] || "?",
-      fault: (this.faults[fault] || `code ${fault}`) + (line ? ` (line ${line})` : ""),
+      fault: (exception ? `uncaught ${exception}` : this.faults[fault] || `code ${fault}`) + (line ? ` (line ${line})` : ""),
     };
     const sentence = this.sentences[e.kind] || `event of kind ${e.kind}`;
     return sentence.replace(/\{(\w+)\}/g, (_, name) => fields[name]);

@@ -1,0 +1,225 @@
+"""Exceptions, what they are: classes with one base, numbers for them, and which functions have to raise them.
+
+An exception is one word: its number in the low 16 bits, the source line it was raised on above them. A failed
+run-time check has the number of the fault it would end the process with; a class, and each text it is raised
+with, has a number from 256 on. Numbers are given in preorder, so a class and all that inherit from it are one
+range, and ``except`` is a comparison or two.
+
+Leaves out values in exceptions: a class is a name, and a text is for the report of who raises it and is not caught.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from singlab.sing import sil
+from singlab.sing.errors import SipError
+
+#: Numbers below this one are those of faults.
+FIRST_NUMBER = 256
+LAST_NUMBER = 0xFFFF
+
+
+@dataclass(frozen=True, eq=False)
+class ExceptionClass:
+    """A class of exceptions; ``faults`` are the codes of failed run-time checks that belong to it."""
+
+    name: str
+    base: ExceptionClass | None
+    faults: tuple[int, ...] = ()
+
+    def lineage(self) -> Iterator[ExceptionClass]:
+        """Yield the class itself and all it inherits from."""
+        one: ExceptionClass | None = self
+        while one is not None:
+            yield one
+            one = one.base
+
+
+def _built_in() -> dict[str, ExceptionClass]:
+    table: dict[str, ExceptionClass] = {}
+    for name, base, *faults in (
+        ("BaseException", None), ("Exception", "BaseException"), ("ArithmeticError", "Exception"), ("ZeroDivisionError", "ArithmeticError", 2),
+        ("OverflowError", "ArithmeticError"), ("AssertionError", "Exception", 13), ("LookupError", "Exception"), ("IndexError", "LookupError", 1),
+        ("KeyError", "LookupError"), ("MemoryError", "Exception", 5, 11), ("RuntimeError", "Exception"), ("NotImplementedError", "RuntimeError"),
+        ("ValueError", "Exception"), ("ChannelClosed", "Exception", 3),
+    ):  # fmt: skip
+        table[name] = ExceptionClass(name, table.get(base), tuple(faults))
+    return table
+
+
+#: The classes of exceptions every program has, by name; they inherit as Python's do.
+BUILT_IN = _built_in()
+EXCEPTION = BUILT_IN["Exception"]
+#: The class a failed check of an instruction belongs to, and its code.
+INDEX, DIVISION, CLOSED, MEMORY, ASSERTION = (BUILT_IN[name] for name in (
+    "IndexError", "ZeroDivisionError", "ChannelClosed", "MemoryError", "AssertionError"))  # fmt: skip
+
+
+def declared(node: ast.ClassDef, known: Mapping) -> ExceptionClass | SipError | None:
+    """Return the exception class a class statement declares, None if it is about something else.
+
+    A class that inherits from exceptions and is more than a name is refused: the error is returned, not raised.
+    """
+    bases = [_known(base.id, known) if isinstance(base, ast.Name) else None for base in node.bases]
+    if not any(isinstance(base, ExceptionClass) for base in bases):
+        return None
+
+    def wrong(message: str, hint: str) -> SipError:
+        return SipError("language", message, line=node.lineno, column=node.col_offset + 1, hint=hint)
+
+    if len(bases) > 1 or node.keywords:
+        return wrong(f"exception {node.name} inherits from more than one class", "name one class it inherits from")
+    plain = all(isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)) for s in node.body)
+    if not plain or node.decorator_list:
+        return wrong(f"exception {node.name} is more than a name", f"write class {node.name}({node.bases[0].id}): pass")
+    return ExceptionClass(node.name, bases[0])
+
+
+def _known(name: str, names: Mapping):
+    return names[name] if name in names else BUILT_IN.get(name)
+
+
+class ExceptionTable:
+    """The exceptions of one module: what is raised, what is caught, and by which number.
+
+    Lowering goes over a module twice where exceptions are used: the first time this table learns what there is.
+
+    Attributes
+    ----------
+    raising : frozenset of str
+        Functions that may be called from within a ``try``: they raise where others would end the process.
+    """
+
+    def __init__(self):
+        self.made: dict[type, ExceptionClass] = {}
+        self.classes: dict[ExceptionClass, dict[str, None]] = {}
+        self.caught: set[ExceptionClass] = set()
+        self.attempted: set[str] = set()
+        self.raising: frozenset[str] = frozenset()
+        self.numbers: dict[tuple[ExceptionClass, str | None], int] = {}
+        self.ranges: dict[ExceptionClass, tuple[int, int]] = {}
+
+    @property
+    def used(self) -> bool:
+        """Whether the module has anything to do with exceptions."""
+        return bool(self.classes or self.caught or self.attempted)
+
+    def find(self, name: str, names: Mapping) -> ExceptionClass | str | None:
+        """Return the class a name stands for, None if it is none, a text if it is one the language does not have."""
+        found = _known(name, names) or getattr(builtins, name, None)
+        if isinstance(found, type) and issubclass(found, BaseException):
+            return self.of(found)
+        return found if isinstance(found, ExceptionClass) else None
+
+    def of(self, python: type) -> ExceptionClass | str:
+        """Return the class that a Python class stands for, or what is wrong with it."""
+        from singlab.sing.names import ChannelClosed
+
+        name = python.__name__
+        if python is ChannelClosed or getattr(builtins, name, None) is python:
+            return BUILT_IN.get(name) or f"the SIP language has no {name}; it has {', '.join(list(BUILT_IN)[1:])}"
+        if python not in self.made:
+            own = set(vars(python)) - {"__module__", "__doc__", "__weakref__", "__qualname__", "__firstlineno__", "__static_attributes__"}
+            if len(python.__bases__) != 1 or own:
+                return f"exception {name} is more than a name with one class it inherits from"
+            base = self.of(python.__base__)
+            if isinstance(base, str):
+                return base
+            self.made[python] = ExceptionClass(name, base)
+        return self.made[python]
+
+    def note(self, cls: ExceptionClass, text: str | None = None) -> None:
+        """Note a class that is raised or caught, and a text it is raised with."""
+        for one in cls.lineage():
+            self.classes.setdefault(one, {})
+        if text is not None:
+            self.classes[cls].setdefault(text)
+
+    def catchable(self, cls: ExceptionClass) -> bool:
+        """Whether some ``except`` or ``finally`` of the module could have to do with a class."""
+        return any(one in self.caught for one in cls.lineage())
+
+    def count(self) -> None:
+        """Give the numbers, once all classes are known; raises OverflowError if there are too many."""
+        below: dict[ExceptionClass | None, list[ExceptionClass]] = {}
+        for cls in self.classes:
+            below.setdefault(cls.base, []).append(cls)
+        number = FIRST_NUMBER
+        todo: list[tuple[ExceptionClass, bool]] = [(cls, False) for cls in reversed(below.get(None, []))]
+        while todo:
+            cls, done = todo.pop()
+            if done:
+                self.ranges[cls] = self.ranges[cls][0], number - 1
+                continue
+            self.ranges[cls] = number, number
+            for text in (None, *self.classes[cls]):
+                self.numbers[cls, text] = number
+                number += 1
+            todo.append((cls, True))
+            todo += [(other, False) for other in reversed(below.get(cls, []))]
+        if number > LAST_NUMBER:
+            raise OverflowError
+
+    def matching(self, cls: ExceptionClass) -> tuple[list[int], tuple[int, int]]:
+        """Return the fault codes and the range of numbers that an ``except`` of a class takes."""
+        faults = [fault for one in {*BUILT_IN.values(), *self.classes} if cls in one.lineage() for fault in one.faults]
+        return sorted(faults), self.ranges.get(cls, (0, 0))
+
+    def names(self) -> dict[int, str]:
+        """Return what to call the numbers."""
+        return {number: cls.name + (f": {text}" if text is not None else "") for (cls, text), number in self.numbers.items()}
+
+    def raisers(self, functions: dict[str, sil.Function]) -> frozenset[str]:
+        """Return the functions that are attempted, and all they call."""
+        found, todo = set(), [name for name in self.attempted if name in functions]
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += [called for b in functions[name].blocks for i in b.instrs if (called := sil.callee(i)) is not None]
+        return frozenset(found)
+
+
+@dataclass(eq=False)
+class Handlers:
+    """The ``except`` clauses of a ``try`` while its body is lowered: classes (None for all) and block, in order."""
+
+    clauses: list[tuple[list[ExceptionClass] | None, sil.Block]]
+    exception: sil.Reg
+
+
+@dataclass(eq=False)
+class Finally:
+    """The ``finally`` of a ``try`` while what it guards is lowered; exceptions land in ``landing``."""
+
+    body: list[ast.stmt]
+    landing: sil.Block
+    exception: sil.Reg
+    loops: list = field(default_factory=list)
+
+
+def settle(functions: dict[str, sil.Function]) -> None:
+    """Call plainly what turned out to raise nothing."""
+    waiting = [f for f in functions.values() if f.raises]
+    while waiting:
+        quiet = {f.name for f in waiting if not any(b.instrs[-1].op == "raise" for b in f.blocks)}
+        if not quiet:
+            return
+        waiting = [f for f in waiting if f.name not in quiet]
+        for name in quiet:
+            functions[name].raises = False
+        for function in functions.values():
+            changed = False
+            for block in function.blocks:
+                last = block.instrs[-1]
+                if sil.callee(last) in quiet:
+                    regs, label = last.extra.arms["returned"]
+                    block.instrs[-1:] = [sil.Instr("call", regs[0] if regs else None, last.args, last.extra.function, last.position),
+                                         sil.Instr("br", None, (), label, last.position)]  # fmt: skip
+                    changed = True
+            if changed:
+                function.blocks = sil.reachable(function.blocks)
