@@ -99,6 +99,7 @@ class ExceptionTable:
         self.classes: dict[ExceptionClass, dict[str, None]] = {}
         self.caught: set[ExceptionClass] = set()
         self.attempted: set[str] = set()
+        self.raised: set[int] = set()
         self.raising: frozenset[str] = frozenset()
         self.numbers: dict[tuple[ExceptionClass, str | None], int] = {}
         self.ranges: dict[ExceptionClass, tuple[int, int]] = {}
@@ -149,6 +150,7 @@ class ExceptionTable:
         for cls in self.classes:
             below.setdefault(cls.base, []).append(cls)
         number = FIRST_NUMBER
+        self.raised = set()
         todo: list[tuple[ExceptionClass, bool]] = [(cls, False) for cls in reversed(below.get(None, []))]
         while todo:
             cls, done = todo.pop()
@@ -169,9 +171,15 @@ class ExceptionTable:
         faults = [fault for one in {*BUILT_IN.values(), *self.classes} if cls in one.lineage() for fault in one.faults]
         return sorted(faults), self.ranges.get(cls, (0, 0))
 
+    def number(self, cls: ExceptionClass, text: str | None) -> int:
+        """Return the number of a class raised with a text; any, as long as the numbers are not given."""
+        number = self.numbers.get((cls, text), FIRST_NUMBER)
+        self.raised.add(number)
+        return number
+
     def names(self) -> dict[int, str]:
-        """Return what to call the numbers."""
-        return {number: cls.name + (f": {text}" if text is not None else "") for (cls, text), number in self.numbers.items()}
+        """Return what the numbers that are raised are called."""
+        return {number: cls.name + (f": {text}" if text is not None else "") for (cls, text), number in self.numbers.items() if number in self.raised}
 
     def raisers(self, functions: dict[str, sil.Function]) -> frozenset[str]:
         """Return the functions that are attempted, and all they call."""

@@ -65,6 +65,8 @@ def _contracts(module: Module) -> list[str]:
 def format_module(module: Module) -> str:
     """Return a module as text; :func:`parse_sil` reads it."""
     out = [f"sip {module.name} entry {module.entry} file {_quoted(module.filename)}", *_contracts(module)]
+    if module.exceptions:
+        out.append("exceptions: " + ", ".join(f"{number} {_quoted(name)}" for number, name in module.exceptions.items()))
     for function in module.functions.values():
         params = ", ".join(f"{p}: {p.type}" for p in function.params)
         result = (f" -> {function.result}" if function.result else "") + (" raises" if function.raises else "")
@@ -100,12 +102,14 @@ class _Reader:
                         ).at(self.filename, self.text)  # fmt: skip
 
     def module(self, tree: Tree) -> Module:
-        name, entry, file, contracts, *functions = tree.children
+        name, entry, file, contracts, exceptions, *functions = tree.children
         if contracts is not None:
             self.read_contracts(contracts)
         own = self.string(file.children[0]) if file is not None else None
         module = Module(str(name), {}, str(entry), self.contracts, own if own is not None else self.filename,
                         self.text if own is None else "")  # fmt: skip
+        for part in exceptions.children if exceptions is not None else ():
+            module.exceptions[self.integer(part.children[0])] = self.string(part.children[1])
         for part in functions:
             function = self.function(part, own)
             if function.name in module.functions:

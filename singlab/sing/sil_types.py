@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from singlab.sing import sil
+from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER
 from singlab.sing.sil import Attempt, Block, Function, Instr, Module, Position, Receive, Reg
 from singlab.sing.sil_table import TABLE
 from singlab.sing.types import BOOL, U64, Bool, Endpoint, Int, Type, Vector
@@ -34,6 +35,9 @@ def check_module(module: Module) -> None:
     """Check what functions there are and how they are called; raises Malformed."""
     nowhere = Position()
     _need(isinstance(module.functions, dict) and isinstance(module.contracts, dict), "a module has no functions", nowhere)
+    _need(isinstance(module.exceptions, dict) and all(
+        type(number) is int and FIRST_NUMBER <= number <= LAST_NUMBER and isinstance(name, str) for number, name in module.exceptions.items()),
+        f"exceptions have numbers from {FIRST_NUMBER} to {LAST_NUMBER}, and names", nowhere)  # fmt: skip
     for key, function in module.functions.items():
         _need(isinstance(function, Function), f"{key!r} is no function", nowhere)
         _need(isinstance(function.position, Position), f"{key!r} has no place", nowhere)

@@ -201,7 +201,7 @@ class TryLowering:
             called = called.func
         cls = self.exception_class(called)
         self.module.exceptions.note(cls, text)
-        self.throw(cls, self.module.exceptions.numbers.get((cls, text), 256), node)
+        self.throw(cls, self.module.exceptions.number(cls, text), node)
 
     def lookup(self, node: ast.Name) -> sil.Reg:
         """Return a variable's register; what an ``except`` names is none."""

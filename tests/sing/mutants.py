@@ -48,11 +48,74 @@ def p(ch: Talk.Imp, n: u64) -> u64:
 )
 
 
-class Subject:
-    """A fresh module of SUBJECT's ``p``."""
+#: Another one, with exceptions on every way they can take.
+EXCEPTIONAL = (
+    TALK
+    + SERVER
+    + """
+class Full(Exception): pass
+class VeryFull(Full): pass
 
-    def __init__(self):
-        self.module: Module = module(SUBJECT)
+@function
+def part(v: ExVec[u8], i: u64) -> u64:
+    t: u64 = 0
+    try:
+        t = u64(v[i]) + 40 // i
+    finally:
+        free(v)
+    return t
+
+@function
+def made(n: u64) -> ExVec[u8]:
+    w = new(u8, n)
+    if n > 8:
+        free(w)
+        raise VeryFull
+    return w
+
+@function
+def ask(ch: Talk.Imp, n: u64) -> u64:
+    ch.send(Talk.Ask(n))
+    x = ch.receive(Talk.Answer)
+    if x > 30:
+        raise Full("enough")
+    return x
+
+@sip
+def p(ch: Talk.Imp, n: u64) -> u64:
+    t: u64 = 0
+    for i in range(3 * n):
+        try:
+            t += part(made(i), i + 1)
+        except IndexError:
+            t += 1
+        except Full as e:
+            if t > 900:
+                raise e
+            t += 100
+        else:
+            t += 1000
+    try:
+        while True:
+            t = ask(ch, t)
+            v = new(u8, t)
+            v[t & 31] = 1
+            ch.send(Talk.Give(v))
+            v = ch.receive(Talk.Back)
+            free(v)
+    except Full:
+        return t
+    except ChannelClosed:
+        return 0
+"""
+)
+
+
+class Subject:
+    """A fresh module of SUBJECT's ``p``, or of another text's."""
+
+    def __init__(self, text: str = SUBJECT):
+        self.module: Module = module(text)
         self.fresh = 1000
 
     def function(self, name: str = "p") -> Function:
