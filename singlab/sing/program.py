@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 
 from singlab.sing.contracts import Contract, parse_contracts
+from singlab.sing.declaration import declaration
 from singlab.sing.errors import SipError
 
 
@@ -96,8 +97,6 @@ def sip(function: FunctionType | None = None, /, **declared):
 
 
 def _declared_sip(function: FunctionType) -> Program:
-    from singlab.sing.declaration import declaration
-
     program = _capture(function, True)
     declaration(program)  # what is wrong in it is said where it stands, not when it is built
     return program
@@ -213,7 +212,9 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
                     unit.constants[name] = constant
         elif isinstance(node, ast.FunctionDef) and (kind := _decoration(node)):
             into = unit.programs if kind == "sip" else unit.functions
-            into[node.name] = Program(node.name, node, text, filename, table, kind == "sip")
+            into[node.name] = found = Program(node.name, node, text, filename, table, kind == "sip")
+            if kind == "function":
+                declaration(found)  # it has none; a program's is read when it is built, when all names are known
     table.update(unit.names())
     table.update(names or {})
     return unit
