@@ -24,7 +24,7 @@ MAY = {
     "widgets": {"trace"},
 }
 #: Of the kernel the language may know the ABI, the image format and where sources lie, nothing that runs.
-SING_MAY = {"abi", "image", "layout", "native_files", "core"}
+SING_MAY = {"abi", "image", "manifest", "layout", "native_files", "core"}
 #: numpy structures of a trace need the machine's constants, and only those.
 TRACE_MAY = {"state", "jit"}
 

@@ -1,8 +1,8 @@
 """Sealed images: what is installed, hashed and started.
 
-An image is one byte string: magic, header length, a JSON manifest, the code (text followed by
-read-only data), the contract tables, and a SHA-256 over all that came before. It is sealed when it is
-made and can only be read afterwards; the loader recomputes the hash before a process starts.
+An image is one byte string: magic and format, three lengths, a JSON manifest, the code (text followed
+by read-only data), the contract tables, and a SHA-256 over all that came before. It is sealed when it
+is made and can only be read afterwards; the loader recomputes the hash before a process starts.
 
 What it leaves out: signatures. The seal proves that an image is the one that was installed, not who
 made it.
@@ -13,13 +13,21 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-MAGIC = b"SINGIMG1"
+from singlab.kernel.manifest import Extension, IoMemoryRange, Parameter, Relocation, check_description, read_json, read_record
+
+#: An image begins with these and the digit of its format.
+MAGIC = b"SINGIMG"
+FORMAT = 2
+#: No image is larger: what reads one reads no further.
+MAX_IMAGE_BYTES = 64 << 20
 _HASH_BYTES = 32
+_PREFIX = len(MAGIC) + 1 + 12
 
 
 class SealError(Exception):
@@ -27,25 +35,6 @@ class SealError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         return [f"SealError: {self}"]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A startup parameter of a SIP: an endpoint (``contract`` and ``side`` set) or an integer (``type``)."""
-
-    name: str
-    type: str
-    contract: str | None = None
-    side: str | None = None
-
-
-@dataclass(frozen=True)
-class Relocation:
-    """A place in the code that the loader fills in; kind "abi": a call of ABI function ``value``."""
-
-    offset: int
-    kind: str
-    value: int
 
 
 @dataclass
@@ -77,6 +66,17 @@ class Manifest:
         Type of the exit value; empty if it has none.
     exceptions : dict of str to str
         What the exceptions are called that can end it, by number; they are fault codes of this program alone.
+    version, publisher, category : str
+        Who it is, besides its name; category is what kind of program, such as "driver".
+    imports, exports : dict of str to str
+        The contracts it speaks as Imp and as Exp, each with its fingerprint.
+    io_memory : list of IoMemoryRange
+    interrupts : list of int
+        The device registers and interrupt lines it is to have, and nobody else.
+    extensions : list of Extension
+        The programs it starts as children.
+    sil : str
+        Its SIL as text, if it was built to carry it; else empty.
     """
 
     name: str
@@ -92,16 +92,35 @@ class Manifest:
     source: str = ""
     result: str = ""
     exceptions: dict[str, str] = field(default_factory=dict)
+    version: str = "1.0"
+    publisher: str = ""
+    category: str = ""
+    imports: dict[str, str] = field(default_factory=dict)
+    exports: dict[str, str] = field(default_factory=dict)
+    io_memory: list[IoMemoryRange] = field(default_factory=list)
+    interrupts: list[int] = field(default_factory=list)
+    extensions: list[Extension] = field(default_factory=list)
+    sil: str = ""
 
 
 @dataclass(frozen=True)
 class SealedImage:
-    """An immutable program: manifest, code, contract tables and the seal over all of it."""
+    """An immutable program: manifest, code, contract tables and the seal over all of it.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    code, tables, data : bytes
+        ``data`` is the whole image; the others are parts of it.
+    remarks : callable, optional
+        What its builder adds to its card, as (name, text) pairs; not sealed, not saved.
+    """
 
     manifest: Manifest
     code: bytes
     tables: bytes
     data: bytes
+    remarks: Callable[[], list[tuple[str, str]]] | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -122,19 +141,62 @@ class SealedImage:
         return line
 
     def save(self, path: str | Path) -> Path:
-        """Write the image to a file and return its path."""
+        """Write the image to a file and return its path; raises SealError if the file cannot be written."""
         path = Path(path)
-        path.write_bytes(self.data)
+        try:
+            path.write_bytes(self.data)
+        except OSError as error:
+            raise SealError(f"{path}: the image cannot be saved there: {_reason(error)}.") from None
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> SealedImage:
-        """Read an image from a file; raises SealError if it is not intact."""
-        return open_image(Path(path).read_bytes(), str(path))
+        """Read an image from a file; raises SealError if it cannot be read or is not intact."""
+        path = Path(path)
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAX_IMAGE_BYTES + 1)
+        except (OSError, ValueError) as error:
+            raise SealError(f"{path}: no image can be read there: {_reason(error)}.") from None
+        return open_image(data, str(path))
+
+    def code_view(self):
+        """Return its machine code as a table: offset, instruction, source line; calls of the ABI by name."""
+        from singlab.kernel.cards import CodeView
+
+        return CodeView(self)
+
+    def __reduce__(self):
+        return open_image, (self.data, self.name)
 
     def __repr__(self) -> str:
         verified = "verified" if self.manifest.verified else "NOT VERIFIED"
         return f"<SealedImage {self.name}: {len(self.code)} bytes of code, {verified}, seal {self.seal[:12]}…>"
+
+    def _card(self):
+        from singlab.kernel.cards import ImageCard
+
+        return ImageCard(self)
+
+    def __str__(self) -> str:
+        return str(self._card())
+
+    def _repr_pretty_(self, printer, cycle) -> None:
+        printer.text(repr(self) if len(printer.stack) > 1 else str(self))
+
+    def _repr_html_(self) -> str:
+        return self._card()._repr_html_()
+
+
+def _reason(error: Exception) -> str:
+    """Return what a file's error means and what to do."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file or folder; look at the path"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder; name a file in it"
+    if isinstance(error, PermissionError):
+        return "this user may not; choose another place, or ask its owner"
+    return str(getattr(error, "strerror", None) or error)
 
 
 def seal(manifest: Manifest, code: bytes, tables: np.ndarray | bytes) -> SealedImage:
@@ -150,9 +212,13 @@ def seal(manifest: Manifest, code: bytes, tables: np.ndarray | bytes) -> SealedI
     """
     tables = tables if isinstance(tables, bytes) else np.ascontiguousarray(tables, dtype="<u8").tobytes()
     header = json.dumps(asdict(manifest), sort_keys=True, separators=(",", ":")).encode()
-    body = MAGIC + struct.pack("<III", len(header), len(code), len(tables)) + header + code + tables
-    data = body + hashlib.sha256(body).digest()
-    return open_image(data, manifest.name)
+    return open_image(sealed_bytes(header, code, tables), str(manifest.name))
+
+
+def sealed_bytes(header: bytes, code: bytes, tables: bytes, format_: int = FORMAT) -> bytes:
+    """Return the bytes of an image around a manifest as it is, whatever it says."""
+    body = MAGIC + b"%d" % format_ + struct.pack("<III", len(header), len(code), len(tables)) + header + code + tables
+    return body + hashlib.sha256(body).digest()
 
 
 def open_image(data: bytes, name: str = "image") -> SealedImage:
@@ -161,30 +227,35 @@ def open_image(data: bytes, name: str = "image") -> SealedImage:
     Raises
     ------
     SealError
-        If the bytes are cut off, are no image, or do not match their seal.
+        If the bytes are cut off, are no image, are of another format, or do not match their seal.
     """
     again = "Build it again from its source and install that."
-    prefix = len(MAGIC) + 12
-    if len(data) < prefix + _HASH_BYTES:
-        raise SealError(f"{name}: cut off after {len(data)} bytes, too short for a sealed image. {again}")
-    if data[: len(MAGIC)] != MAGIC:
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise SealError(f"{name}: {type(data).__name__} is no image's bytes. Give what SealedImage.data holds, or load a file.")
+    data = bytes(data)
+    if not data.startswith(MAGIC[: len(data)]) or not data:
         raise SealError(f"{name}: not a singlab image (it does not start with {MAGIC.decode()}). {again}")
-    header_len, code_len, tables_len = struct.unpack_from("<III", data, len(MAGIC))
-    expected = prefix + header_len + code_len + tables_len + _HASH_BYTES
+    if len(data) < _PREFIX + _HASH_BYTES:
+        raise SealError(f"{name}: cut off after {len(data)} bytes, too short for a sealed image. {again}")
+    if len(data) > MAX_IMAGE_BYTES:
+        raise SealError(f"{name}: larger than {MAX_IMAGE_BYTES >> 20} MB, which no image is. {again}")
+    if data[len(MAGIC) : len(MAGIC) + 1] != b"%d" % FORMAT:
+        found = data[len(MAGIC) : len(MAGIC) + 1].decode("latin-1")
+        what = f"format {found}" if found.isdigit() else f"no format that there is ({found!r})"
+        raise SealError(f"{name}: an image of {what}; this kernel reads format {FORMAT}. {again}")
+    header_len, code_len, tables_len = struct.unpack_from("<III", data, len(MAGIC) + 1)
+    expected = _PREFIX + header_len + code_len + tables_len + _HASH_BYTES
     if len(data) != expected:
         raise SealError(f"{name}: {len(data)} bytes where its header promises {expected}: cut off or altered. {again}")
     if hashlib.sha256(data[:-_HASH_BYTES]).digest() != data[-_HASH_BYTES:]:
         raise SealError(f"{name}: the seal is broken: at least one bit differs from what was sealed. {again}")
     try:
-        raw = json.loads(data[prefix : prefix + header_len])
-        raw["parameters"] = [Parameter(**p) for p in raw["parameters"]]
-        raw["relocations"] = [Relocation(**r) for r in raw["relocations"]]
-        raw["lines"] = [tuple(pair) for pair in raw["lines"]]
-        manifest = Manifest(**raw)
-        if not all(isinstance(name, str) for name in manifest.exceptions.values()):
-            raise TypeError("an exception without a name")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SealError(f"{name}: the manifest cannot be read ({error}). {again}") from None
-    code = data[prefix + header_len : prefix + header_len + code_len]
-    tables = data[prefix + header_len + code_len : -_HASH_BYTES]
+        manifest = read_record(Manifest, read_json(data[_PREFIX : _PREFIX + header_len]))
+        for contract, description in manifest.contracts.items():
+            check_description(contract, description)
+    except ValueError as error:
+        reason = "it is no text" if isinstance(error, UnicodeError) else str(error)
+        raise SealError(f"{name}: the manifest cannot be read: {reason}. {again}") from None
+    code = data[_PREFIX + header_len : _PREFIX + header_len + code_len]
+    tables = data[_PREFIX + header_len + code_len : -_HASH_BYTES]
     return SealedImage(manifest, code, tables, data)

@@ -1,88 +1,95 @@
 """Loader: sealed images into memory, and processes out of them.
 
-Installing checks the seal, the ABI version and whether the verifier accepted the program, and keeps
-the image's bytes in the kernel's own pages. Starting computes the seal again over those bytes and
-compares it with the one recorded at installation, so a bit that changed meanwhile is noticed before
-anything runs. Loading copies the code into pages of the new process and fills in the ABI calls: a
-direct call of the kernel's vector in ring 0, or what the function does where that is two instructions;
-``ecall`` in ring 3. The host does this work; it costs
-no simulated cycles beyond the page manager's own.
+Installing checks the seal and everything that :mod:`singlab.kernel.admission` asks, and keeps the image's
+bytes in the kernel's own pages. Starting computes the seal again over those bytes and compares it with the
+one recorded at installation, so a bit that changed meanwhile is noticed before anything runs. Loading copies
+the code into pages of the new process and fills in the ABI calls: a direct call of the kernel's vector in
+ring 0, or what the function does where that is two instructions; ``ecall`` in ring 3. The host does this
+work; it costs no simulated cycles beyond the page manager's own.
 """
 
 from __future__ import annotations
 
+import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from singlab.kernel import layout as at
-from singlab.kernel.abi import ABI, ABI_VERSION
 from singlab.kernel.entry import abi_entry, inlined
 from singlab.kernel.image import SealedImage, SealError, open_image
+from singlab.kernel.manifest import InstallError
 from singlab.machine.asm import encode
+
+__all__ = ["IMAGE_TAG", "TABLE_TAG", "InstallError", "Installed", "relocated", "reopen"]
 
 IMAGE_TAG = at.KERNEL_OWNER << 16 | at.TAG_CODE
 TABLE_TAG = at.KERNEL_OWNER << 16 | at.TAG_NONGC
 
 
-class InstallError(Exception):
-    """An image was refused before anything of it ran; the message says why and what to do."""
-
-
-@dataclass
+@dataclass(repr=False)
 class Installed:
-    """An installed image: where its bytes are, what it was sealed as, where its contract tables are."""
+    """An installed image.
+
+    Attributes
+    ----------
+    image : SealedImage
+    address, bytes : int
+        Where the image lies in the kernel's memory.
+    seal : str
+        What it was sealed as.
+    tables : int
+        Address of its contract tables; 0 if it has none.
+    notes : list of str
+        What was worth knowing when it was installed, such as a contract nobody exported yet.
+    """
 
     image: SealedImage
     address: int
     bytes: int
     seal: str
     tables: int
+    notes: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return self.image.name
 
+    def row(self) -> dict:
+        """Return it as one row of ``System.installed``."""
+        manifest = self.image.manifest
+        return {
+            "name": self.name, "version": manifest.version, "publisher": manifest.publisher, "category": manifest.category,
+            "verified": manifest.verified, "imports": ", ".join(manifest.imports), "exports": ", ".join(manifest.exports),
+            "I/O memory": ", ".join(map(str, manifest.io_memory)), "interrupts": ", ".join(map(str, manifest.interrupts)),
+            "extensions": ", ".join(e.image for e in manifest.extensions), "address": f"{self.address:#x}", "bytes": self.bytes,
+            "seal": self.seal[:12],
+        }  # fmt: skip
 
-def check_admission(image: SealedImage, allow_unverified: bool) -> None:
-    """Refuse an image of another ABI version, an unverified one, or one that calls outside the ABI."""
-    manifest = image.manifest
-    if manifest.abi_version != ABI_VERSION:
-        raise InstallError(
-            f"{image.name}: built for ABI version {manifest.abi_version}, this kernel has version {ABI_VERSION}. "
-            "Build it again from its source."
-        )
-    if not manifest.verified and not allow_unverified:
-        raise InstallError(
-            f"{image.name}: not verified, so a sealed system does not install it. Build it with verify=True, or "
-            "boot with allow_unverified=True to see what unverified code can do."
-        )
-    for relocation in manifest.relocations:
-        if relocation.kind != "abi" or not 0 <= relocation.value < len(ABI):
-            raise InstallError(f"{image.name}: calls {relocation.kind} {relocation.value}, which is not in the ABI.")
-        if relocation.offset % 4 or not 0 <= relocation.offset <= manifest.text_bytes - 8:
-            raise InstallError(f"{image.name}: a call at offset {relocation.offset} lies outside its text.")
-    for name, contract in manifest.contracts.items():
-        offset, words = contract["table"]
-        if not 0 <= offset <= offset + words <= len(image.tables) // 8 or words < 1:
-            raise InstallError(f"{image.name}: the table of contract {name} lies outside the image.")
-        header = struct.unpack_from("<Q", image.tables, offset * 8)[0]
-        states, messages, slots_imp, slots_exp = (header >> shift & 0xFFFF for shift in (0, 16, 32, 48))
-        if words != 1 + messages + states * messages:
-            raise InstallError(f"{image.name}: the table of contract {name} has the wrong size.")
-        if max(slots_imp, slots_exp) > at.MAX_SLOTS:
-            raise InstallError(
-                f"{image.name}: contract {name} lets {max(slots_imp, slots_exp)} messages be under way in one "
-                f"direction; an endpoint has {at.MAX_SLOTS} slots. Add an answer from the other side in between."
-            )
+    def __repr__(self) -> str:
+        return f"<Installed {self.name}: {self.bytes} bytes at {self.address:#x}, seal {self.seal[:12]}…>"
+
+    def _card(self):
+        from singlab.kernel.cards import InstalledCard
+
+        return InstalledCard(self)
+
+    def __str__(self) -> str:
+        return str(self._card())
+
+    def _repr_pretty_(self, printer, cycle) -> None:
+        printer.text(repr(self) if len(printer.stack) > 1 else str(self))
+
+    def _repr_html_(self) -> str:
+        return self._card()._repr_html_()
 
 
 def reopen(machine, installed: Installed) -> SealedImage:
     """Return the image as it now is in memory; raises SealError if it is not what was installed."""
     data = bytes(machine.read(installed.address, installed.bytes))
-    image = open_image(data, installed.name)
-    if image.seal != installed.seal:
-        raise SealError(f"{installed.name}: sealed again with other contents since it was installed. Install it anew.")
-    return image
+    if hashlib.sha256(data[:-32]).digest() == data[-32:] and data[-32:].hex() == installed.seal:
+        return installed.image
+    open_image(data, installed.name)  # says what is wrong with it
+    raise SealError(f"{installed.name}: sealed again with other contents since it was installed. Install it anew.")
 
 
 def relocated(image: SealedImage, base: int, ring3: bool) -> bytes:

@@ -16,15 +16,8 @@ from singlab.kernel import layout as at
 from singlab.kernel.boot import boot, first_status
 from singlab.kernel.gate import STOP_ENDED, STOP_EVENTS, STOP_PRINT, mirror_current, system_run
 from singlab.kernel.image import SealedImage
-from singlab.kernel.loader import (
-    IMAGE_TAG,
-    TABLE_TAG,
-    Installed,
-    InstallError,
-    check_admission,
-    relocated,
-    reopen,
-)
+from singlab.kernel.installer import Installing
+from singlab.kernel.loader import Installed, InstallError, relocated, reopen
 from singlab.kernel.native import native
 from singlab.kernel.process import Process, blocked_report
 from singlab.machine import Machine
@@ -90,7 +83,7 @@ class Run:
         printer.text(str(self))
 
 
-class System:
+class System(Installing):
     """A Singularity-style system on a simulated machine.
 
     Parameters
@@ -146,28 +139,6 @@ class System:
         )
 
     # ---- putting programs in --------------------------------------------------------------------------
-
-    def install(self, image: SealedImage) -> Installed:
-        """Check an image and keep it in the kernel's memory; installing the same image again changes nothing.
-
-        Raises
-        ------
-        InstallError
-            Before anything runs, if the image is refused.
-        """
-        known = self._host.installed.get(image.name)
-        if known is not None and known.seal == image.seal:
-            return known
-        check_admission(image, self.allow_unverified)
-        address = self._kernel_pages(len(image.data), IMAGE_TAG)
-        self.machine.write(address, image.data)
-        tables = 0
-        if image.tables:
-            tables = self._kernel_pages(len(image.tables), TABLE_TAG)
-            self.machine.write(tables, image.tables)
-        installed = Installed(image, address, len(image.data), image.seal, tables)
-        self._host.installed[image.name] = installed
-        return installed
 
     def create(self, image: SealedImage | str, name: str | None = None, **arguments: int) -> Process:
         """Create a process that has not started.
@@ -457,12 +428,6 @@ class System:
     def _store(self, address: int, value: int) -> None:
         self.machine.store_u64(address, value)
 
-    def _kernel_pages(self, size: int, tag: int) -> int:
-        address = int(native.pages_alloc(self._m, _W(at.ZONE_KERNEL), _W(-(-size // at.PAGE)), _W(tag)))
-        if address == 0:
-            raise InstallError("the kernel zone has no room for another image; give the machine more RAM")
-        return address
-
     def _user_pages(self, process: Process, size: int, tag: int) -> int:
         address = int(native.pages_alloc(self._m, _W(at.ZONE_USER), _W(max(1, -(-size // at.PAGE))), _W(tag)))
         if address == 0:
@@ -506,6 +471,7 @@ class _HostSide:
 
     def __init__(self):
         self.installed: dict[str, Installed] = {}
+        self.tables: dict[bytes, int] = {}
         self.processes: dict[int, Process] = {}
         self.channels: dict[str, dict] = {}
         self.contracts: dict[str, dict] = {}
@@ -517,7 +483,7 @@ class _HostSide:
 
     def copy(self) -> _HostSide:
         other = _HostSide()
-        for name in ("installed", "processes", "channels", "contracts", "console"):
+        for name in ("installed", "tables", "processes", "channels", "contracts", "console"):
             getattr(other, name).update(getattr(self, name))
         other.chunks = list(self.chunks)
         other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told

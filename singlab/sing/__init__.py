@@ -13,7 +13,7 @@ _HOME = {
         ("u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "ExVec", "new", "free", "cycles", "yield_", "mark",
          "process_id", "ChannelClosed"), "names"),
     **dict.fromkeys(("compile", "compile_program"), "frontend"), **dict.fromkeys(("explore", "Exploration"), "explorer"),
-    "verify": "verifier", "Report": "verifier", "build": "build", "seal_module": "build",
+    "verify": "verifier", "Report": "verifier", "build": "build", "install": "install", "seal_module": "build",
     "SipError": "errors", "format_module": "sil_text", "parse_sil": "sil_text", "load_ipython_extension": "magic",
 }  # fmt: skip
 __all__ = sorted(_HOME.keys() - {"compile"})  # a starred import leaves Python's own compile alone
@@ -21,3 +21,4 @@ __getattr__ = lazy_names(__name__, _HOME)
 
 # A submodule of the same name must not hide the function once it has been imported.
 from singlab.sing.build import build  # noqa: E402
+from singlab.sing.install import install  # noqa: E402

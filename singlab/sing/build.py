@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from singlab.kernel.abi import ABI_VERSION
 from singlab.kernel.image import Manifest, Parameter, SealedImage, seal
+from singlab.kernel.manifest import fingerprint
 from singlab.sing import verifier
+from singlab.sing.declaration import Declaration, check_contracts, declaration, sides
 from singlab.sing.errors import SipError
 from singlab.sing.frontend import compile_program
 from singlab.sing.lower import ModuleLowering
@@ -16,10 +19,13 @@ from singlab.sing.modulecode import Generated, generate
 from singlab.sing.optimise import optimise
 from singlab.sing.program import Program
 from singlab.sing.sil import Module
+from singlab.sing.sil_text import format_module
 from singlab.sing.types import Endpoint
 
 
-def build(program: Program, verify: bool = True, checks: bool = True, optimiser: bool = True) -> SealedImage:
+def build(
+    program: Program, verify: bool = True, checks: bool = True, optimiser: bool = True, carry_sil: bool = False
+) -> SealedImage:
     """Return the sealed image of a program.
 
     Parameters
@@ -34,6 +40,8 @@ def build(program: Program, verify: bool = True, checks: bool = True, optimiser:
         for measuring what the checks cost. It goes with the verifier and the optimiser.
     optimiser : bool
         Whether the optimiser may shorten the code; it touches only what the verifier has accepted.
+    carry_sil : bool
+        Put the SIL into the image, so that ``install(system, image, reverify=True)`` need not believe that it was verified.
 
     Raises
     ------
@@ -41,9 +49,31 @@ def build(program: Program, verify: bool = True, checks: bool = True, optimiser:
         If the program is refused; nothing is built.
     """
     module = compile_program(program)
+    declared = declaration(program)
+    check_contracts(program, module, declared)
     if verify:
         verifier.verify(module)
-    return seal_module(module, verify, checks, optimiser)
+    image = seal_module(module, verify, checks, optimiser, declared, carry_sil)
+    return replace(image, remarks=partial(_saving, program))
+
+
+#: A card measures tree shaking, which builds the program a second time, for texts up to so many lines.
+_QUICK_LINES = 2000
+
+
+def _saving(program: Program) -> list[tuple[str, str]]:
+    """Return what an image's card says about functions that were left out."""
+    helpers = [other for other in list(program.names.values()) if isinstance(other, Program) and not other.entry]
+    if not helpers or program.source.count("\n") > _QUICK_LINES:
+        return []
+    try:
+        saved = tree_shaking(program)
+    except SipError:
+        return []  # a helper beside it does not compile; that is not this image's matter
+    if not saved.functions:
+        return []
+    return [("left out", f"{', '.join(saved.functions)}: {saved.bytes_before:,} bytes of code would be there with all helpers, "
+                         f"{saved.bytes_after:,} are")]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,15 +129,21 @@ def compiled(module: Module, verified: bool = True, checks: bool = True, optimis
         raise error.at(module.filename, module.source) from None
 
 
-def seal_module(module: Module, verified: bool, checks: bool = True, optimiser: bool = True) -> SealedImage:
+def seal_module(
+    module: Module, verified: bool, checks: bool = True, optimiser: bool = True, declared: Declaration | None = None,
+    carry_sil: bool = False,
+) -> SealedImage:  # fmt: skip
     """Generate a module's code and seal it with its manifest and contract tables."""
+    declared = declared or Declaration()
     generated = compiled(module, verified, checks, optimiser)
     tables: list[np.ndarray] = []
-    contracts = {}
-    for name, contract in sorted(module.contracts.items()):
-        table = contract.table()
-        contracts[name] = {**contract.describe(), "table": [sum(map(len, tables)), len(table)]}
+    contracts, prints = {}, {}
+    for name, contract in sorted({**declared.contracts, **module.contracts}.items()):
+        table, description = contract.table(), contract.describe()
+        prints[name] = fingerprint(name, description)
+        contracts[name] = {**description, "table": [sum(map(len, tables)), len(table)]}
         tables.append(table)
+    imports, exports = sides(module, declared)
     parameters = []
     for reg in module.functions[module.entry].params:
         endpoint = reg.type if isinstance(reg.type, Endpoint) else None
@@ -115,7 +151,7 @@ def seal_module(module: Module, verified: bool, checks: bool = True, optimiser: 
             Parameter(reg.name, str(reg.type), endpoint and endpoint.contract, endpoint and endpoint.side)
         )  # fmt: skip
     manifest = Manifest(
-        name=module.name,
+        name=declared.name or module.name,
         abi_version=ABI_VERSION,
         entry=0,
         text_bytes=generated.code.text_bytes,
@@ -128,5 +164,14 @@ def seal_module(module: Module, verified: bool, checks: bool = True, optimiser: 
         source=module.source,
         exceptions={str(number): name for number, name in module.exceptions.items()},
         result=str(module.functions[module.entry].result or ""),
+        version=declared.version,
+        publisher=declared.publisher,
+        category=declared.category,
+        imports={name: prints[name] for name in imports},
+        exports={name: prints[name] for name in exports},
+        io_memory=declared.io_memory,
+        interrupts=declared.interrupts,
+        extensions=declared.extensions,
+        sil=format_module(module) if carry_sil else "",
     )
     return seal(manifest, generated.code.text, np.concatenate(tables) if tables else np.zeros(0, np.uint64))

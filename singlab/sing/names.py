@@ -37,19 +37,48 @@ class _Word:
         return f"<SIP language: {self.__name__}>"
 
 
-u8, u16, u32, u64, i8, i16, i32, i64 = (
-    _Word(f"{kind}{bits}", f"{'Unsigned' if kind == 'u' else 'Signed'} integer of {bits} bits; u8(x) keeps the low bits.")
-    for kind in "ui"
-    for bits in (8, 16, 32, 64)
-)
-ExVec = _Word("ExVec", "ExVec[u8]: a vector on the exchange heap; exactly one owner at a time.")
-new = _Word("new", "new(u8, n): a zeroed vector of n elements on the exchange heap, owned by the caller.")
-free = _Word("free", "free(v): give a vector back. It cannot be used afterwards.")
-cycles = _Word("cycles", "cycles(): the machine's cycle counter, u64.")
-yield_ = _Word("yield_", "yield_(): let the next ready thread run.")
-mark = _Word("mark", "mark(v): put a mark with this value into the trace.")
-process_id = _Word("process_id", "process_id(): the number of this process, u64.")
+_Word.__name__ = "word of the SIP language"  # what help() calls it
+
+
+def _word(name: str, says: str, example: str) -> _Word:
+    """Return a word whose help says what it is and shows it in use."""
+    lines = "\n".join(("... " if line.startswith(" ") else ">>> ") + line for line in example.splitlines())
+    return _Word(name, f"{says}\n\nExample\n-------\n{lines}\n")
+
+
+def _integer(name: str) -> _Word:
+    bits, signed = int(name[1:]), name[0] == "i"
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    return _word(
+        name,
+        f"{'Signed' if signed else 'Unsigned'} integer of {bits} bits, {low} to {high}; arithmetic wraps. A type, and as a call a conversion: "
+        f"{name}(x) keeps the low {bits} bits.",
+        f"n: {name} = 5\nn = {name}(n * 3)",
+    )
+
+
+u8, u16, u32, u64, i8, i16, i32, i64 = map(_integer, ("u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64"))
+ExVec = _word(
+    "ExVec", "ExVec[u8]: a vector of integers on the exchange heap. It has exactly one owner at a time: sending it, freeing it or passing it to "
+    "a function ends its use here.",
+    "@function\ndef total(data: ExVec[u8]) -> u64:\n    found: u64 = 0\n    for i in range(len(data)):\n        found += data[i]\n"
+    "    free(data)\n    return found",
+)  # fmt: skip
+new = _word("new", "new(u8, n): a vector of n zeros on the exchange heap, owned by the caller, to be sent, freed or returned.",
+            "data = new(u8, 16)\ndata[0] = 255\nfree(data)")  # fmt: skip
+free = _word("free", "free(v): give a vector back to the exchange heap. It cannot be used afterwards.", "data = new(u8, 16)\nfree(data)")
+cycles = _word("cycles", "cycles(): the machine's cycle counter, a u64.", "before = cycles()\nyield_()\nspent = cycles() - before")
+yield_ = _word("yield_", "yield_(): let the next ready thread run.", "while cycles() < 100000:\n    yield_()")
+mark = _word("mark", "mark(v): put a mark with this value into the trace, where views and statistics find it.", "mark(7)")
+process_id = _word("process_id", "process_id(): the number of this process, a u64.", "me: u64 = process_id()")
 
 
 class ChannelClosed(Exception):
-    """``case ChannelClosed():`` in a match on ``receive()``, or ``except ChannelClosed:``: the peer is gone and its messages are drained."""
+    """The peer is gone and its messages are drained: a case of a ``match`` on ``receive()``, or an exception to catch.
+
+    Example
+    -------
+    >>> match ch.receive():
+    ...     case ChannelClosed():
+    ...         return
+    """

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import FunctionType
 
 from singlab.sing.contracts import Contract, parse_contracts
+from singlab.sing.declaration import declaration
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import ExceptionClass, declared
 
@@ -71,13 +72,46 @@ def _capture(function: FunctionType, entry: bool) -> Program:
     )  # fmt: skip
 
 
-def sip(function: FunctionType) -> Program:
-    """Make a SIP of a typed function: its parameters are the startup arguments, its result the exit value."""
+def sip(function: FunctionType | None = None, /, **declared):
+    """Make a SIP of a typed function: its parameters are the startup arguments, its result the exit value.
+
+    Parameters
+    ----------
+    function : function
+        With ``@sip`` alone, the function.
+    **declared
+        With ``@sip(...)``, what its manifest is to say, written as literals: ``name``, ``version``, ``publisher``,
+        ``category``; ``io_memory``, a list of (address, bytes), and ``interrupts``, a list of lines;
+        ``extensions``, a list of (image, contract) it starts as children; ``imports`` and ``exports``, lists of
+        contracts, where the program's types are not to say it alone.
+
+    Examples
+    --------
+    >>> @sip(name="disk", version="1.2", category="driver", io_memory=[(0x10001000, 0x1000)], interrupts=[1])
+    ... def driver(ch: Disk.Exp): ...
+    """
+    if function is None:
+        return _declared_sip
+    if declared or not callable(function):
+        raise SipError("manifest", "@sip takes its arguments by name", hint='write @sip(name="disk") above the function')
     return _capture(function, True)
 
 
+def _declared_sip(function: FunctionType) -> Program:
+    program = _capture(function, True)
+    declaration(program)  # what is wrong in it is said where it stands, not when it is built
+    return program
+
+
 def function(function: FunctionType) -> Program:
-    """Make a helper of a typed function, callable from SIPs. Vectors passed to it are handed over for good."""
+    """Make a helper of a typed function, callable from SIPs. Vectors passed to it are handed over for good.
+
+    Examples
+    --------
+    >>> @function
+    ... def square(n: u64) -> u64:
+    ...     return n * n
+    """
     return _capture(function, False)
 
 
@@ -125,6 +159,7 @@ def blank_magics(text: str) -> str:
 
 def _decoration(node: ast.FunctionDef) -> str | None:
     for decorator in node.decorator_list:
+        decorator = decorator.func if isinstance(decorator, ast.Call) else decorator
         name = decorator.attr if isinstance(decorator, ast.Attribute) else getattr(decorator, "id", None)
         if name in ("sip", "function"):
             return name
@@ -179,7 +214,9 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
                     unit.constants[name] = constant
         elif isinstance(node, ast.FunctionDef) and (kind := _decoration(node)):
             into = unit.programs if kind == "sip" else unit.functions
-            into[node.name] = Program(node.name, node, text, filename, table, kind == "sip")
+            into[node.name] = found = Program(node.name, node, text, filename, table, kind == "sip")
+            if kind == "function":
+                declaration(found)  # it has none; a program's is read when it is built, when all names are known
         elif isinstance(node, ast.ClassDef):
             found = declared(node, {**(names or {}), **unit.exceptions})
             if isinstance(found, SipError):

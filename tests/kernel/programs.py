@@ -121,6 +121,8 @@ def hand_made(name: str, text: str, parameters: list[Parameter] | None = None, c
         parameters=parameters or [],
         relocations=[Relocation(assembled.labels[f"abi_site_{i}"], "abi", n) for i, n in enumerate(relocations)],
         contracts=contracts_of.manifest.contracts if contracts_of else {},
+        imports=contracts_of.manifest.imports if contracts_of else {},
+        exports=contracts_of.manifest.exports if contracts_of else {},
         verified=False,
     )
     return seal(manifest, code, contracts_of.tables if contracts_of else np.zeros(0, np.uint64))

@@ -1,0 +1,106 @@
+"""The installer: images into the kernel's memory and out again, and the tables of what is there.
+
+A base class of ``System``, apart because it is a mechanism of its own. What is asked of an image stands in
+:mod:`singlab.kernel.admission`; here it is kept once it has been admitted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from singlab.kernel import layout as at
+from singlab.kernel.admission import admit
+from singlab.kernel.image import SealedImage, open_image
+from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError
+from singlab.kernel.native import native
+from singlab.kernel.resources import resource_rows
+from singlab.machine import state as _s
+
+_W = np.uint64
+
+
+class Installing:
+    """What a system does with images."""
+
+    def install(self, image: SealedImage) -> Installed:
+        """Check an image and keep it in the kernel's memory; installing the same image again changes nothing.
+
+        Raises
+        ------
+        InstallError
+            Before anything runs, if the image is refused.
+        SealError
+            If it is not what was sealed.
+        """
+        if not isinstance(image, SealedImage):
+            raise InstallError(f"{image!r:.80} is no sealed image. build(program) makes one, SealedImage.load(path) reads one.")
+        known = self._host.installed.get(image.name)
+        if known is not None and known.image.data == image.data:
+            return known
+        image = open_image(image.data, image.name)  # what its bytes say, whatever the object says
+        notes = admit(image, self._host.installed, self.allow_unverified, int(self._m[_s.RAM_BYTES]))
+        address = self._kernel_pages(len(image.data), IMAGE_TAG)
+        try:
+            tables = self._tables(image.tables)
+        except InstallError:
+            self._free_kernel_pages(address, len(image.data))
+            raise
+        self.machine.write(address, image.data)
+        installed = Installed(image, address, len(image.data), image.seal, tables, notes)
+        self._host.installed[image.name] = installed
+        return installed
+
+    def _tables(self, tables: bytes) -> int:
+        """Return where contract tables lie in the kernel's memory. They stay there: an open endpoint goes by its contract's table."""
+        if tables and tables not in self._host.tables:
+            address = self._kernel_pages(len(tables), TABLE_TAG)
+            self.machine.write(address, tables)
+            self._host.tables[tables] = address
+        return self._host.tables.get(tables, 0)
+
+    def uninstall(self, name: str) -> None:
+        """Take an installed image out again; its resources are free for another.
+
+        Raises
+        ------
+        InstallError
+            If there is no such image, a process of it has not ended, or an installed image starts it as an extension.
+        """
+        installed = self._host.installed.get(name)
+        if installed is None:
+            raise InstallError(f"no image {name!r:.80} is installed; there are: {', '.join(self._host.installed) or 'none'}")
+        alive = [p for p in self.processes if p.installed is installed and p.state != "stopped"]
+        if alive:
+            raise InstallError(f"{name}: process {alive[0].number} of it is {alive[0].state}. Let it end, or stop it: "
+                               f"system.processes[{self.processes.index(alive[0])}].stop()")  # fmt: skip
+        for other in self._host.installed.values():
+            if any(extension.image == name for extension in other.image.manifest.extensions):
+                raise InstallError(f'{name}: {other.name} starts it as an extension. Take that out first: system.uninstall("{other.name}")')
+        del self._host.installed[name]
+        self._free_kernel_pages(installed.address, installed.bytes)
+
+    @property
+    def installed(self):
+        """What is installed, one row an image: identity, contracts, resources, where it lies (a pandas DataFrame)."""
+        import pandas as pd
+
+        columns = ("name", "version", "publisher", "category", "verified", "imports", "exports", "I/O memory", "interrupts", "extensions",
+                   "address", "bytes", "seal")  # fmt: skip
+        return pd.DataFrame([image.row() for image in self._host.installed.values()], columns=columns).set_index("name")
+
+    @property
+    def resources(self):
+        """The machine's devices and which image has each one's registers and interrupt (a pandas DataFrame)."""
+        import pandas as pd
+
+        table = pd.DataFrame(resource_rows(self._host.installed.values())).set_index("device")
+        return table.astype({"interrupt": "Int64"})
+
+    def _kernel_pages(self, size: int, tag: int) -> int:
+        address = int(native.pages_alloc(self._m, _W(at.ZONE_KERNEL), _W(-(-size // at.PAGE)), _W(tag)))
+        if address == 0:
+            raise InstallError("the kernel zone has no room for another image; give the machine more RAM")
+        return address
+
+    def _free_kernel_pages(self, address: int, size: int) -> None:
+        native.pages_free(self._m, _W(address), _W(-(-size // at.PAGE)))

@@ -1,0 +1,105 @@
+"""Device resources: which I/O memory and interrupts the machine has, and who holds them.
+
+A program declares what it needs; the installer gives each range and each line to one image only
+(``IoMemoryRange``, ``IoIrqRange`` and the resource tracker of the real system). What is the kernel's own,
+and RAM, is given to nobody. Leaves out mapping: no SIP reaches device registers yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from singlab.kernel.manifest import InstallError, IoMemoryRange
+from singlab.machine import devices as _d
+from singlab.machine import virtio as _v
+from singlab.machine.state import RAM_BASE
+
+
+@dataclass(frozen=True)
+class Device:
+    """Registers at an address, the interrupt line they come with (0: none), and whether the kernel keeps them."""
+
+    name: str
+    start: int
+    size: int
+    interrupt: int = 0
+    kernels: bool = False
+
+
+#: Where QEMU's virt board has them, lowest address first.
+DEVICES = (
+    Device("test finisher", _d.FINISHER, _d.FINISHER_BYTES, kernels=True),
+    Device("CLINT", _d.CLINT, _d.CLINT_BYTES, kernels=True),
+    Device("PLIC", _d.PLIC, _d.PLIC_BYTES, kernels=True),
+    Device("UART", _d.UART, _d.UART_BYTES, _d.UART_IRQ),
+    *(Device(f"virtio slot {n}", _d.VIRTIO + n * _v.SLOT_BYTES, _v.SLOT_BYTES, _v.FIRST_IRQ + n) for n in range(_v.SLOTS)),
+)
+INTERRUPTS = {device.interrupt: device.name for device in DEVICES if device.interrupt}
+
+
+def overlap(one: IoMemoryRange, start: int, size: int) -> bool:
+    """Whether a range has a byte in common with another."""
+    return one.start < start + size and start < one.start + one.size
+
+
+def check_resources(name: str, io_memory: list[IoMemoryRange], interrupts: list[int], ram_bytes: int) -> None:
+    """Refuse resources that the machine does not have, that are not a program's to have, or that are asked for twice."""
+    free = [device for device in DEVICES if not device.kernels]
+    there_is = ", ".join(f"{d.name} at {d.start:#x} ({d.size:#x} bytes)" for d in free[:2]) + ", and so on"
+    for index, wanted in enumerate(io_memory):
+        if wanted.size <= 0 or wanted.start < 0 or wanted.start + wanted.size > 1 << 64:
+            raise InstallError(f"{name}: I/O memory of {wanted.size} bytes at {wanted.start:#x} is no range of addresses. "
+                               "Declare (start, size) with a size of at least 1.")  # fmt: skip
+        if overlap(wanted, RAM_BASE, ram_bytes):
+            raise InstallError(f"{name}: I/O memory {wanted} lies in RAM, where the kernel and every process live. "
+                               "Declare a device's registers; memory comes from new() and the kernel.")  # fmt: skip
+        kept = next((d for d in DEVICES if d.kernels and overlap(wanted, d.start, d.size)), None)
+        if kept is not None:
+            raise InstallError(f"{name}: I/O memory {wanted} belongs to the {kept.name}, which the kernel keeps for itself. "
+                               "Leave it out.")  # fmt: skip
+        at = wanted.start
+        for device in DEVICES:
+            if device.start <= at < device.start + device.size:
+                at = device.start + device.size
+        if at < wanted.start + wanted.size:
+            raise InstallError(f"{name}: I/O memory {wanted} does not exist on this machine: there is no device at {at:#x}. "
+                               f"There are: {there_is} (see system.resources).")  # fmt: skip
+        if any(overlap(wanted, other.start, other.size) for other in io_memory[:index]):
+            raise InstallError(f"{name}: I/O memory {wanted} is declared twice. Remove one of the ranges.")
+    for index, line in enumerate(interrupts):
+        if line not in INTERRUPTS:
+            raise InstallError(f"{name}: interrupt {line} does not exist on this machine. "
+                               f"There are: {', '.join(map(str, sorted(INTERRUPTS)))} (see system.resources).")  # fmt: skip
+        if line in interrupts[:index]:
+            raise InstallError(f"{name}: interrupt {line} is declared twice. Remove one.")
+
+
+def check_conflicts(name: str, io_memory: list[IoMemoryRange], interrupts: list[int], installed: Iterable) -> None:
+    """Refuse resources that an installed image has."""
+    for other in installed:
+        manifest = other.image.manifest
+        for wanted in io_memory:
+            for held in manifest.io_memory:
+                if overlap(wanted, held.start, held.size):
+                    raise InstallError(f"{name}: I/O memory {wanted} conflicts with {other.name}, which has {held}. Declare another "
+                                       f'device, or take that image out first: system.uninstall("{other.name}").')  # fmt: skip
+        for line in interrupts:
+            if line in manifest.interrupts:
+                raise InstallError(f"{name}: interrupt {line} conflicts with {other.name}, which has it. Declare another device, or "
+                                   f'take that image out first: system.uninstall("{other.name}").')  # fmt: skip
+
+
+def resource_rows(installed: Iterable) -> list[dict]:
+    """Return one row a device: its registers, its interrupt line, and who has them."""
+    images = list(installed)
+    rows = []
+    for device in DEVICES:
+        holders = [i.name for i in images if any(overlap(r, device.start, device.size) for r in i.image.manifest.io_memory)]
+        lines = [i.name for i in images if device.interrupt and device.interrupt in i.image.manifest.interrupts]
+        rows.append({
+            "device": device.name, "start": f"{device.start:#x}", "bytes": device.size, "interrupt": device.interrupt or None,
+            "registers held by": "kernel" if device.kernels else ", ".join(holders),
+            "interrupt held by": ", ".join(lines),
+        })  # fmt: skip
+    return rows

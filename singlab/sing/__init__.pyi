@@ -1,0 +1,72 @@
+# What type checkers see of the package; its names are imported when first used, which a checker cannot follow.
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
+
+from singlab.sing.names import ChannelClosed as ChannelClosed
+from singlab.sing.names import ExVec as ExVec
+from singlab.sing.names import cycles as cycles
+from singlab.sing.names import free as free
+from singlab.sing.names import i8 as i8
+from singlab.sing.names import i16 as i16
+from singlab.sing.names import i32 as i32
+from singlab.sing.names import i64 as i64
+from singlab.sing.names import mark as mark
+from singlab.sing.names import new as new
+from singlab.sing.names import process_id as process_id
+from singlab.sing.names import u8 as u8
+from singlab.sing.names import u16 as u16
+from singlab.sing.names import u32 as u32
+from singlab.sing.names import u64 as u64
+from singlab.sing.names import yield_ as yield_
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+class Program:
+    name: str
+    source: str
+    filename: str
+    entry: bool
+
+class SipError(Exception):
+    rule: str
+    message: str
+    hint: str
+    filename: str
+    line: int
+    column: int
+    source_line: str
+
+class SourceUnit:
+    contracts: dict[str, Any]
+    programs: dict[str, Program]
+    functions: dict[str, Program]
+    constants: dict[str, int]
+
+# the checker's plugin (singlab.sing.typecheck) makes a type of what it returns
+def contract(text: str, filename: str = ...) -> Any: ...
+@overload
+def sip(function: Callable[..., Any], /) -> Program: ...
+@overload
+def sip(
+    *,
+    name: str = ...,
+    version: str = ...,
+    publisher: str = ...,
+    category: str = ...,
+    io_memory: list[tuple[int, int]] = ...,
+    interrupts: list[int] = ...,
+    imports: list[str] = ...,
+    exports: list[str] = ...,
+    extensions: list[tuple[str, str]] = ...,
+) -> Callable[[Callable[..., Any]], Program]: ...
+def function(function: _Function, /) -> _Function: ...
+def programs_from_source(text: str, filename: str = ..., names: Mapping[str, Any] | None = ...) -> SourceUnit: ...
+def compile(program: Program) -> Any: ...
+def compile_program(program: Program) -> Any: ...
+def build(program: Program, verify: bool = ..., checks: bool = ..., optimiser: bool = ..., carry_sil: bool = ...) -> Any: ...
+def install(system: Any, image: Any, reverify: bool = ...) -> Any: ...
+def explore(program: Any, optimiser: bool = ...) -> Any: ...
+def verify(module: Any, collect: bool = ...) -> Any: ...
+def parse_sil(text: str, filename: str = ...) -> Any: ...
+def format_module(module: Any) -> str: ...
+def __getattr__(name: str) -> Any: ...

@@ -1,0 +1,234 @@
+"""What a program declares about itself: the arguments of ``@sip(...)``, which become its image's manifest.
+
+They are read as literals from the source, like everything of a program, and nothing is run for it. A wrong one is
+refused at its place. Which contracts a program speaks need not be declared, since its types say so; where they are
+declared, the program must speak these and no others.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from singlab.kernel.manifest import NAME, VERSION, Extension, IoMemoryRange
+from singlab.sing.contracts import Contract
+from singlab.sing.errors import SipError
+from singlab.sing.types import Endpoint
+
+if TYPE_CHECKING:
+    from singlab.sing.program import Program
+    from singlab.sing.sil import Module
+
+#: What @sip takes, and how each is written.
+EXAMPLES = {
+    "name": 'name="disk"', "version": 'version="1.2"', "publisher": 'publisher="MSR"', "category": 'category="driver"',
+    "io_memory": "io_memory=[(0x10001000, 0x1000)]", "interrupts": "interrupts=[1]", "imports": 'imports=["Disk"]',
+    "exports": 'exports=["Files"]', "extensions": 'extensions=[("plugin", "WebApp")]',
+}  # fmt: skip
+
+
+@dataclass
+class Declaration:
+    """What a program declares.
+
+    Attributes
+    ----------
+    name, version, publisher, category : str
+        ``name`` is empty where the function's is meant.
+    io_memory : list of IoMemoryRange
+    interrupts : list of int
+    extensions : list of Extension
+    imports, exports : list of str, or None
+        None: as the program's types say.
+    contracts : dict of str to Contract
+        Those that its extensions export, by name.
+    places : dict of str to ast.expr
+        Where each was declared, for messages.
+    """
+
+    name: str = ""
+    version: str = "1.0"
+    publisher: str = ""
+    category: str = ""
+    io_memory: list[IoMemoryRange] = field(default_factory=list)
+    interrupts: list[int] = field(default_factory=list)
+    extensions: list[Extension] = field(default_factory=list)
+    imports: list[str] | None = None
+    exports: list[str] | None = None
+    contracts: dict[str, Contract] = field(default_factory=dict)
+    places: dict[str, ast.expr] = field(default_factory=dict)
+
+
+def _decorator(node: ast.FunctionDef) -> ast.Call | None:
+    """Return the call ``@sip(...)`` above a function, if it is a call."""
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call):
+            called = decorator.func
+            if (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", None)) in ("sip", "function"):
+                return decorator
+    return None
+
+
+class _Reader:
+    """Read one program's declaration."""
+
+    def __init__(self, program: Program):
+        self.program = program
+
+    def refuse(self, message: str, node: ast.AST, hint: str) -> SipError:
+        """Return an error at a node; Python counts columns in bytes, a reader in characters."""
+        column = getattr(node, "col_offset", 0)
+        lines = self.program.source.splitlines()
+        line = getattr(node, "lineno", 0)
+        if 0 < line <= len(lines) and not lines[line - 1].isascii():
+            column = len(lines[line - 1].encode()[:column].decode(errors="ignore"))
+        return SipError("manifest", message, hint=hint, line=line, column=column + 1).at(self.program.filename, self.program.source)
+
+    def read(self) -> Declaration:
+        call = _decorator(self.program.node)
+        found = Declaration()
+        if call is None:
+            return found
+        if not self.program.entry:
+            raise self.refuse("a helper has no manifest", call, "write @function without arguments; a program's are those of @sip(...)")
+        if call.args:
+            raise self.refuse("@sip takes its arguments by name", call.args[0], f"write @sip({EXAMPLES['name']})")
+        for keyword in call.keywords:
+            if keyword.arg not in EXAMPLES:
+                at = keyword if keyword.arg else keyword.value
+                hints = {"io_ports": "this machine has no I/O ports: declare the device's registers with " + EXAMPLES["io_memory"],
+                         "io_dma": "DMA cannot be declared: move data through exchange-heap blocks"}  # fmt: skip
+                raise self.refuse(f"a manifest has no {keyword.arg or 'arguments with **'}", at,
+                                  hints.get(keyword.arg or "", f"there are {', '.join(EXAMPLES)}"))  # fmt: skip
+            if keyword.arg in found.places:
+                raise self.refuse(f"{keyword.arg} is declared twice", keyword.value, "remove one")
+            found.places[keyword.arg] = keyword.value
+            setattr(found, keyword.arg, getattr(self, keyword.arg, self.names)(keyword.value, keyword.arg))
+        for extension, node in zip(found.extensions, getattr(found.places.get("extensions"), "elts", ())):
+            contract = self.program.names.get(extension.contract)
+            if not isinstance(contract, Contract):
+                raise self.refuse(f"{extension.contract} is no contract", node.elts[1],
+                                  f'declare it first: {extension.contract} = contract("""...""")')  # fmt: skip
+            found.contracts[contract.name] = contract
+        found.extensions = [Extension(e.image, self.program.names[e.contract].name) for e in found.extensions]
+        return found
+
+    # ---- one method a kind of value -----------------------------------------------------------------------------
+
+    def text(self, node: ast.expr, what: str, pattern=None) -> str:
+        value = getattr(node, "value", None)
+        if not (isinstance(node, ast.Constant) and isinstance(value, str)):
+            raise self.refuse(f"{what} is not a text in the program", node,
+                              f"write it out: {EXAMPLES[what]}; a manifest is read without running anything")  # fmt: skip
+        if pattern is not None and not pattern.fullmatch(value) or len(value) > 64 or not value.isprintable():
+            raise self.refuse(f"{value[:64]!r} is no {what}", node,
+                              {"version": f"write numbers with points between them: {EXAMPLES['version']}"}.get(
+                                  what, f"write letters, digits and _ . + -, at most 64: {EXAMPLES[what]}"))  # fmt: skip
+        return value
+
+    def name(self, node: ast.expr, what: str) -> str:
+        return self.text(node, what, NAME)
+
+    def version(self, node: ast.expr, what: str) -> str:
+        return self.text(node, what, VERSION)
+
+    publisher = category = text
+
+    def items(self, node: ast.expr, what: str) -> list[ast.expr]:
+        if not isinstance(node, (ast.List, ast.Tuple)):
+            raise self.refuse(f"{what} is not a list", node, f"write {EXAMPLES[what]}")
+        return node.elts
+
+    def number(self, node: ast.expr, what: str) -> int:
+        if not (isinstance(node, ast.Constant) and type(node.value) is int and node.value < 1 << 64):
+            raise self.refuse(f"{ast.unparse(node)[:64]} is not a number of at most 64 bits", node,
+                              f"write it out: {EXAMPLES[what]}; a manifest is read without running anything")  # fmt: skip
+        return node.value
+
+    def pair(self, node: ast.expr, what: str) -> list[ast.expr]:
+        if not (isinstance(node, (ast.Tuple, ast.List)) and len(node.elts) == 2):
+            raise self.refuse(f"{ast.unparse(node)[:64]} is not a pair", node, f"write {EXAMPLES[what]}")
+        return node.elts
+
+    def io_memory(self, node: ast.expr, what: str) -> list[IoMemoryRange]:
+        found = []
+        for item in self.items(node, what):
+            start, size = (self.number(part, what) for part in self.pair(item, what))
+            if size == 0 or start + size > 1 << 64:
+                raise self.refuse(f"{size} bytes from {start:#x} on are no range of addresses", item, f"write {EXAMPLES[what]}")
+            for other in found:
+                if start < other.start + other.size and other.start < start + size:
+                    raise self.refuse(f"two ranges of I/O memory overlap: {other} and {IoMemoryRange(start, size)}", item,
+                                      "declare each register once")  # fmt: skip
+            found.append(IoMemoryRange(start, size))
+        return found
+
+    def interrupts(self, node: ast.expr, what: str) -> list[int]:
+        found = []
+        for item in self.items(node, what):
+            line = self.number(item, what)
+            if line in found:
+                raise self.refuse(f"interrupt {line} is declared twice", item, "remove one")
+            found.append(line)
+        return found
+
+    def names(self, node: ast.expr, what: str) -> list[str]:
+        """The names of contracts."""
+        found = []
+        for item in self.items(node, what):
+            name = self.text(item, what, NAME)
+            contract = self.program.names.get(name)
+            if not isinstance(contract, Contract):
+                raise self.refuse(f"{name} is no contract", item, f'declare it first: {name} = contract("""...""")')
+            found.append(contract.name)
+        return found
+
+    def extensions(self, node: ast.expr, what: str) -> list[Extension]:
+        return [Extension(*(self.text(part, what, NAME) for part in self.pair(item, what))) for item in self.items(node, what)]
+
+
+def declaration(program: Program) -> Declaration:
+    """Return what a program declares in ``@sip(...)``.
+
+    Raises
+    ------
+    SipError
+        If it is not written as literals, or says what no manifest can; rule ``manifest``.
+    """
+    return _Reader(program).read()
+
+
+def _spoken(module: Module) -> dict[str, set[str]]:
+    """Return the contracts a program can hold an endpoint of, by side."""
+    found: dict[str, set[str]] = {"Imp": set(), "Exp": set()}
+    for function in module.functions.values():
+        for reg in function.registers():
+            if isinstance(reg.type, Endpoint):
+                found[reg.type.side].add(reg.type.contract)
+    return found
+
+
+def sides(module: Module, declared: Declaration) -> tuple[list[str], list[str]]:
+    """Return the contracts a program imports and exports, as declared or as its types say."""
+    spoken = _spoken(module)
+    imports = {*spoken["Imp"], *declared.contracts} if declared.imports is None else {*declared.imports}
+    exports = spoken["Exp"] if declared.exports is None else {*declared.exports}
+    # a contract it knows without ever holding an end of it, in messages that it passes on
+    return sorted(imports | (set(module.contracts) - exports - imports if declared.imports is None else set())), sorted(exports)
+
+
+def check_contracts(program: Program, module: Module, declared: Declaration) -> None:
+    """Refuse a program that speaks a contract its declaration leaves out, or declares one it does not speak."""
+    spoken, reader = _spoken(module), _Reader(program)
+    for side, verb, listed in (("Imp", "imports", declared.imports), ("Exp", "exports", declared.exports)):
+        if listed is None:
+            continue
+        node = declared.places[verb]
+        used = spoken[side] | (set(declared.contracts) if side == "Imp" else set())
+        for name in sorted(used - set(listed)):
+            raise reader.refuse(f"{program.name} holds {name}.{side}, but does not list {name} under {verb}", node,
+                                f"write {verb}={sorted(used)}, or leave {verb} out: the program's types say it")  # fmt: skip
+        for name in sorted(set(listed) - used):
+            raise reader.refuse(f"{program.name} lists {name} under {verb}, but never holds {name}.{side}", node,
+                                f"write {verb}={sorted(used)}, or leave {verb} out: the program's types say it")  # fmt: skip
