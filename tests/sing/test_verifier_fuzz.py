@@ -252,7 +252,8 @@ def run_among_others(module: Module, isolation: str, text: str, optimiser: bool)
     system = System(isolation=isolation, ram="4M", quantum_us=20)
     good, good_server = system.create(image(SUBJECT), n=5), system.create(image(SUBJECT, "server"))
     system.connect(good["ch"], good_server["ch"])
-    mutant, server = system.create(seal_module(module, verified=True, optimiser=optimiser), name="mutant", n=7), system.create(image(SUBJECT, "server"))
+    module.name = "mutant"  # two programs of one name cannot both be installed
+    mutant, server = system.create(seal_module(module, verified=True, optimiser=optimiser), n=7), system.create(image(SUBJECT, "server"))
     system.connect(mutant["ch"], server["ch"])
     kernel_text = system.machine.read(at.TEXT_BASE, 0x1_0000)
     code = {p.number: system.machine.read(p._field(at.P_CODE), p._field(at.P_CODE_BYTES)) for p in system.processes}
