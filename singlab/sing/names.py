@@ -47,6 +47,8 @@ new = _Word("new", "new(u8, n): a zeroed vector of n elements on the exchange he
 free = _Word("free", "free(v): give a vector back. It cannot be used afterwards.")
 cycles = _Word("cycles", "cycles(): the machine's cycle counter, u64.")
 yield_ = _Word("yield_", "yield_(): let the next ready thread run.")
+thread = _Word("thread", "thread(f, a, b): start the @function f as another thread of this process; its number, u64. Its arguments are its own.")
+join = _Word("join", "join(t): wait until thread t has ended; the u64 it returned, 0 if it returned nothing.")
 mark = _Word("mark", "mark(v): put a mark with this value into the trace.")
 process_id = _Word("process_id", "process_id(): the number of this process, u64.")
 
