@@ -34,11 +34,11 @@ _T_ID, _T_PROCESS, _P_ID = _W(at.T_ID), _W(at.T_PROCESS), _W(at.P_ID)
 _PC, _NUMBER, _EVENTS, _STOP_EVENT = _s.PC, _s.HOOK_NUMBER, _s.EVENT_COUNT, _s.STOP_EVENT
 _THREAD, _PROCESS = _s.CURRENT_THREAD, _s.CURRENT_PROCESS
 
-_EXIT, _YIELD, _SEND, _RECEIVE, _CLOSE, _ALLOCATE, _FREE, _TEXT, _INT, _MARK, _FAULT, _PID, _HERTZ = (
+_EXIT, _YIELD, _SEND, _RECEIVE, _CLOSE, _ALLOCATE, _FREE, _TEXT, _INT, _MARK, _FAULT, _PID, _HERTZ, _THREAD_NEW, _THREAD_END, _JOIN = (
     _W(ABI_NUMBER[name])
     for name in (
         "exit", "yield", "send", "receive", "close", "allocate", "free", "print_text", "print_int", "mark",
-        "fault", "get_process_id", "get_cycles_per_second",
+        "fault", "get_process_id", "get_cycles_per_second", "create_thread", "exit_thread", "join_thread",
     )
 )
 _TIMER, _TRAP = _W(at.HOOK_TIMER), _W(at.HOOK_FAULT)
@@ -49,6 +49,7 @@ abi_close, abi_allocate, abi_free = native.abi_close, native.abi_allocate, nativ
 abi_print_text, abi_print_int, abi_mark = native.abi_print_text, native.abi_print_int, native.abi_mark
 abi_fault, abi_get_process_id = native.abi_fault, native.abi_get_process_id
 abi_get_cycles_per_second = native.abi_get_cycles_per_second
+abi_create_thread, abi_exit_thread, abi_join_thread = native.abi_create_thread, native.abi_exit_thread, native.abi_join_thread
 timer_fired, trap_fault = native.timer_fired, native.trap_fault
 
 
@@ -107,6 +108,13 @@ def hook(m):
         m[_RA0] = abi_get_process_id(m)
     elif number == _HERTZ:
         m[_RA0] = abi_get_cycles_per_second(m)
+    elif number == _THREAD_NEW:
+        m[_RA0] = abi_create_thread(m, a0, m[_RA1], m[_RA2], m[_RA3], m[_RA4], m[_RA5])
+    elif number == _JOIN:
+        abi_join_thread(m, a0)
+    elif number == _THREAD_END:
+        abi_exit_thread(m, a0)
+        reason = STOP_ENDED
     m[_PC] += _FOUR
     mirror_current(m)
     return reason

@@ -335,7 +335,7 @@ class System(Installing):
     def _idle(self) -> str:
         if self._load(at.G_LIVE) == 0:
             return "finished"
-        waiting = sum(process.state == "running" for process in self.processes)
+        waiting = sum(self._load(t + at.T_STATE) == at.BLOCKED for p in self.processes if p.state == "running" for t in p.threads())
         if not self._host.deadlock_told:
             emit(self._m, _W(Kind.DEADLOCK), _W(waiting), _W(0))
             self._host.deadlock_told = True
@@ -393,7 +393,7 @@ class System(Installing):
             "pages": self.machine.m[_s.RAM_BYTES].item() // at.PAGE,
             "ram_base": at.RAM_BASE,
             "processes": {str(p.number): _about(p) for p in self.processes},
-            "threads": {str(p.thread_number): {"process": p.number} for p in self.processes},
+            "threads": {str(p.thread_number): {"process": p.number} for p in self.processes} | host.threads,
             "channels": dict(host.channels),
             "contracts": dict(host.contracts),
         }
@@ -443,6 +443,8 @@ class System(Installing):
         host.lost += lost
         if len(events):
             host.chunks.append(events)
+            for event in events[events["kind"] == Kind.THREAD_CREATE]:
+                host.threads[str(event["a"])] = {"process": int(event["b"])}
 
     def _print(self) -> None:
         """Put what was printed on the console of the process that printed it."""
@@ -476,6 +478,7 @@ class _HostSide:
         self.channels: dict[str, dict] = {}
         self.contracts: dict[str, dict] = {}
         self.console: dict[int, str] = defaultdict(str)
+        self.threads: dict[str, dict] = {}
         self.chunks: list[np.ndarray] = []
         self.read = 0
         self.lost = 0
@@ -483,7 +486,7 @@ class _HostSide:
 
     def copy(self) -> _HostSide:
         other = _HostSide()
-        for name in ("installed", "tables", "processes", "channels", "contracts", "console"):
+        for name in ("installed", "tables", "processes", "channels", "contracts", "console", "threads"):
             getattr(other, name).update(getattr(self, name))
         other.chunks = list(self.chunks)
         other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told

@@ -10,9 +10,11 @@ from singlab.sing.names import i8 as i8
 from singlab.sing.names import i16 as i16
 from singlab.sing.names import i32 as i32
 from singlab.sing.names import i64 as i64
+from singlab.sing.names import join as join
 from singlab.sing.names import mark as mark
 from singlab.sing.names import new as new
 from singlab.sing.names import process_id as process_id
+from singlab.sing.names import thread as thread
 from singlab.sing.names import u8 as u8
 from singlab.sing.names import u16 as u16
 from singlab.sing.names import u32 as u32

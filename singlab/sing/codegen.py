@@ -24,6 +24,7 @@ RA, SP, T0, T1, T2, A0, A1, A2, A7 = 1, 2, 5, 6, 7, 10, 11, 12, 17
 LARGEST_BLOCK = 16 * 1024 * 1024
 
 FAULT_BOUNDS, FAULT_DIVISION, FAULT_CLOSED, FAULT_CONTRACT, FAULT_MEMORY, FAULT_OWNER, FAULT_SIZE = 1, 2, 3, 4, 5, 6, 11
+FAULT_THREAD = 14
 #: Stands for the code of an exception that is in a0 with its line.
 UNCAUGHT = -1
 
@@ -601,6 +602,19 @@ class FunctionCode:
 
     def op_yield(self, instr: Instr, following, skip) -> None:
         self.abi("yield")
+
+    def op_spawn(self, instr: Instr, following, skip) -> None:
+        self.arguments([0, 0, *instr.args])
+        self.out.address(A0, self.module.thread(instr.extra))
+        self.immediate(A1, self.module.stack(instr.extra))
+        self.out.abi(ABI_NUMBER["create_thread"])
+        self.out.branch("beq", A0, 0, self.fault(FAULT_MEMORY, instr))
+        self.write(instr.dest, A0)
+
+    def op_join(self, instr: Instr, following, skip) -> None:
+        self.abi("join_thread", instr.args[0])
+        self.out.branch("bne", A0, 0, self.fault(FAULT_THREAD, instr))
+        self.write(instr.dest, A1)
 
     def op_process_id(self, instr: Instr, following, skip) -> None:
         self.abi("get_process_id")

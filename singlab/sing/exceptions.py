@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from singlab.sing import sil
 from singlab.sing.errors import SipError
+from singlab.sing.types import U64
 
 #: Numbers below this one are those of faults.
 FIRST_NUMBER = 256
@@ -208,6 +209,29 @@ class Finally:
     landing: sil.Block
     exception: sil.Reg
     loops: list = field(default_factory=list)
+
+
+def start_threads(functions: dict[str, sil.Function]) -> None:
+    """Let a thread whose function raises begin in a function that does not, where what nobody catches ends the process."""
+    wrapped: dict[str, str] = {}
+    for function in list(functions.values()):
+        for instr in (i for b in function.blocks for i in b.instrs if i.op == "spawn"):
+            inner = functions[instr.extra]
+            if not inner.raises:
+                continue
+            if instr.extra not in wrapped:
+                stem = instr.extra.partition("~")[0]
+                wrapped[instr.extra] = next(name for n in range(2, len(functions) + 3) if (name := f"{stem}~{n}") not in functions)
+                params = [sil.Reg(n, p.type, p.name) for n, p in enumerate(inner.params)]
+                result = [] if inner.result is None else [sil.Reg(len(params), inner.result)]
+                raised, at = sil.Reg(len(params) + 1, U64), inner.position
+                arms = {"returned": (tuple(result), "end"), "raised": ((raised,), "bad")}
+                blocks = [sil.Block("entry", [sil.Instr("attempt", None, tuple(params), sil.Attempt(arms, None, inner.name), at)]),
+                          sil.Block("end", [sil.Instr("ret", None, tuple(result), None, at)]),
+                          sil.Block("bad", [sil.Instr("raise", None, (raised,), None, at)])]  # fmt: skip
+                name = wrapped[instr.extra]
+                functions[name] = sil.Function(name, params, inner.result, blocks, at, inner.filename, inner.source)
+            instr.extra = wrapped[instr.extra]
 
 
 def settle(functions: dict[str, sil.Function]) -> None:

@@ -432,6 +432,26 @@ class ExpressionLowering:
         self.arity(node, 0, "yield_")
         self.emit("yield", node)
 
+    def call_thread(self, node: ast.Call) -> sil.Reg:
+        """``thread(f, a...)``: a helper that runs beside its caller; what it is given is its own."""
+        helper = self.program.names.get(getattr(node.args[0], "id", "")) if node.args else None
+        if not isinstance(helper, Program) or helper.entry:
+            raise self.refuse("types", "a thread runs a @function", node, "write thread(f, a, b): f and what it is called with")
+        types, result = self.module.signature(helper)
+        if len(types) > 4:
+            raise self.refuse("language", f"{helper.name} has {len(types)} parameters; a thread is given at most 4", node, "send it the rest in a message")
+        if result not in (None, U64):
+            raise self.refuse("types", f"{helper.name} returns {result}; a thread ends with a u64 or nothing", node, f"let {helper.name} return u64")
+        if len(node.args) - 1 != len(types):
+            raise self.refuse("types", f"{helper.name} takes {len(types)} argument{'s' * (len(types) != 1)}, not {len(node.args) - 1}", node,
+                              "give exactly those")  # fmt: skip
+        arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args[1:], types)]
+        return self.emit("spawn", node, self.reg(U64), arguments, self.module.label(helper))
+
+    def call_join(self, node: ast.Call) -> sil.Reg:
+        self.arity(node, 1, "join")
+        return self.emit("join", node, self.reg(U64), (self.coerce(self.expr(node.args[0], U64), U64, node.args[0]),))
+
     def call_mark(self, node: ast.Call) -> None:
         self.arity(node, 1, "mark")
         value = self.expr(node.args[0], U64)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from singlab.sing import sil
 from singlab.sing.contracts import Contract, EndpointType, Message
 from singlab.sing.errors import SipError
-from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle
+from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle, start_threads
 from singlab.sing.expressions import ExpressionLowering
 from singlab.sing.program import Program
 from singlab.sing.trying import ASSERTION, TryLowering
@@ -574,6 +574,7 @@ class ModuleLowering:
             self.exceptions.raising = self.exceptions.raisers(functions)
             functions = {name: self.lowering(program, self).lower() for name, program in programs.items()}
             settle(functions)
+            start_threads(functions)
         return sil.Module(self.program.name, functions, self.program.name, self.contracts, self.program.filename,
                           self.program.source, self.exceptions.names())  # fmt: skip
 

@@ -69,6 +69,11 @@ new = _word("new", "new(u8, n): a vector of n zeros on the exchange heap, owned 
 free = _word("free", "free(v): give a vector back to the exchange heap. It cannot be used afterwards.", "data = new(u8, 16)\nfree(data)")
 cycles = _word("cycles", "cycles(): the machine's cycle counter, a u64.", "before = cycles()\nyield_()\nspent = cycles() - before")
 yield_ = _word("yield_", "yield_(): let the next ready thread run.", "while cycles() < 100000:\n    yield_()")
+thread = _word(
+    "thread", "thread(f, a, b): start the @function f as another thread of this process; its number, a u64. What it is given is its own.",
+    "@sip\ndef both() -> u64:\n    other = thread(work, 5)\n    return join(other)",
+)  # fmt: skip
+join = _word("join", "join(t): wait until thread t has ended; the u64 it returned, 0 if it returned nothing.", "result: u64 = join(other)")
 mark = _word("mark", "mark(v): put a mark with this value into the trace, where views and statistics find it.", "mark(7)")
 process_id = _word("process_id", "process_id(): the number of this process, a u64.", "me: u64 = process_id()")
 

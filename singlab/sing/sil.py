@@ -62,7 +62,7 @@ class Instr:
     args : tuple of Reg
         Source registers in the table's order.
     extra : Any
-        What is not a register: ``const``: int; ``call``: function name; ``send``: message name;
+        What is not a register: ``const``: int; ``call``, ``spawn``: function name; ``send``: message name;
         ``print_text``: str; ``br``: block label; ``cbr``: (label, label);
         ``receive``: ``Receive``; ``attempt``, ``attempt_new``: ``Attempt``; ``fault``: int code.
     position : Position
@@ -205,6 +205,11 @@ def callee(instr: Instr) -> str | None:
     if instr.op == "call":
         return instr.extra
     return instr.extra.function if instr.op == "attempt" else None
+
+
+def started(instr: Instr) -> str | None:
+    """Return the name of the function an instruction starts as a thread, if it does."""
+    return instr.extra if instr.op == "spawn" else None
 
 
 def successors(instr: Instr) -> list[str]:

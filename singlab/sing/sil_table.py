@@ -74,6 +74,11 @@ TABLE = (
     Op("cycles", "d = cycles", "d u64", "The machine's cycle counter.", "", 0, True),
     Op("process_id", "d = process_id", "d u64", "The number of this process.", "", 0, True),
     Op("yield", "yield", "none", "Lets the next ready thread run.", "", 0, False),
+    Op("spawn", "d = spawn f, a...", "a... as f declares, at most 4; d u64; f returns u64 or nothing",
+       "Starts f as another thread of this process and gives its number. What it is given is its own from here on: vectors and endpoints among a... "
+       "are gone.", "no memory is left, or the process has 64 threads"),
+    Op("join", "d = join a", "a and d u64", "Waits until thread a of this process has ended, and takes its value, 0 if it has none. A thread is joined once.",
+       "a is no other thread of this process, or was joined", 1, True),
     Op("mark", "mark a", "a an integer", "Puts a mark with this value into the trace.", "", 1, False),
     Op("br", "br B", "none", "Goes on in block B.", "", 0, False),
     Op("cbr", "cbr a, B, C", "a bool", "Goes on in block B if a is true, else in block C.", "", 1, False),

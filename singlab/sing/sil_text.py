@@ -205,7 +205,7 @@ class _Reader:
 
     def extra(self, op: str, others: list, tree: Tree):
         """Return what an instruction has beside registers."""
-        wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
+        wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "spawn": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
                   "print_text": ["text"], "receive": ["arms"], "attempt": ["name", "arms"],
                   "attempt_new": ["arms"]}.get(op, [])  # fmt: skip
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}

@@ -29,6 +29,8 @@ _FUNCTION_NAME = re.compile(r"[A-Za-z_]\w*(~\d+)?")
 _LABEL = re.compile(r"\w+")
 #: Parameters that travel in registers.
 _MOST_PARAMETERS = 8
+#: Parameters of a function that is started as a thread.
+_MOST_THREAD_PARAMETERS = 4
 
 
 def check_module(module: Module) -> None:
@@ -127,7 +129,7 @@ def _instruction(instr: Instr, function: Function, module: Module, labels: set, 
         count, has_dest = _SHAPES[op]
         _need(len(args) == count and (dest is not None) == has_dest, f"{op} has the wrong operands", position)
     else:
-        _need(op in ("call", "send", "ret", "attempt"), f"{op!r} is no instruction", position)
+        _need(op in ("call", "send", "ret", "attempt", "spawn"), f"{op!r} is no instruction", position)
     check = globals().get(f"_check_{op}")
     if op in sil.ARITHMETIC:
         _arithmetic(instr)
@@ -279,6 +281,20 @@ def _check_call(instr: Instr, function: Function, module: Module, *_) -> None:
     _need((instr.dest is None) == (callee.result is None), f"{instr.extra}: result and destination differ", instr.position, "types")
     if instr.dest is not None:
         _type(instr.dest, callee.result, instr)
+
+
+def _check_spawn(instr: Instr, function: Function, module: Module, *_) -> None:
+    callee = _callee(instr.extra, instr, module)
+    _need(not callee.raises, f"nobody could catch what thread {instr.extra} raises", instr.position)
+    _need(len(callee.params) <= _MOST_THREAD_PARAMETERS, f"thread {instr.extra} has more than {_MOST_THREAD_PARAMETERS} parameters", instr.position, "types")
+    _need(callee.result is None or callee.result == U64, f"thread {instr.extra} returns no u64", instr.position, "types")
+    _need(instr.dest is not None, "spawn gives a thread's number", instr.position)
+    _type(instr.dest, U64, instr)
+
+
+def _check_join(instr: Instr, *_) -> None:
+    _type(instr.args[0], U64, instr)
+    _type(instr.dest, U64, instr)
 
 
 def _attempt(instr: Instr, module: Module, labels: set, known: dict[int, Reg], result: Type | None | type) -> None:

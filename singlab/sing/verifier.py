@@ -41,13 +41,14 @@ from singlab.sing.types import Endpoint
 
 CLOSED = -1  #: state of an endpoint this side has closed
 PEER_GONE = -2  #: state of an endpoint whose peer has closed
+GIVEN = -4  #: state of an endpoint that another thread has
 ASTRAY = -3  #: state of an endpoint after a send that was reported
 #: Helpers call each other at most so deep.
 MOST_NESTED_CALLS = 64
 
 _GONE = {"send": ("owner.use-after-send", "was sent"), "free": ("owner.use-after-free", "was freed"),
          "call": ("owner.use-after-move", "was handed to a function"), "attempt": ("owner.use-after-move", "was handed to a function"),
-         "mov": ("owner.use-after-move", "was moved"),
+         "mov": ("owner.use-after-move", "was moved"), "spawn": ("owner.use-after-move", "was handed to a thread"),
          "ret": ("owner.use-after-move", "was returned")}  # fmt: skip
 
 
@@ -330,11 +331,20 @@ class FunctionFlow:
                 seen.add(reg)
                 self.consume(reg, state, instr)
         elif op == "close":
-            if CLOSED in state.get(instr.args[0], frozenset()):
-                self.closed(instr, CLOSED)
+            for gone in (CLOSED, GIVEN):
+                if gone in state.get(instr.args[0], frozenset()):
+                    self.closed(instr, gone)
             state[instr.args[0]] = frozenset({CLOSED})
         elif op == "free":
             self.consume(instr.args[0], state, instr)
+        elif op == "spawn":
+            self.called(self.flow.module.functions[instr.extra], instr, state)
+            for reg in instr.args:
+                if GIVEN in (state.get(reg) if isinstance(reg.type, Endpoint) else ()):
+                    self.closed(instr, GIVEN, reg)
+            for reg in instr.args:
+                if isinstance(reg.type, Endpoint):
+                    state[reg] = frozenset({GIVEN})
         elif op == "call":
             callee = self.flow.module.functions[instr.extra]
             after = self.called(callee, instr, state)
@@ -421,7 +431,11 @@ class FunctionFlow:
 
     # ---- contracts ---------------------------------------------------------------------------------------------
 
-    def closed(self, instr: Instr, state: int) -> None:
+    def closed(self, instr: Instr, state: int, reg: Reg | None = None) -> None:
+        if state == GIVEN:
+            self.error("owner.use-after-move", f"endpoint {named(reg or instr.args[0])} was handed to a thread and is its alone now", instr.position,
+                       "use it before, or let the thread do this")  # fmt: skip
+            return
         what = "this side has closed it" if state == CLOSED else "the peer has closed it"
         self.error("contract.closed", f"{named(instr.args[0])} is used although {what}", instr.position,
                    "end the conversation here")  # fmt: skip
@@ -555,21 +569,21 @@ class ModuleFlow:
 
     def recursion(self) -> None:
         """Report functions that can call themselves, and calls nested deeper than a stack should be."""
-        calls = {n: [i for b in f.blocks for i in b.instrs if sil.callee(i) is not None] for n, f in self.module.functions.items()}
+        calls = {n: [i for b in f.blocks for i in b.instrs if sil.callee(i) or sil.started(i)] for n, f in self.module.functions.items()}
         depth: dict[str, int] = {}
         for root in calls:
             stack, path = [(root, 0)], [root]
             while stack:
                 name, index = stack.pop()
                 if index >= len(calls[name]):
-                    depth[name] = 1 + max((depth.get(sil.callee(i), 0) for i in calls[name]), default=0)
+                    depth[name] = 1 + max((depth.get(sil.callee(i) or sil.started(i), 0) for i in calls[name]), default=0)
                     if depth[name] > MOST_NESTED_CALLS:
                         raise self.located(name, self.module.functions[name].position, f"{name} nests more than {MOST_NESTED_CALLS} calls",
                                            "write a loop, or join some of the helpers")  # fmt: skip
                     path.pop()
                     continue
                 stack.append((name, index + 1))
-                callee = sil.callee(calls[name][index])
+                callee = sil.callee(calls[name][index]) or sil.started(calls[name][index])
                 if callee in path:
                     raise self.located(name, calls[name][index].position, f"{callee} calls itself",
                                        "write a loop: the stack must be bounded before it starts")  # fmt: skip

@@ -72,5 +72,6 @@ FAULTS = {
     11: "allocation size out of range",
     12: "integer conversion out of range",
     13: "an assertion does not hold",
+    14: "joined what is no thread of its own that runs, or was joined before",
 }
 

@@ -16,6 +16,7 @@ from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
     BLOCKED,
     E_WAITER,
+    ENDED,
     G_CURRENT,
     G_FREE_PROCESSES,
     G_FREE_THREADS,
@@ -115,10 +116,12 @@ def threads_end(m, process):
             queue_remove(m, G_UNBLOCKED_HEAD, thread)
             queue_remove(m, G_PREEMPTED_HEAD, thread)
         elif state == BLOCKED:
-            st64(m, ld64(m, thread + T_WAITS) + E_WAITER, 0)
+            if ld64(m, thread + T_WAITS) != 0:
+                st64(m, ld64(m, thread + T_WAITS) + E_WAITER, 0)
         if ld64(m, G_CURRENT) == thread:
             st64(m, G_CURRENT, 0)
-        emit(m, THREAD_EXIT, ld64(m, thread + T_ID), 0)
+        if state != ENDED:
+            emit(m, THREAD_EXIT, ld64(m, thread + T_ID), 0)
         following = ld64(m, thread + T_SIBLING)
         record_free(m, G_FREE_THREADS, thread)
         thread = following
