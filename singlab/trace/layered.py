@@ -9,6 +9,7 @@ distances: a least-squares problem with an exact solution (pool adjacent violato
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from dataclasses import dataclass
 
 _SWEEPS = 12
@@ -89,9 +90,18 @@ def _layers(count: int, edges: list[tuple[int, int]]) -> list[int]:
 
 def _crossings(layer: list[_Member]) -> int:
     """Return how many pairs of lines cross between a layer and the next."""
-    ends = [[n.at for n in sorted(member.down, key=lambda n: n.at)] for member in layer]
-    flat = [at for row in ends for at in row]
-    return sum(flat[i] > flat[j] for i in range(len(flat)) for j in range(i + 1, len(flat)))
+    passed: list[int] = []
+    count = 0
+    for member in layer:
+        for at in sorted((n.at for n in member.down), reverse=True):
+            count += len(passed) - bisect_right(passed, at)
+            insort(passed, at)
+    return count
+
+
+def _tangled(left: _Member, right: _Member) -> int:
+    """Return how many lines of two members of a layer cross, as they stand."""
+    return sum(n.at > m.at for near, far in ((left.up, right.up), (left.down, right.down)) for n in near for m in far)
 
 
 def _order(layers: list[list[_Member]]) -> None:
@@ -119,14 +129,12 @@ def _order(layers: list[list[_Member]]) -> None:
             layer.sort(key=wish.get)
             for at, member in enumerate(layer):
                 member.at = at
-        for upper, layer in zip(layers, layers[1:], strict=False):
+        for layer in layers:
             for at in range(len(layer) - 1):  # exchange neighbours where that helps
-                before = _crossings(upper) + _crossings(layer)
-                layer[at], layer[at + 1] = layer[at + 1], layer[at]
-                layer[at].at, layer[at + 1].at = at, at + 1
-                if _crossings(upper) + _crossings(layer) >= before:
-                    layer[at], layer[at + 1] = layer[at + 1], layer[at]
-                    layer[at].at, layer[at + 1].at = at, at + 1
+                left, right = layer[at], layer[at + 1]
+                if _tangled(right, left) < _tangled(left, right):
+                    layer[at], layer[at + 1] = right, left
+                    right.at, left.at = at, at + 1
         if (now := total()) < best:
             best, kept = now, [list(layer) for layer in layers]
     layers[:] = kept

@@ -167,10 +167,15 @@ def state_machine(name: str, contract: Mapping, state: int | None = None) -> str
     width, height = laid.width + dx + _MARGIN + loose, laid.height + dy + _MARGIN
     return (
         f'<svg class="sl-machine" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-        f'style="max-width:100%;min-width:{width * _LEAST:.0f}px;height:auto" font-family="system-ui,sans-serif" font-size="12.5" fill="currentColor" role="img" '
+        f'style="width:{width:.0f}px;max-width:100%;min-width:{width * _LEAST:.0f}px;height:auto" font-family="system-ui,sans-serif" font-size="12.5" fill="currentColor" role="img" '
         f'aria-label="State machine of contract {html.escape(name)}">'
         "<style>.sl-machine .e,.sl-machine .o,.sl-machine .h{fill:none}.sl-machine .e{stroke:currentColor;stroke-width:1.1;opacity:.65}"
         ".sl-machine .o{stroke:currentColor}.sl-machine .t{fill:currentColor;opacity:.75}"
         ".sl-machine>text{paint-order:stroke;stroke:var(--jp-layout-color0,Canvas);stroke-width:3px;stroke-linejoin:round}</style>"
         f'{"".join(parts)}{"".join(boxes)}{"".join(labels)}</svg>'
     )
+
+
+def drawings(meta: Mapping) -> dict[str, str]:
+    """Return the drawing of every contract in a trace's ``meta``, by name."""
+    return {name: state_machine(name, contract) for name, contract in meta.get("contracts", {}).items()}
