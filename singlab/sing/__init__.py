@@ -8,6 +8,7 @@ from singlab.lazy import lazy_names
 _HOME = {
     **dict.fromkeys(("contract", "Contract", "parse_contracts", "parse_lenient"), "contracts"),
     **dict.fromkeys(("explore_contract", "Behaviour"), "contract_explorer"), "promela": "contract_promela",
+    "draw": "contract_svg",
     **dict.fromkeys(("sip", "function", "Program", "programs_from_source", "SourceUnit"), "program"),
     **dict.fromkeys(
         ("u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "ExVec", "new", "free", "cycles", "yield_", "thread", "join", "mark",

@@ -148,6 +148,21 @@ class Contract:
     def __repr__(self) -> str:
         return f"<contract {self.name}: {len(self.messages)} messages, {len(self.states)} states>"
 
+    def __str__(self) -> str:
+        """What it says, as text: its messages, what each state leads to, and the slots it needs."""
+        head = f"contract {self.name}" + (f" extends {self.base.name}" if self.base else "")
+        width = max((len(str(m)) for m in self.messages.values()), default=0)
+        lines = [head, f"  slots: Imp {self.slots['Imp']}, Exp {self.slots['Exp']}"]
+        lines += [f"  {str(m).ljust(width)}  at most {self.copies[m.name]} waiting" for m in self.messages.values()]
+        width = max(map(len, self.states))
+        for state, step in enumerate(self.transitions):
+            ways = ", ".join(f"{name}{self.messages[name].direction} -> {self.states[t]}" for name, t in step.items())
+            lines.append(f"  {self.states[state].ljust(width)}  {f'{self.turn(state)} sends: {ways}' if ways else 'the end'}")
+        return "\n".join(lines)
+
+    def _repr_pretty_(self, printer, cycle) -> None:
+        printer.text(str(self))
+
     def _repr_html_(self) -> str:
         from singlab.sing.contract_svg import draw
 

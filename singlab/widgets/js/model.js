@@ -12,7 +12,8 @@ const CHECKPOINT = 512;
 const PAGE_TYPES = ["unallocated", "nongc", "stack", "system", "shared", "code", "unknown"];
 
 class Run {
-  constructor(meta, sentences, faults) {
+  constructor(meta, sentences, faults, drawings) {
+    this.drawings = drawings || {};
     this.sentences = sentences;
     this.faults = faults;
     this.events = [];
