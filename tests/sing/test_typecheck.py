@@ -122,7 +122,7 @@ WORDS = sorted(name for name in singlab.sing.__all__ if singlab.sing._HOME[name]
 def test_help_explains_a_word_with_an_example(word):
     shown = pydoc.render_doc(getattr(names, word), renderer=pydoc.plaintext)
     assert word in shown and ">>> " in shown
-    source = "\n".join(re.findall(r"(?:>>>|\.\.\.) ?(.*)", shown))
+    source = "\n".join(re.findall(r"^[ |]*(?:>>>|\.\.\.) (.*)", shown, re.MULTILINE))
     assert word in source
     ast.parse(source)
     assert "_Word" not in shown and "__class_getitem__" not in shown
