@@ -115,7 +115,9 @@ class _ReportCard(r.Shown):
             rule = next(rule for rule in RULES if rule.name == name)
             what = "place where paths meet" if name == "owner.merge" else _PLACES.get(name, _ONE)[0]
             many = "places where paths meet" if name == "owner.merge" else _PLURALS.get(what, what + "s")
-            verdict = r.Cell("broken", "bad strong") if name in broken else r.Cell("holds", "good")
+            verdict = r.Cell("holds", "good") if report.accepted else r.Cell("no finding", "soft")
+            if name in broken:
+                verdict = r.Cell("broken", "bad strong")
             rows.append(r.Row((r.Cell(name, "mono"), verdict, r.Cell(f"{places:,}", "num"), r.Cell(what if places == 1 else many),
                                r.Cell(rule.holds, "wrap soft"))))  # fmt: skip
         count = len(report.findings)
