@@ -64,6 +64,11 @@ def test_notebook_runs(path):
         assert "2000 of 2000 altered images are refused" in text
         assert "SealError: adder: the seal is broken" in text and "InstallError: curious: not verified" in text
         assert "Process 2 reader: exit with 0" in text and "Process 3 reader: fault: index out of bounds" in text
+        assert text.count("installed: ") + text.count("installed:\n") == 3, "of six programs one, the liar, and the one that carries its SIL"
+        for words in ("0x1000180f conflicts with disk", "greedy: I/O memory 0x80000000 to 0x80000fff lies in RAM", "no device at 0x30000000",
+                      "another program of this name", "host: it starts plugin as an extension", "csrw satp, zero: a privileged instruction",
+                      "jr t0: an indirect jump", "runs off its end", "not what the SIL it carries compiles to"):  # fmt: skip
+            assert words in text, words
         assert text.count("gets no code") == 0 and sum("gets no code" in str(o) for c in node.cells for o in c.get("outputs", [])) == 3
         for rule in ("types", "privileged", "owner.use-after-send", "owner.leak", "owner.merge"):
             assert any(f"rule {rule}<" in str(o) for c in node.cells for o in c.get("outputs", [])), rule

@@ -54,6 +54,17 @@ class Program:
     def __repr__(self) -> str:
         return f"<{'SIP' if self.entry else 'function'} {self.name}, {self.filename}:{self.node.lineno}>"
 
+    def _card(self):
+        from singlab.sing.cards import ProgramCard
+
+        return ProgramCard(self)
+
+    def __str__(self) -> str:
+        return str(self._card())
+
+    def _repr_html_(self) -> str:
+        return self._card()._repr_html_()
+
 
 def _capture(function: FunctionType, entry: bool) -> Program:
     try:

@@ -18,7 +18,6 @@ form is :mod:`singlab.sing.sil_text`'s. Two further groups are known to the code
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -184,7 +183,9 @@ class Module:
         return f"<SIL of {self.name}: {len(self.functions)} function{'s' * (len(self.functions) != 1)}, {size} instructions>"
 
     def _repr_html_(self) -> str:
-        return f"<pre style='line-height:1.35'>{html.escape(str(self))}</pre>"
+        from singlab.sing.cards import ModuleCard
+
+        return ModuleCard(self)._repr_html_()
 
 
 def reachable(blocks: list[Block]) -> list[Block]:

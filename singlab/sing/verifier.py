@@ -30,11 +30,12 @@ A process that ends by a fault owes nothing: the kernel takes back what it had.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from singlab.sing import sil
 from singlab.sing.errors import SipError
+from singlab.sing.report import Report
 from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
 from singlab.sing.sil_types import Malformed, check_function, check_module
 from singlab.sing.types import Endpoint
@@ -75,26 +76,6 @@ class Torn:
 
 
 Status = bool | Owned | Gone | Torn | frozenset
-
-
-@dataclass
-class Report:
-    """What the verifier found; empty means accepted."""
-
-    module: Module
-    findings: list[SipError] = field(default_factory=list)
-
-    @property
-    def accepted(self) -> bool:
-        return not self.findings
-
-    def __repr__(self) -> str:
-        return "accepted" if self.accepted else "\n".join(str(f) for f in self.findings)
-
-    def _repr_html_(self) -> str:
-        if self.accepted:
-            return f"<div style='border-left:4px solid #009E73;padding:.4em .8em'><b>Accepted:</b> {self.module.name}</div>"
-        return "".join(f._repr_html_() for f in self.findings)
 
 
 def named(reg: Reg) -> str:
