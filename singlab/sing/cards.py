@@ -61,7 +61,7 @@ def python_lines(text: str) -> list[Pieces]:
 
 
 _SIL = re.compile(
-    r'(?P<text>"(?:[^"\\]|\\.)*")|(?P<comment>;.*$)|(?P<soft>@\d+:\d+)|(?P<name>%\d+(?:\.\w+)?)|(?P<strong>^\w+:$)|(?P<number>-?\b\d+\b)|(?P<word>[\w~]+)'
+    r'(?P<text>"(?:[^"\\]|\\.)*")|(?P<comment>^\s*;.*$)|(?P<soft>@\d+:\d+)|(?P<name>%\d+(?:\.\w+)?)|(?P<strong>^\w+:$)|(?P<number>-?\b\d+\b)|(?P<word>[\w~]+)'
 )
 _SIL_WORDS = {*OPS, "sip", "entry", "function", "contracts", "contract", "closed"}
 

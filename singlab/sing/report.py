@@ -39,6 +39,7 @@ _PLACES: dict[str, tuple[str, Callable[[Instr], int]]] = {
     "owner.use-after-free": ("use of a block", _blocks_used),
     "owner.use-after-move": ("use of a block", _blocks_used),
     "owner.leak": ("block acquired", lambda instr: sum(reg.type.block for reg in _given(instr))),
+    "owner.leak-on-raise": ("raise", _is("raise")),
     "contract.send": ("send", _is("send")),
     "contract.arguments": ("send", _is("send")),
     "contract.receive": ("receive", _is("receive")),

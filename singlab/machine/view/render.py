@@ -37,8 +37,8 @@ STYLE = """
 .slv .slv-bar{display:flex;height:18px;border-radius:4px;overflow:hidden;background:rgba(128,128,128,.2);margin:4px 0 6px;max-width:1000px}
 .slv .slv-bar i{display:block;height:100%}.slv i.slv-key{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:6px}
 .slv [data-address]{cursor:default}
-.slv pre.slv-lines{margin:2px 0 6px;padding:4px 0;max-height:460px;overflow:auto;background:none;color:inherit;font:12px/1.55 var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace);border:1px solid rgba(128,128,128,.3);border-radius:4px}
-.slv pre.slv-lines b{font-weight:400;opacity:.45;display:inline-block;min-width:3.4em;padding-right:1em;text-align:right;user-select:none;box-sizing:border-box}
+.slv pre.slv-lines{margin:2px 0 6px;padding:4px 8px;max-height:460px;overflow:auto;background:none;color:inherit;font:12px/1.55 var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace);border:1px solid rgba(128,128,128,.3);border-radius:4px}
+.slv pre.slv-lines b{font-weight:400;opacity:.45;display:inline-block;min-width:3em;padding-right:1em;text-align:right;user-select:none;box-sizing:border-box}
 .slv .slv-word{color:var(--jp-mirror-editor-keyword-color,#0072B2);font-weight:600}.slv .slv-text{color:var(--jp-mirror-editor-string-color,#B35900)}
 .slv .slv-number{color:var(--jp-mirror-editor-number-color,#00734f)}.slv .slv-comment{color:var(--jp-mirror-editor-comment-color,#6b7785);font-style:italic}
 .slv .slv-name{color:var(--jp-mirror-editor-def-color,#0072B2)}
