@@ -135,7 +135,10 @@ def test_a_hole_in_the_check_costs_its_points_and_is_named(case):
 @pytest.mark.parametrize("case", ["tp forgotten", "half a word", "any jalr", "the end not looked at"])
 def test_one_hole_leaves_the_other_checks_their_points(case):
     answer, checks, _ = WRONG[case]
-    assert lost(graded(answer)) == checks
+    report = graded(answer)
+    # whether the few practice images show this hole too depends on what the compiler makes
+    practised = {result.title.split(",")[0] for result in report.results if result.title.endswith("practice images")}
+    assert lost(report) - practised == checks - practised
 
 
 STUBS = {

@@ -144,6 +144,8 @@ def test_playing_comes_to_an_end_and_begins_again(replay, system):
     replay.click("[data-testid=sl-play]")
     replay.wait_for_function(f"() => singlabView.position === {len(system.trace)} && !singlabView.playing", timeout=20_000)
     replay.wait_for_function("() => document.querySelector('[data-testid=sl-play]').textContent.includes('Play')")
+    # slow enough that it has not come to its end again before it is paused
+    replay.locator("[data-testid=sl-speed]").evaluate("node => { node.value = 3; node.dispatchEvent(new Event('input')); }")
     replay.click("[data-testid=sl-play]")
     replay.wait_for_function(f"() => singlabView.playing && singlabView.position < {len(system.trace)}")
     replay.click("[data-testid=sl-play]")

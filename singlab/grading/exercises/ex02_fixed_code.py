@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import cache
 
 from singlab.grading.closedcode import CYCLE, RULES, call_target, shown
 from singlab.grading.codeimages import ENTRIES, CodeImage, draw
@@ -52,14 +53,22 @@ def loader(ch: Inspection.Imp, words: u64, vector: u64, entries: u64, closed: u6
 #: What the client marks for Closed; no text has so many words.
 CLOSED = 1 << 32
 _PRACTICE_SEED, _HIDDEN_SEED = 172, 20_070_321
-_PRACTICE, _HIDDEN = 48, 500
+_PRACTICE, _HIDDEN = 64, 500
+_TRIES = 400
 #: Cycles a text may cost a word; the solution needs a tenth of it.
 _CYCLES_A_WORD = 2_500
 
 
+@cache
 def practice() -> tuple[CodeImage, ...]:
     """Return the images of the visible checks: the first half as the compiler made them, each of the others altered."""
-    return draw(_PRACTICE_SEED, _PRACTICE)
+    # what the compiler makes changes with it; whatever it makes, practice shows each rule broken more than once,
+    # and not only in every other image
+    for seed in range(_PRACTICE_SEED, _PRACTICE_SEED + _TRIES):
+        images = draw(seed, _PRACTICE)
+        if all({i % 2 for i, image in enumerate(images) if image.rules == {rule}} == {0, 1} for rule in RULES):
+            break
+    return images
 
 
 def _hidden() -> tuple[CodeImage, ...]:
