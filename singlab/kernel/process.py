@@ -50,6 +50,11 @@ class StartupEndpoint:
         offset, words = installed.image.manifest.contracts[contract]["table"]
         return installed.tables + 8 * offset, installed.image.tables[8 * offset : 8 * (offset + words)]
 
+    def description(self, contract: str) -> dict:
+        """Return messages with their arguments, declared types, states and transitions of a contract, for comparing two images."""
+        known = self.process.installed.image.manifest.contracts[contract]
+        return {key: value for key, value in known.items() if key != "table"}
+
     def __str__(self) -> str:
         return f'{self.process.name}["{self.parameter.name}"]'
 

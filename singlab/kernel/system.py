@@ -204,7 +204,7 @@ class System(Installing):
         imp, exp = ends["Imp"], ends["Exp"]
         contract = one.parameter.contract
         table = imp.table(contract)
-        if table[1] != exp.table(contract)[1]:
+        if (table[1], imp.description(contract)) != (exp.table(contract)[1], exp.description(contract)):
             raise InstallError(
                 f"{one} and {other} were built with different versions of contract {contract}; build both again"
             )

@@ -2,9 +2,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
+from singlab.sing.names import Borrowed as Borrowed
 from singlab.sing.names import ChannelClosed as ChannelClosed
 from singlab.sing.names import ExVec as ExVec
+from singlab.sing.names import copy as copy
 from singlab.sing.names import cycles as cycles
+from singlab.sing.names import exchange as exchange
+from singlab.sing.names import fill as fill
 from singlab.sing.names import free as free
 from singlab.sing.names import i8 as i8
 from singlab.sing.names import i16 as i16

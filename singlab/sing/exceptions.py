@@ -46,7 +46,7 @@ def _built_in() -> dict[str, ExceptionClass]:
         ("BaseException", None), ("Exception", "BaseException"), ("ArithmeticError", "Exception"), ("ZeroDivisionError", "ArithmeticError", 2),
         ("OverflowError", "ArithmeticError"), ("AssertionError", "Exception", 13), ("LookupError", "Exception"), ("IndexError", "LookupError", 1),
         ("KeyError", "LookupError"), ("MemoryError", "Exception", 5, 11), ("RuntimeError", "Exception"), ("NotImplementedError", "RuntimeError"),
-        ("ValueError", "Exception"), ("ChannelClosed", "Exception", 3),
+        ("ValueError", "Exception", 12), ("ChannelClosed", "Exception", 3),
     ):  # fmt: skip
         table[name] = ExceptionClass(name, table.get(base), tuple(faults))
     return table
@@ -56,8 +56,8 @@ def _built_in() -> dict[str, ExceptionClass]:
 BUILT_IN = _built_in()
 EXCEPTION = BUILT_IN["Exception"]
 #: The class a failed check of an instruction belongs to, and its code.
-INDEX, DIVISION, CLOSED, MEMORY, ASSERTION = (BUILT_IN[name] for name in (
-    "IndexError", "ZeroDivisionError", "ChannelClosed", "MemoryError", "AssertionError"))  # fmt: skip
+INDEX, DIVISION, CLOSED, MEMORY, ASSERTION, VALUE = (BUILT_IN[name] for name in (
+    "IndexError", "ZeroDivisionError", "ChannelClosed", "MemoryError", "AssertionError", "ValueError"))  # fmt: skip
 
 
 def declared(node: ast.ClassDef, known: Mapping) -> ExceptionClass | SipError | None:
@@ -250,7 +250,7 @@ def settle(functions: dict[str, sil.Function]) -> None:
                 last = block.instrs[-1]
                 if sil.callee(last) in quiet:
                     regs, label = last.extra.arms["returned"]
-                    block.instrs[-1:] = [sil.Instr("call", regs[0] if regs else None, last.args, last.extra.function, last.position),
+                    block.instrs[-1:] = [sil.Instr("call", regs[0] if regs else None, last.args, last.extra.function, last.position, regs[1:]),
                                          sil.Instr("br", None, (), label, last.position)]  # fmt: skip
                     changed = True
             if changed:

@@ -92,7 +92,7 @@ def insert(caller: Function, block: Block, index: int, called: Function, maker: 
         after, ends = [], {"ret": call.extra.arms["returned"], "raise": call.extra.arms["raised"]}
     else:
         after = [Block(maker.label(), block.instrs[index + 1 :])]
-        ends = {"ret": ((call.dest,) if call.dest is not None else (), after[0].label)}
+        ends = {"ret": (call.results, after[0].label)}
 
     def own(reg: Reg | None) -> Reg | None:
         if reg is not None and reg not in regs:
@@ -106,7 +106,7 @@ def insert(caller: Function, block: Block, index: int, called: Function, maker: 
     for source in called.blocks:
         body = Block(labels[source.label])
         for instr in source.instrs:
-            new = copied(instr, dest=own(instr.dest), args=tuple(map(own, instr.args)))
+            new = copied(instr, dest=own(instr.dest), more=tuple(map(own, instr.more)), args=tuple(map(own, instr.args)))
             if instr.op in ends:
                 given, label = ends[instr.op]
                 body.instrs += [Instr("mov", reg, (value,), None, instr.position) for reg, value in zip(given, new.args)]

@@ -15,7 +15,7 @@ from singlab.sing.types import Endpoint
 def _given(instr: Instr) -> list[Reg]:
     """Return the registers an instruction gives values to."""
     arms = [reg for regs, _ in instr.extra.ways() for reg in regs] if isinstance(instr.extra, Arms) else []
-    return [*([instr.dest] if instr.dest is not None else []), *arms]
+    return [*instr.results, *arms]
 
 
 def _is(*ops: str) -> Callable[[Instr], int]:
@@ -38,6 +38,7 @@ _PLACES: dict[str, tuple[str, Callable[[Instr], int]]] = {
     "owner.use-after-send": ("use of a block", _blocks_used),
     "owner.use-after-free": ("use of a block", _blocks_used),
     "owner.use-after-move": ("use of a block", _blocks_used),
+    "owner.borrow": ("use of a block", _blocks_used),
     "owner.leak": ("block acquired", lambda instr: sum(reg.type.block for reg in _given(instr))),
     "owner.leak-on-raise": ("raise", _is("raise")),
     "contract.send": ("send", _is("send")),

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from singlab.sing.types import Type
+from singlab.sing.types import Tuple, Type
 
 ARITHMETIC = ("add", "sub", "mul", "div", "rem", "and", "or", "xor", "shl", "shr")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
@@ -65,6 +65,8 @@ class Instr:
         ``print_text``: str; ``br``: block label; ``cbr``: (label, label);
         ``receive``: ``Receive``; ``attempt``, ``attempt_new``: ``Attempt``; ``fault``: int code.
     position : Position
+    more : tuple of Reg
+        Further destinations, of a call of a function with several results.
     """
 
     op: str
@@ -72,6 +74,12 @@ class Instr:
     args: tuple[Reg, ...] = ()
     extra: Any = None
     position: Position = Position()
+    more: tuple[Reg, ...] = ()
+
+    @property
+    def results(self) -> tuple[Reg, ...]:
+        """Every destination."""
+        return self.more if self.dest is None else (self.dest, *self.more)
 
 
 @dataclass(eq=False)
@@ -119,6 +127,8 @@ class Block:
 class Function:
     """One function; ``blocks[0]`` is the entry. Parameters arrive in ``params``; file and source are for messages.
 
+    ``result`` is None, a type, or a :class:`~singlab.sing.types.Tuple` for several results. ``borrowed`` has the
+    numbers of the parameters whose blocks stay the caller's.
     ``raises`` says that it may end by ``raise`` and is called by ``attempt`` alone.
     """
 
@@ -130,13 +140,19 @@ class Function:
     filename: str = ""
     source: str = ""
     raises: bool = False
+    borrowed: frozenset[int] = frozenset()
+
+    @property
+    def results(self) -> tuple[Type, ...]:
+        """The type of each result."""
+        return () if self.result is None else self.result.parts if isinstance(self.result, Tuple) else (self.result,)
 
     def registers(self) -> list[Reg]:
         """Return every register of the function, parameters first, each once."""
         seen: dict[int, Reg] = {p.number: p for p in self.params}
         for block in self.blocks:
             for instr in block.instrs:
-                found = [instr.dest, *instr.args]
+                found = [*instr.results, *instr.args]
                 if isinstance(instr.extra, Arms):
                     found += [r for regs, _ in instr.extra.arms.values() for r in regs]
                 for reg in found:
@@ -163,6 +179,8 @@ class Module:
         The student's text, for messages and the explorer view.
     exceptions : dict of int to str
         What the exceptions it can raise are called, by number.
+    structs : dict of str to Struct
+        The structs its registers and messages have, by name.
     """
 
     name: str
@@ -172,6 +190,7 @@ class Module:
     filename: str = "<sip>"
     source: str = ""
     exceptions: dict[int, str] = field(default_factory=dict)
+    structs: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         from singlab.sing.sil_text import format_module
