@@ -95,6 +95,13 @@ def exchange(cls: type) -> type:
     ------
     SipError
         If a field is something else.
+
+    Example
+    -------
+    >>> @exchange
+    ... class Packet:
+    ...     length: u32
+    ...     urgent: bool
     """
     from singlab.sing.enums import DECLARE_STRUCT
     from singlab.sing.structs import field_of_python, struct_of_python
