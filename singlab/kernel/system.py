@@ -360,8 +360,12 @@ class System(Installing):
         """Stop a process, whatever it is doing; everything it had comes back and its peers see ChannelClosed."""
         if process.state == "stopped":
             return
+        mode = self._m[_s.MODE]
+        self._m[_s.MODE] = _s.S  # a run may have been cut in the middle of a SIP, whose eyes see no kernel table in ring 3
         native.process_stop(self._m, _W(process.record), _W(0))
-        if self._load(at.G_CURRENT) == 0:
+        if self._load(at.G_CURRENT) != 0:
+            self._m[_s.MODE] = mode
+        else:
             # it was the running one: the hart must not go on in its code
             self._m[_s.PC] = self._labels["idle"]
             self._m[_s.MODE] = _s.S

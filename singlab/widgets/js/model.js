@@ -144,6 +144,7 @@ class Run {
       state: contract && contract.states[e.b] !== undefined ? contract.states[e.b] : `state ${e.b}`,
       holder: this.name(e.bHigh), taker: this.name(e.bLow), tagged: this.name(e.bHigh >>> 16),
       type: PAGE_TYPES[e.bHigh & 15] || "?",
+      awaited: e.b ? "a message" : "another thread to end",
       fault: (exception ? `uncaught ${exception}` : this.faults[fault] || `code ${fault}`) + (line ? ` (line ${line})` : ""),
     };
     const sentence = this.sentences[e.kind] || `event of kind ${e.kind}`;
