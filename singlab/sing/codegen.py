@@ -13,9 +13,10 @@ from singlab.kernel.abi import ABI_NUMBER, BLOCK_DATA, BLOCK_SIZE, CHANNEL_CLOSE
 from singlab.machine.asm import load_immediate
 from singlab.sing import sil
 from singlab.sing.errors import SipError
-from singlab.sing.regalloc import CALLS, allocate, small_constants
+from singlab.sing.heapcode import LENGTH, HeapCode
+from singlab.sing.regalloc import CALLS, allocate, references_across, small_constants
 from singlab.sing.sil import Function, Instr, Reg
-from singlab.sing.types import Bool, Int
+from singlab.sing.types import Bool, Int, Vector
 
 if TYPE_CHECKING:
     from singlab.sing.modulecode import ModuleCode
@@ -35,6 +36,8 @@ _COMPARISONS = frozenset(sil.COMPARISONS)
 
 _LOADS = {True: ("lb", "lh", "lw", "ld"), False: ("lbu", "lhu", "lwu", "ld")}
 _STORES = ("sb", "sh", "sw", "sd")
+#: Operations that may go to a fault stub, beside those that call anyway.
+FAULTING = frozenset(("load", "store", "check", "div", "rem", "getf", "some", "as"))
 
 
 def power(element: Int) -> int:
@@ -42,13 +45,14 @@ def power(element: Int) -> int:
     return (element.bits // 8).bit_length() - 1
 
 
-class FunctionCode:
+class FunctionCode(HeapCode):
     """Generate one function."""
 
     def __init__(self, function: Function, module: ModuleCode):
         self.function, self.module, self.out = function, module, module.out
         self.constants = small_constants(function)
-        self.place = allocate(function, self.constants)
+        self.place = allocate(function, self.constants, module.heap)
+        self.across = references_across(function, self.constants) if module.heap else {}
         self.faults: dict[tuple[int, int], str] = {}
         self.uses: dict[Reg, int] = {}
         for block in function.blocks:
@@ -65,7 +69,7 @@ class FunctionCode:
                            hint="move a part of it into a @function")  # fmt: skip
 
     def may_fault(self) -> bool:
-        return any(i.op in ("load", "store", "check", "div", "rem") for b in self.function.blocks for i in b.instrs)
+        return any(i.op in FAULTING for b in self.function.blocks for i in b.instrs)
 
     # ---- moving values ---------------------------------------------------------------------------------------
 
@@ -168,7 +172,10 @@ class FunctionCode:
             for instr in block.instrs:
                 out.line = instr.position.line
                 if instr is not skip:
+                    first = len(out.items)
                     getattr(self, f"op_{instr.op}", self.op_other)(instr, following, skip)
+                    if instr in self.across:
+                        self.stack_map(instr, first)
             self.module.spans[self.function.name, block.label] = (start, len(out.items))
         for (code, line), label in self.faults.items():
             out.line = line
@@ -180,6 +187,18 @@ class FunctionCode:
             self.immediate(A0, code)
             self.immediate(A1, line)
             out.abi(ABI_NUMBER["fault"])
+        if self.module.heap:
+            out.label(f"{self.function.name}:end")
+            self.module.tables.function(self.function.name, f"{self.function.name}:end", self.frame, self.save_base, self.saved)
+
+    def stack_map(self, instr: Instr, first: int) -> None:
+        """Note where references are while the calls stand that an instruction came to."""
+        held = self.across[instr]
+        registers = sum(1 << place for place in {self.place.registers[reg] for reg in held if reg in self.place.registers})
+        words = tuple(sorted({self.place.slots[reg] for reg in held if reg in self.place.slots}))
+        for item in self.out.items[first:]:
+            if item.kind == "abi" or (item.kind == "jump" and item.args[0] == RA) or (item.kind == "ins" and item.args[:2] == ("jalr", RA)):
+                self.module.tables.points.append((item, registers, words))
 
     def fused(self, instrs: list[Instr]) -> Instr | None:
         """Return the comparison that the block's branch can do itself."""
@@ -444,12 +463,16 @@ class FunctionCode:
         return size
 
     def op_load(self, instr: Instr, following, skip) -> None:
+        if not isinstance(instr.args[0].type, Vector):
+            return self.array_load(instr)
         size = self.element(instr)
         rd = self.target(instr.dest)
         self.out.ins(_LOADS[instr.args[0].type.element.signed][size], rd, T1, 0)
         self.write(instr.dest, rd)
 
     def op_store(self, instr: Instr, following, skip) -> None:
+        if not isinstance(instr.args[0].type, Vector):
+            return self.array_store(instr)
         size = self.element(instr)
         self.out.ins(_STORES[size], self.read(instr.args[2], A2), T1, 0)
 
@@ -475,8 +498,9 @@ class FunctionCode:
 
     def op_len(self, instr: Instr, following, skip) -> None:
         rd = self.target(instr.dest)
-        self.out.ins("ld", rd, self.read(instr.args[0], A0), BLOCK_SIZE)
-        size = power(instr.args[0].type.element)
+        vector = isinstance(instr.args[0].type, Vector)
+        self.out.ins("ld", rd, self.read(instr.args[0], A0), BLOCK_SIZE if vector else LENGTH)
+        size = power(instr.args[0].type.element) if vector else 0
         if size:
             self.out.ins("srli", rd, rd, size)
         self.write(instr.dest, rd)

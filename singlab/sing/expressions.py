@@ -10,19 +10,22 @@ import ast
 
 from singlab.sing import sil
 from singlab.sing.errors import SipError
+from singlab.sing.heapcode import element_of
+from singlab.sing.objects import spoken
 from singlab.sing.program import Program
-from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, Int, Type, Vector
+from singlab.sing.types import BOOL, I64, INTS, U64, Array, Char, Endpoint, Int, Reference, Str, Type, Vector
 
 _BINARY = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "div", ast.Mod: "rem", ast.BitAnd: "and",
     ast.BitOr: "or", ast.BitXor: "xor", ast.LShift: "shl", ast.RShift: "shr",
 }  # fmt: skip
+_SENT = "objects stay in their process; send an exchange-heap vector: to_vector(s) makes one of text and of an Array[u8]"
 _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
 
 
 def widens(source: Type, target: Type) -> bool:
     """Whether every value of one type is a value of the other."""
-    return (isinstance(source, Int) and isinstance(target, Int)
+    return (type(source) is Int and type(target) is Int
             and target.minimum <= source.minimum and source.maximum <= target.maximum)  # fmt: skip
 
 
@@ -64,13 +67,13 @@ class ExpressionLowering:
                 raise self.refuse("types", f"{node.id} is a function, not a value", node, f"call it: {node.id}(...)")
             raise self.refuse("types", f"{node.id} has no value here", node,
                               "assign it first; outside names can be integer constants, contracts and @function helpers")  # fmt: skip
-        return self.variables[node.id]
+        return self.as_known(node.id, self.variables[node.id], node)
 
     def expr(self, node: ast.expr, want: Type | None) -> sil.Reg:
         """Lower an expression; ``want`` is the type it will be used at, for literals."""
         value = self.literal(node)
         if value is not None:
-            return self.constant(value, want if isinstance(want, Int) else I64, node)
+            return self.constant(value, want if type(want) is Int else I64, node)
         method = getattr(self, f"ex_{type(node).__name__}", None)
         if method is None:
             raise self.left_out(node)
@@ -96,6 +99,8 @@ class ExpressionLowering:
         """Return a value as a type, widening it if needed, or refuse."""
         if value.type == type_:
             return value
+        if isinstance(type_, Reference):
+            return self.refer(value, type_, node, name)
         if widens(value.type, type_):
             return self.emit("cast", node, self.reg(type_), (value,))
         cast = f"write {type_}(...) to keep its low bits" if isinstance(type_, Int) and isinstance(value.type, Int) else (
@@ -109,13 +114,20 @@ class ExpressionLowering:
 
     def pair(self, left: ast.expr, right: ast.expr, want: Type | None, node: ast.AST) -> tuple[sil.Reg, sil.Reg]:
         """Lower two operands to one type."""
-        hint = want if isinstance(want, Int) else None
+        hint = want if type(want) is Int else None
+        for one, other in ((left, right), (right, left)):
+            if isinstance(one, ast.Constant) and isinstance(one.value, str) and not isinstance(other, ast.Constant):
+                reg = self.held(self.expr(other, None), other)
+                text = self.expr(one, reg.type)
+                if isinstance(reg.type, (Char, Str)):
+                    return (text, reg) if one is left else (reg, text)
+                raise self.refuse("types", f"{spoken(reg.type)} and text in one operation", node, "str(...) makes text of a number")
         if self.literal(left) is not None and self.literal(right) is None:
             b = self.expr(right, hint)
             return self.expr(left, b.type), b
         a = self.expr(left, hint)
         b = self.expr(right, a.type if self.literal(right) is not None else hint)
-        if a.type == b.type:
+        if a.type == b.type or (isinstance(a.type, Reference) and isinstance(b.type, Reference)):
             return a, b
         if widens(b.type, a.type):
             return a, self.coerce(b, a.type, right)
@@ -123,8 +135,8 @@ class ExpressionLowering:
             return self.coerce(a, b.type, left), b
         names = [n.id for n in (left, right) if isinstance(n, ast.Name)]
         extra = f", or give {names[0]} that type where it is first assigned: {names[0]}: {b.type if names[0] == getattr(left, 'id', '') else a.type} = ..." if names else ""
-        raise self.refuse("types", f"{a.type} and {b.type} in one operation", node,
-                          f"convert one: {b.type}(...) or {a.type}(...)" + extra)  # fmt: skip
+        raise self.refuse("types", f"{spoken(a.type)} and {spoken(b.type)} in one operation", node,
+                          "use values of one type" if not (isinstance(a.type, Int) and isinstance(b.type, Int)) else f"convert one: {b.type}(...) or {a.type}(...)" + extra)  # fmt: skip
 
     # ---- kinds of expression ----------------------------------------------------------------------------------
 
@@ -150,6 +162,8 @@ class ExpressionLowering:
             right = right if right.type == left.type else self.emit("cast", node, self.reg(left.type), (right,))
             return self.emit(op, node, self.reg(left.type), (left, right))
         left, right = self.pair(node.left, node.right, want, node)
+        if isinstance(left.type, Str) and isinstance(right.type, Str) and op == "add":
+            return self.join(left, right, node)
         if left.type == BOOL and op in ("and", "or", "xor"):
             return self.emit(op, node, self.reg(BOOL), (left, right))
         self.integers(node, left, right)
@@ -157,8 +171,10 @@ class ExpressionLowering:
 
     def integers(self, node: ast.AST, *values: sil.Reg) -> None:
         for value in values:
+            if isinstance(value.type, Char):
+                raise self.refuse("types", "char in arithmetic", node, "ord(c) is the number of a char, char(n) the char of a number")
             if not isinstance(value.type, Int):
-                raise self.refuse("types", f"{value.type} in arithmetic", node, "use integers")
+                raise self.refuse("types", f"{spoken(value.type)} in arithmetic", node, "use integers")
 
     def ex_UnaryOp(self, node: ast.UnaryOp, want: Type | None) -> sil.Reg:
         if isinstance(node.op, ast.Not):
@@ -181,6 +197,8 @@ class ExpressionLowering:
         if name is None:
             raise self.refuse("language", "the SIP language compares with == != < <= > >= only", node, "use one of them")
         a, b = self.pair(left, right, None, node)
+        if isinstance(a.type, Reference):
+            return self.compare_references(name, a, b, node)
         if a.type.linear or (a.type == BOOL and name not in ("eq", "ne")):
             raise self.refuse("types", f"{a.type} cannot be compared like this", node, "compare integers")
         return self.emit(name, node, self.reg(BOOL), (a, b))
@@ -202,15 +220,18 @@ class ExpressionLowering:
     def condition(self, node: ast.expr, yes: sil.Block, no: sil.Block) -> None:
         """Branch on a condition; ``and``, ``or`` and ``not`` become control flow."""
         if isinstance(node, ast.BoolOp):
+            before, which = dict(self.narrowed), isinstance(node.op, ast.Or)
             for index, part in enumerate(node.values):
                 if index == len(node.values) - 1:
                     self.condition(part, yes, no)
+                    self.narrowed = before
                     return
                 more = self.new_block("more")
                 if isinstance(node.op, ast.And):
                     self.condition(part, more, no)
                 else:
                     self.condition(part, yes, more)
+                self.narrowed = {**self.narrowed, **self.facts(part)[which]}
                 self.block = more
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             self.condition(node.operand, no, yes)
@@ -244,26 +265,37 @@ class ExpressionLowering:
 
     def ex_IfExp(self, node: ast.IfExp, want: Type | None) -> sil.Reg:
         yes, no, after = self.new_block("then"), self.new_block("else"), self.new_block("after")
+        before, (holds, fails) = self.narrowed, self.facts(node.test)
         self.condition(node.test, yes, no)
-        self.block = yes
-        first = self.expr(node.body, want)
+        self.block, self.narrowed = yes, {**before, **holds}
+        none = self.is_none(node.body) and want is None
+        first = self.expr(node.body, self.type_of_name(node.orelse) if none else want)
         if first.type.linear:
             raise self.refuse("types", "a conditional expression over owned things", node, "use an if statement")
-        result = self.reg(first.type)
-        self.emit("mov", node, result, (first,))
+        joined = first.type
+        if isinstance(joined, Reference):
+            joined = want if isinstance(want, Reference) else joined.perhaps if self.is_none(node.orelse) else joined
+        result = self.reg(joined)
+        self.emit("mov", node, result, (self.coerce(first, joined, node.body),))
         self.emit("br", node, extra=after.label)
-        self.block = no
-        second = self.coerce(self.expr(node.orelse, first.type), first.type, node.orelse)
+        self.block, self.narrowed = no, {**before, **fails}
+        second = self.coerce(self.expr(node.orelse, joined), joined, node.orelse)
+        self.narrowed = before
         self.emit("mov", node, result, (second,))
         self.emit("br", node, extra=after.label)
         self.block = after
         return result
 
+    def type_of_name(self, node: ast.expr) -> Type | None:
+        """Return the type of a variable, without a look at anything else."""
+        reg = self.variables.get(getattr(node, "id", ""))
+        return reg.type if reg is not None else None
+
     def vector_of(self, node: ast.Subscript) -> sil.Reg:
         """Return the vector's register of ``v[i]``."""
-        vector = self.expr(node.value, None)
-        if not isinstance(vector.type, Vector):
-            raise self.refuse("types", f"{vector.type} has no elements", node, "index an exchange-heap vector")
+        vector = self.certain(self.expr(node.value, None), node.value)
+        if not isinstance(vector.type, (Vector, Array, Str)):
+            raise self.refuse("types", f"{spoken(vector.type)} has no elements", node, "index an exchange-heap vector")
         if isinstance(node.slice, (ast.Slice, ast.Tuple)):
             raise self.refuse("language", "slices of vectors", node, "copy the elements in a loop")
         return vector
@@ -278,8 +310,12 @@ class ExpressionLowering:
         return self.coerce(index, U64, node.slice)
 
     def ex_Subscript(self, node: ast.Subscript, want: Type | None) -> sil.Reg:
+        if isinstance(node.slice, ast.Slice):
+            value = self.certain(self.expr(node.value, None), node.value)
+            return self.sliced(node, value)
         vector = self.vector_of(node)
-        return self.emit("load", node, self.reg(vector.type.element), (vector, self.index_of(node)))
+        vector = self.held(vector, node) if isinstance(vector.type, Reference) else vector
+        return self.emit("load", node, self.reg(element_of(vector.type)), (vector, self.index_of(node)))
 
     def ex_Call(self, node: ast.Call, want: Type | None) -> sil.Reg:
         value = self.call(node, want, statement=False)
@@ -312,6 +348,11 @@ class ExpressionLowering:
         name = node.func.id
         if name in INTS or name == "int":
             return self.cast(node, INTS.get(name, I64))
+        if isinstance(self.program.bindings.get(name), Int):
+            return self.cast(node, self.program.bindings[name])
+        known = self.class_named(name)
+        if known is not None:
+            return self.construct(node, known)
         builtin = getattr(self, f"call_{name}", None)
         if builtin is not None and not isinstance(self.program.names.get(name), Program):
             return builtin(node)
@@ -323,12 +364,19 @@ class ExpressionLowering:
         if helper.entry:
             raise self.refuse("closed-api", f"{name} is a SIP; processes are started by the system, not called", node,
                               "make it a @function to share its code")  # fmt: skip
+        variables = self.type_variables(helper)
+        if variables:
+            helper, arguments = self.instance(helper, variables, node)
+            _, result = self.module.signature(helper)
+            return self.emit_call(node, helper, arguments, result)
         types, result = self.module.signature(helper)
         self.arity(node, len(types), name)
         arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args, types)]
+        return self.emit_call(node, helper, arguments, result)
+
+    def emit_call(self, node: ast.Call, helper: Program, arguments: list[sil.Reg], result: Type | None) -> sil.Reg | None:
         dest = None if result is None else self.reg(result)
-        self.emit("call", node, dest, arguments, self.module.label(helper))
-        return dest
+        return self.emit("call", node, dest, arguments, self.module.label(helper))
 
     def arity(self, node: ast.Call, count: int, name: str) -> None:
         if len(node.args) != count:
@@ -375,8 +423,8 @@ class ExpressionLowering:
         for value_node, (name, type_) in zip(built.args, message.arguments):
             value = self.expr(value_node, type_)
             if value.type != type_ and not widens(value.type, type_):
-                raise self.refuse("contract.arguments", f"argument {name} of {message.name} is {type_}, here {value.type}",
-                                  value_node, f"convert it: {type_}(...)" if isinstance(type_, Int) and isinstance(value.type, Int)
+                raise self.refuse("contract.arguments", f"argument {name} of {message.name} is {type_}, here {spoken(value.type)}",
+                                  value_node, _SENT if isinstance(value.type, Reference) else f"convert it: {type_}(...)" if isinstance(type_, Int) and isinstance(value.type, Int)
                                   else f"the contract says: {message}")  # fmt: skip
             arguments.append(self.coerce(value, type_, value_node))
         self.emit("send", node, None, (endpoint, *arguments), message.name)
@@ -461,16 +509,26 @@ class ExpressionLowering:
     def call_print(self, node: ast.Call) -> None:
         """Text and numbers with a space between them and a new line at the end, as Python prints them."""
         text = ""
-        for index, argument in enumerate(node.args):
-            text += " " if index else ""
+        arguments = [(index, part) for index, argument in enumerate(node.args)
+                     for part in (self.pieces(argument) if isinstance(argument, ast.JoinedStr) else [argument])]  # fmt: skip
+        last = 0
+        for index, argument in arguments:
+            text += " " if index != last else ""
+            last = index
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 if any("\ud800" <= letter <= "\udfff" for letter in argument.value):
                     raise self.refuse("types", "half of a surrogate pair cannot be printed", argument, "write the whole character")
                 text += argument.value
                 continue
             value = self.expr(argument, None)
+            if isinstance(value.type, (Str, Char)):
+                if text:
+                    self.emit("print_text", node, extra=text)
+                self.print_value(value, argument)
+                text = ""
+                continue
             if not isinstance(value.type, Int) and value.type != BOOL:
-                raise self.refuse("types", f"{value.type} cannot be printed", argument,
+                raise self.refuse("types", f"{spoken(value.type)} cannot be printed", argument,
                                   "print its elements in a loop" if isinstance(value.type, Vector) else "print texts, integers and bools")  # fmt: skip
             if text:
                 self.emit("print_text", node, extra=text)

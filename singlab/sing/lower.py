@@ -11,13 +11,17 @@ import ast
 from functools import lru_cache
 
 from singlab.sing import sil
+from singlab.sing.classes import Classes
 from singlab.sing.contracts import Contract, EndpointType, Message
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle, start_threads
 from singlab.sing.expressions import ExpressionLowering
+from singlab.sing.looplower import LoopLowering
+from singlab.sing.objects import instance_of, spoken
 from singlab.sing.program import Program
+from singlab.sing.texts import TextLowering
 from singlab.sing.trying import ASSERTION, TryLowering
-from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, Int, Type, Vector
+from singlab.sing.types import BOOL, CHAR, I64, INTS, Endpoint, Int, Object, Reference, Str, Type, Vector
 
 #: Python's constructs that the language leaves out: what a student calls them, and what to write instead.
 LEFT_OUT = {
@@ -37,6 +41,9 @@ LEFT_OUT = {
     "TypeAlias": ("type alias", "write the type itself"),
 }  # fmt: skip
 
+#: Types that generic functions are used with in one program, all together.
+MOST_INSTANCES = 200
+
 
 @lru_cache(maxsize=4)
 def _lines(source: str) -> list[str]:
@@ -44,7 +51,11 @@ def _lines(source: str) -> list[str]:
     return source.splitlines()
 
 
-class FunctionLowering(TryLowering, ExpressionLowering):
+#: Statements with several ways through them, but for ``if`` and loops, which see to this themselves.
+_WAYS = (ast.Match, ast.Try, ast.With, ast.For)
+
+
+class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLowering):
     """Lower one function."""
 
     def __init__(self, program: Program, module: ModuleLowering):
@@ -52,6 +63,7 @@ class FunctionLowering(TryLowering, ExpressionLowering):
         self.lines = _lines(program.source)
         self.blocks: list[sil.Block] = []
         self.variables: dict[str, sil.Reg] = {}
+        self.narrowed: dict[str, Type] = {}
         self.count = 0
         self.loops: list[tuple[str, str]] = []
         self.prepare_exceptions(module.label(program) in module.exceptions.raising)
@@ -62,7 +74,7 @@ class FunctionLowering(TryLowering, ExpressionLowering):
     def refuse(self, rule: str, message: str, node: ast.AST, hint: str = "") -> SipError:
         """Return an error at a node."""
         place = self.place(node)
-        error = SipError(rule, message, hint=hint, line=place.line, column=place.column)
+        error = SipError(rule, message + self.named_instance(), hint=hint, line=place.line, column=place.column)
         return error.at(self.program.filename, self.program.source)
 
     def place(self, node: ast.AST) -> sil.Position:
@@ -112,7 +124,10 @@ class FunctionLowering(TryLowering, ExpressionLowering):
         if len(arguments.args) > 8:
             raise self.refuse("language", f"{node.name} has {len(arguments.args)} parameters", node, "use at most 8")
         params = []
-        for argument in arguments.args:
+        for place, argument in enumerate(arguments.args):
+            if argument.annotation is None and place == 0 and self.program.owner is not None:
+                params.append(self.this(argument))
+                continue
             if argument.annotation is None:
                 raise self.refuse("types", f"parameter {argument.arg} has no type", argument,
                                   f"write {argument.arg}: u64, or {argument.arg}: C.Exp for an endpoint")  # fmt: skip
@@ -120,13 +135,16 @@ class FunctionLowering(TryLowering, ExpressionLowering):
             if self.program.entry and type_.block:
                 raise self.refuse("types", f"startup argument {argument.arg} cannot be a vector", argument,
                                   "receive the vector in a message")  # fmt: skip
+            if self.program.entry and isinstance(type_, Reference):
+                raise self.refuse("types", f"startup argument {argument.arg} cannot be {spoken(type_)}", argument,
+                                  "make it here; numbers and endpoints can be given from outside")  # fmt: skip
             reg = self.reg(type_, argument.arg)
             self.variables[argument.arg] = reg
             params.append(reg)
         self.result: Type | None = None
         if node.returns is not None and not (isinstance(node.returns, ast.Constant) and node.returns.value is None):
             self.result = self.annotation(node.returns)
-            if isinstance(self.result, Endpoint) or (self.program.entry and self.result.block):
+            if isinstance(self.result, Endpoint) or (self.program.entry and (self.result.block or isinstance(self.result, Reference))):
                 raise self.refuse("types", f"{node.name} cannot return {self.result}", node.returns, "return an integer")
         self.statements(node.body)
         if not self.ended():
@@ -137,6 +155,12 @@ class FunctionLowering(TryLowering, ExpressionLowering):
         blocks = self.reachable_blocks()
         return sil.Function(self.module.label(self.program), params, self.result, blocks, self.place(node), self.program.filename,
                             self.program.source, self.raises)  # fmt: skip
+
+    def this(self, argument: ast.arg) -> sil.Reg:
+        """Return the register of a method's object."""
+        cls = self.module.classes.use(self.program.owner, self, argument)
+        self.variables[argument.arg] = self.reg(Object(cls=cls), argument.arg)
+        return self.variables[argument.arg]
 
     def reachable_blocks(self) -> list[sil.Block]:
         return sil.reachable(self.blocks)
@@ -158,9 +182,14 @@ class FunctionLowering(TryLowering, ExpressionLowering):
                 return BOOL
             if node.id == "int":
                 return I64
+            if node.id == "char":
+                return CHAR
+        found = self.reference(node)
+        if found is not None:
+            return found
         if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ExVec":
             element = self.annotation(node.slice)
-            if isinstance(element, Int):
+            if type(element) is Int:
                 return Vector(element)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in ("Imp", "Exp"):
             return Endpoint(self.contract(node.value).name, node.attr)
@@ -207,7 +236,13 @@ class FunctionLowering(TryLowering, ExpressionLowering):
             method = getattr(self, f"do_{type(node).__name__}", None)
             if method is None:
                 raise self.left_out(node)
-            method(node)
+            if isinstance(node, _WAYS):  # what a way through it says of a variable holds on that way only
+                self.forget(node)
+                known = dict(self.narrowed)
+                method(node)
+                self.narrowed = known
+            else:
+                method(node)
 
     def do_Pass(self, node: ast.Pass) -> None:
         pass
@@ -229,6 +264,8 @@ class FunctionLowering(TryLowering, ExpressionLowering):
             self.unpack(target, node)
         elif isinstance(target, ast.Subscript):
             self.store_element(target, node.value, node)
+        elif isinstance(target, ast.Attribute):
+            self.store_field(target, node.value, node)
         elif isinstance(target, ast.Name):
             known = self.variables.get(target.id)
             value = self.expr(node.value, known.type if known else None)
@@ -277,6 +314,7 @@ class FunctionLowering(TryLowering, ExpressionLowering):
     def assign(self, name: str, value: sil.Reg, node: ast.AST) -> None:
         """Assign a value to a variable, which gets the value's type if it is new."""
         known = self.variables.get(name)
+        self.narrowed.pop(name, None)
         if known is None:
             if isinstance(value.type, Endpoint):
                 raise self.refuse("types", "an endpoint cannot be assigned to another variable", node, "use the parameter")
@@ -290,6 +328,10 @@ class FunctionLowering(TryLowering, ExpressionLowering):
             index = self.once(node.target.slice)
             place = ast.copy_location(ast.Subscript(node.target.value, index, ast.Load()), node.target)
             self.store_element(place, ast.copy_location(ast.BinOp(place, node.op, node.value), node), node)
+        elif isinstance(node.target, ast.Attribute):
+            owner = self.once(node.target.value)
+            place = ast.copy_location(ast.Attribute(owner, node.target.attr, ast.Load()), node.target)
+            self.store_field(place, ast.copy_location(ast.BinOp(place, node.op, node.value), node), node)
         elif isinstance(node.target, ast.Name):
             left = ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target)
             known = self.lookup(left)
@@ -301,6 +343,9 @@ class FunctionLowering(TryLowering, ExpressionLowering):
     def store_element(self, target: ast.Subscript, value_node: ast.expr, node: ast.AST) -> None:
         """``v[i] = value``; as in Python the value comes before the index."""
         vector = self.vector_of(target)
+        if isinstance(vector.type, Str):
+            raise self.refuse("types", "a str cannot be changed", target, "make another one, or use an Array[char]")
+        vector = self.held(vector, target) if isinstance(vector.type, Reference) else vector
         value = self.coerce(self.expr(value_node, vector.type.element), vector.type.element, value_node)
         self.emit("store", node, None, (vector, self.index_of(target), value))
 
@@ -347,129 +392,23 @@ class FunctionLowering(TryLowering, ExpressionLowering):
     def do_If(self, node: ast.If) -> None:
         then, after = self.new_block("then"), self.new_block("after")
         other = self.new_block("else") if node.orelse else after
+        before, (yes, no) = self.narrowed, self.facts(node.test)
         self.condition(node.test, then, other)
-        self.block = then
+        self.block, self.narrowed = then, {**before, **yes}
         self.statements(node.body)
+        left, ways = self.ended(), self.narrowed
         self.go(after, node)
+        self.narrowed = {**before, **no}
         if node.orelse:
             self.block = other
             self.statements(node.orelse)
+            if self.ended():
+                self.narrowed = ways
             self.go(after, node)
+        if not left:
+            self.narrowed = self.agree(ways, self.narrowed)
         self.block = after
 
-    def do_While(self, node: ast.While) -> None:
-        if node.orelse:
-            raise self.refuse("language", "else after a loop", node.orelse[0], "write it after the loop with a flag")
-        head, body, after = self.new_block("while"), self.new_block("body"), self.new_block("after")
-        self.go(head, node)
-        self.block = head
-        self.condition(node.test, body, after)
-        self.loop(node.body, body, head, after, node)
-
-    def loop(self, statements: list[ast.stmt], body: sil.Block, again: sil.Block, after: sil.Block, node: ast.AST) -> None:
-        self.loops.append((again.label, after.label))
-        self.loop_frames[again.label] = len(self.frames)
-        self.block = body
-        self.statements(statements)
-        self.go(again, node)
-        self.loops.pop()
-        self.block = after
-
-    def do_For(self, node: ast.For) -> None:
-        call = node.iter
-        if node.orelse:
-            raise self.refuse("language", "else after a loop", node.orelse[0], "write it after the loop with a flag")
-        if not isinstance(node.target, ast.Name):
-            raise self.refuse("language", "a loop with several variables", node.target, "write for i in range(n):")
-        if getattr(getattr(call, "func", None), "id", "") != "range":
-            return self.each(node)
-        if call.keywords or not 1 <= len(call.args) <= 3:
-            raise self.refuse("language", "range takes one to three values", call, "write range(stop) or range(start, stop, step)")
-        step = self.literal(call.args[2]) if len(call.args) == 3 else 1
-        if not step:
-            raise self.refuse("language", "the step of a range must be a number other than 0", call.args[-1], "write it as a literal")
-        known = self.variables.get(node.target.id)
-        first_node = call.args[0] if len(call.args) > 1 else ast.copy_location(ast.Constant(0), call)
-        stop_node = call.args[1] if len(call.args) > 1 else call.args[0]
-        want = known.type if known else None
-        bounds = [self.literal(first_node), self.literal(stop_node)]
-        if want is None and step > 0 and all(bound is not None and bound >= 0 for bound in bounds):
-            want = U64  # as in range(len(v)), so that both kinds of index go together
-        first, stop = self.pair(first_node, stop_node, want, call)
-        if not isinstance(stop.type, Int):
-            raise self.refuse("types", f"a range over {stop.type}", call, "use integers")
-        if step < 0 and not stop.type.signed:
-            raise self.refuse("types", f"a range that counts down over {stop.type}", call, "use i64 values")
-        if abs(step) > stop.type.maximum:
-            raise self.refuse("types", f"the step {step} does not fit {stop.type}", call.args[2], "use a wider type for start and stop")
-        counter, limit = self.reg(stop.type), self.reg(stop.type)
-        self.emit("mov", node, counter, (first,))
-        self.emit("mov", node, limit, (stop,))
-        head, body, again, after = (self.new_block(n) for n in ("for", "body", "next", "after"))
-        self.emit("br", node, extra=head.label)
-        self.block = head
-        going = self.emit("lt" if step > 0 else "gt", node, self.reg(BOOL), (counter, limit))
-        self.emit("cbr", node, None, (going,), (body.label, after.label))
-        self.block = body
-        self.assign(node.target.id, counter, node)
-        self.loop(node.body, body, again, after, node)
-        self.block = again
-        if abs(step) > 1:
-            self.stay_within(node, stop.type, (limit, counter) if step > 0 else (counter, limit), abs(step), after)
-        by = self.emit("const", node, self.reg(stop.type), extra=abs(step))
-        self.emit("add" if step > 0 else "sub", node, counter, (counter, by))
-        self.emit("br", node, extra=head.label)
-        self.block = after
-
-    def each(self, node: ast.For) -> None:
-        """``for x in v:`` over the elements a vector has when the loop begins; v stays its owner's."""
-        vector = self.expr(node.iter, None)
-        if not isinstance(vector.type, Vector) or vector.name is None:
-            raise self.refuse("language" if not isinstance(vector.type, Vector) else "types", f"a loop over {ast.unparse(node.iter)}", node,
-                              "loop over range(n), or over a variable that holds a vector")  # fmt: skip
-        counter, limit = self.reg(U64), self.emit("len", node, self.reg(U64), (vector,))
-        self.emit("const", node, counter, extra=0)
-        head, body, again, after = (self.new_block(n) for n in ("for", "body", "next", "after"))
-        self.emit("br", node, extra=head.label)
-        self.block = head
-        going = self.emit("lt", node, self.reg(BOOL), (counter, limit))
-        self.emit("cbr", node, None, (going,), (body.label, after.label))
-        self.block = body
-        self.assign(node.target.id, self.emit("load", node, self.reg(vector.type.element), (vector, counter)), node)
-        self.loop(node.body, body, again, after, node)
-        self.block = again
-        one = self.emit("const", node, self.reg(U64), extra=1)
-        self.emit("add", node, counter, (counter, one))
-        self.emit("br", node, extra=head.label)
-        self.block = after
-
-    def stay_within(self, node: ast.AST, type_: Int, ends: tuple[sil.Reg, sil.Reg], step: int, after: sil.Block) -> None:
-        """Leave a range whose next step would reach its end, before the step can leave the type."""
-        width = Int(type_.bits, False)
-        left = self.emit("cast", node, self.reg(width), (self.emit("sub", node, self.reg(type_), ends),))
-        bound = self.emit("const", node, self.reg(width), extra=step)
-        more = self.emit("gt", node, self.reg(BOOL), (left, bound))
-        onward = self.new_block("step")
-        self.emit("cbr", node, None, (more,), (onward.label, after.label))
-        self.block = onward
-
-    def do_Break(self, node: ast.Break) -> None:
-        self.jump(node, *self.innermost(node)[::-1])
-
-    def do_Continue(self, node: ast.Continue) -> None:
-        again, _ = self.innermost(node)
-        self.jump(node, again, again)
-
-    def jump(self, node: ast.AST, to: str, again: str) -> None:
-        """Leave what stands between here and a loop, and go to a block."""
-        self.unwind(self.loop_frames[again])
-        if not self.ended():
-            self.emit("br", node, extra=to)
-
-    def innermost(self, node: ast.AST) -> tuple[str, str]:
-        if not self.loops:
-            raise self.refuse("language", "break or continue outside a loop", node, "put it into a loop")
-        return self.loops[-1]
 
     def do_Match(self, node: ast.Match) -> None:
         """``match ch.receive():`` is the switch-receive."""
@@ -512,8 +451,9 @@ class FunctionLowering(TryLowering, ExpressionLowering):
             arms[message.name] = (tuple(regs), block.label)
             todo.append((block, case.body, bindings, pattern))
         self.emit("receive", node.subject, None, (endpoint,), sil.Receive(arms, closed))
+        before = self.narrowed
         for block, body, bindings, pattern in todo:
-            self.block = block
+            self.block, self.narrowed = block, dict(before)
             for name, reg in bindings:
                 self.assign(name, reg, pattern)
             self.statements(body)
@@ -535,6 +475,18 @@ class ModuleLowering:
         self.waiting: list[Program] = []
         self.labels: dict[str, Program] = {program.name: program}
         self.exceptions = ExceptionTable()
+        self.classes = Classes(self)
+        self.instances: dict[tuple, Program] = {}
+
+    def instance(self, program: Program, bindings: dict[str, Type]) -> Program:
+        """Return a generic function for some types; the same one each time."""
+        key = (id(program), *sorted(bindings.items()))
+        if key not in self.instances:
+            if len(self.instances) >= MOST_INSTANCES:
+                raise self.lowering(program, self).refuse("types", f"generic functions are used with more than {MOST_INSTANCES} types", program.node,
+                                                          "use fewer types")  # fmt: skip
+            self.instances[key] = instance_of(program, bindings)
+        return self.instances[key]
 
     def label(self, program: Program) -> str:
         """Return a function's name in the module: its own, numbered if another one has that already."""
@@ -550,7 +502,10 @@ class ModuleLowering:
         if label not in self.signatures:
             probe = self.lowering(program, self)
             types = []
-            for argument in program.node.args.args:
+            for place, argument in enumerate(program.node.args.args):
+                if place == 0 and program.owner is not None:
+                    types.append(Object(cls=self.classes.use(program.owner, probe, argument)))
+                    continue
                 if argument.annotation is None:
                     raise probe.refuse("types", f"parameter {argument.arg} of {program.name} has no type", argument,
                                        f"write {argument.arg}: u64")  # fmt: skip
@@ -565,18 +520,20 @@ class ModuleLowering:
         """Return the module."""
         programs = {self.program.name: self.program}
         functions = {self.program.name: self.lowering(self.program, self).lower()}
-        while self.waiting:
+        while self.waiting or self.classes.close():
+            if not self.waiting:
+                continue
             program = self.waiting.pop()
             programs[self.label(program)] = program
             functions[self.label(program)] = self.lowering(program, self).lower()
         if self.exceptions.used:  # now it is known what can be raised, and who must hand it on
             self.number()
-            self.exceptions.raising = self.exceptions.raisers(functions)
+            self.exceptions.raising = self.exceptions.raisers(functions) - self.classes.virtually_called()
             functions = {name: self.lowering(program, self).lower() for name, program in programs.items()}
             settle(functions)
             start_threads(functions)
         return sil.Module(self.program.name, functions, self.program.name, self.contracts, self.program.filename,
-                          self.program.source, self.exceptions.names())  # fmt: skip
+                          self.program.source, self.exceptions.names(), self.classes.sil)  # fmt: skip
 
     def number(self) -> None:
         try:

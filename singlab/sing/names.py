@@ -33,11 +33,22 @@ class _Word:
     def __getitem__(self, item):
         return self
 
+    def __or__(self, other):
+        return self
+
+    __ror__ = __or__
+
     def __repr__(self) -> str:
         return f"<SIP language: {self.__name__}>"
 
 
 _Word.__name__ = "word of the SIP language"  # what help() calls it
+
+char = _Word("char", "char: one byte of a text; char(65) is the one with that number, ord(c) the number, 'A' one where a char is wanted.")
+Array = _Word("Array", "Array[u64]: a reference to an array on this SIP's own heap; never sent in a message.")
+array = _Word("array", "array(u64, n): an array of n zeros (None for references); array(u64, n, value): n times that value.")
+to_vector = _Word("to_vector", "to_vector(s): the bytes of a str or an array as an ExVec[u8], to be sent; str(v) makes text of one.")
+to_array = _Word("to_array", "to_array(s): the bytes of a str or of an ExVec[u8] as an Array[u8].")
 
 
 def _word(name: str, says: str, example: str) -> _Word:

@@ -9,6 +9,7 @@ Rules
 -----
 sil.malformed           blocks, labels, registers and instructions fit together
 types                   operands have the types the instruction wants
+class                   classes inherit without a circle, and a method stands for its parent's
 init                    a register has a value on every path before it is used
 owner.use-after-send    a vector that was sent is not used
 owner.use-after-free    nor one that was freed
@@ -37,6 +38,7 @@ from singlab.sing import sil
 from singlab.sing.errors import SipError
 from singlab.sing.report import Report
 from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
+from singlab.sing.sil_classes import called, reached_by
 from singlab.sing.sil_types import Malformed, check_function, check_module
 from singlab.sing.types import Endpoint
 
@@ -49,6 +51,7 @@ MOST_NESTED_CALLS = 64
 
 _GONE = {"send": ("owner.use-after-send", "was sent"), "free": ("owner.use-after-free", "was freed"),
          "call": ("owner.use-after-move", "was handed to a function"), "attempt": ("owner.use-after-move", "was handed to a function"),
+         "vcall": ("owner.use-after-move", "was handed to a function"),
          "mov": ("owner.use-after-move", "was moved"), "spawn": ("owner.use-after-move", "was handed to a thread"),
          "ret": ("owner.use-after-move", "was returned")}  # fmt: skip
 
@@ -326,12 +329,14 @@ class FunctionFlow:
             for reg in instr.args:
                 if isinstance(reg.type, Endpoint):
                     state[reg] = frozenset({GIVEN})
-        elif op == "call":
-            callee = self.flow.module.functions[instr.extra]
-            after = self.called(callee, instr, state)
-            if after.returned is None:
+        elif op in ("call", "vcall"):
+            given = dict(state)
+            ways = [self.called(self.flow.module.functions[name], instr, state if n == 0 else dict(given))
+                    for n, name in enumerate(called(self.flow.module, instr))]  # fmt: skip
+            ways = [after.returned for after in ways if after.returned is not None]
+            if not ways:
                 return False
-            self.moved(instr, state, after.returned)
+            self.moved(instr, state, tuple(frozenset().union(*states) for states in zip(*ways)))
         if instr.dest is not None:
             status: Status = True
             if instr.dest.type.block:
@@ -550,23 +555,24 @@ class ModuleFlow:
 
     def recursion(self) -> None:
         """Report functions that can call themselves, and calls nested deeper than a stack should be."""
-        calls = {n: [i for b in f.blocks for i in b.instrs if sil.callee(i) or sil.started(i)] for n, f in self.module.functions.items()}
+        calls = {n: [(name, i.position) for b in f.blocks for i in b.instrs for name in reached_by(self.module, i)]
+                 for n, f in self.module.functions.items()}  # fmt: skip
         depth: dict[str, int] = {}
         for root in calls:
             stack, path = [(root, 0)], [root]
             while stack:
                 name, index = stack.pop()
                 if index >= len(calls[name]):
-                    depth[name] = 1 + max((depth.get(sil.callee(i) or sil.started(i), 0) for i in calls[name]), default=0)
+                    depth[name] = 1 + max((depth.get(callee, 0) for callee, _ in calls[name]), default=0)
                     if depth[name] > MOST_NESTED_CALLS:
                         raise self.located(name, self.module.functions[name].position, f"{name} nests more than {MOST_NESTED_CALLS} calls",
                                            "write a loop, or join some of the helpers")  # fmt: skip
                     path.pop()
                     continue
                 stack.append((name, index + 1))
-                callee = sil.callee(calls[name][index]) or sil.started(calls[name][index])
+                callee, position = calls[name][index]
                 if callee in path:
-                    raise self.located(name, calls[name][index].position, f"{callee} calls itself",
+                    raise self.located(name, position, f"{callee} calls itself",
                                        "write a loop: the stack must be bounded before it starts")  # fmt: skip
                 if callee not in depth and callee in calls:
                     stack.append((callee, 0))
