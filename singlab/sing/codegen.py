@@ -14,6 +14,7 @@ from singlab.machine.asm import load_immediate
 from singlab.sing import sil
 from singlab.sing.errors import SipError
 from singlab.sing.heapcode import LENGTH, HeapCode
+from singlab.sing.raisecode import FAULT_MEMORY, FAULT_SIZE, LARGEST_BLOCK, UNCAUGHT, RaiseCode, power
 from singlab.sing.regalloc import CALLS, allocate, references_across, small_constants
 from singlab.sing.sil import Function, Instr, Reg
 from singlab.sing.types import Bool, Int, Vector
@@ -22,12 +23,9 @@ if TYPE_CHECKING:
     from singlab.sing.modulecode import ModuleCode
 
 RA, SP, T0, T1, T2, A0, A1, A2, A7 = 1, 2, 5, 6, 7, 10, 11, 12, 17
-LARGEST_BLOCK = 16 * 1024 * 1024
 
-FAULT_BOUNDS, FAULT_DIVISION, FAULT_CLOSED, FAULT_CONTRACT, FAULT_MEMORY, FAULT_OWNER, FAULT_SIZE = 1, 2, 3, 4, 5, 6, 11
+FAULT_BOUNDS, FAULT_DIVISION, FAULT_CLOSED, FAULT_CONTRACT, FAULT_OWNER = 1, 2, 3, 4, 6
 FAULT_THREAD = 14
-#: Stands for the code of an exception that is in a0 with its line.
-UNCAUGHT = -1
 
 _REGISTER_OP = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
 _IMMEDIATE_OP = {"add": "addi", "and": "andi", "or": "ori", "xor": "xori"}
@@ -37,15 +35,10 @@ _COMPARISONS = frozenset(sil.COMPARISONS)
 _LOADS = {True: ("lb", "lh", "lw", "ld"), False: ("lbu", "lhu", "lwu", "ld")}
 _STORES = ("sb", "sh", "sw", "sd")
 #: Operations that may go to a fault stub, beside those that call anyway.
-FAULTING = frozenset(("load", "store", "check", "div", "rem", "getf", "some", "as"))
+FAULTING = frozenset(("load", "store", "check", "div", "rem", "getf", "some", "as", "fault", "raise"))
 
 
-def power(element: Int) -> int:
-    """Return log2 of an element's size in bytes."""
-    return (element.bits // 8).bit_length() - 1
-
-
-class FunctionCode(HeapCode):
+class FunctionCode(RaiseCode, HeapCode):
     """Generate one function."""
 
     def __init__(self, function: Function, module: ModuleCode):
@@ -59,7 +52,7 @@ class FunctionCode(HeapCode):
             for instr in block.instrs:
                 for reg in instr.args:
                     self.uses[reg] = self.uses.get(reg, 0) + 1
-        calls = any(i.op in CALLS or i.op in ("fault", "raise") for b in function.blocks for i in b.instrs) or self.may_fault()
+        calls = any(i.op in CALLS or i.op in FAULTING for b in function.blocks for i in b.instrs)
         self.saved = ([RA] if calls else []) + self.place.saved
         slots = 1 + max(self.place.slots.values(), default=-1)
         self.frame = -(-8 * (slots + len(self.saved)) // 16) * 16
@@ -67,9 +60,6 @@ class FunctionCode(HeapCode):
         if self.frame > 2000:
             raise SipError("size", f"{function.name} has too many variables alive at once", line=function.position.line,
                            hint="move a part of it into a @function")  # fmt: skip
-
-    def may_fault(self) -> bool:
-        return any(i.op in FAULTING for b in self.function.blocks for i in b.instrs)
 
     # ---- moving values ---------------------------------------------------------------------------------------
 
@@ -234,55 +224,6 @@ class FunctionCode(HeapCode):
         if self.frame:
             self.out.ins("addi", SP, SP, self.frame)
         self.out.ins("jalr", 0, RA, 0)
-
-    # ---- exceptions: a function that may raise one returns 1 in a1 and the exception in a0 if it did, else 0 in a1 ----
-
-    def op_raise(self, instr: Instr, following, skip) -> None:
-        self.move(A0, self.read(instr.args[0], A0))
-        if self.function.raises:
-            self.immediate(A1, 1)
-            self.epilogue()
-        else:
-            self.out.jump(self.fault(UNCAUGHT, instr))
-
-    def arm(self, instr: Instr, name: str) -> str:
-        """Put a0 into the register of an arm, if it has one; returns the label of its block."""
-        regs, label = instr.extra.arms[name]
-        for reg in regs:
-            self.write(reg, A0)
-        return label
-
-    def op_attempt(self, instr: Instr, following, skip) -> None:
-        self.arguments(list(instr.args))
-        self.out.jump(instr.extra.function, link=RA)
-        raised = self.module.fresh()
-        self.out.branch("bne", A1, 0, raised)
-        self.out.jump(self.label(self.arm(instr, "returned")))
-        self.out.label(raised)
-        self.out.jump(self.label(self.arm(instr, "raised")))
-
-    def op_attempt_new(self, instr: Instr, following, skip) -> None:
-        raised, large = self.module.fresh(), self.module.fresh()
-        size = power(instr.extra.arms["returned"][0][0].type.element)
-        line = instr.position.line << 16
-        count = self.read(instr.args[0], A0)
-        self.immediate(T0, LARGEST_BLOCK >> size)
-        self.out.branch("bltu", T0, count, large)
-        if size:
-            self.out.ins("slli", A0, count, size)
-        else:
-            self.move(A0, count)
-        self.out.abi(ABI_NUMBER["allocate"])
-        none = self.module.fresh()
-        self.out.branch("beq", A0, 0, none)
-        self.out.jump(self.label(self.arm(instr, "returned")))
-        self.out.label(large)
-        self.immediate(A0, line | FAULT_SIZE)
-        self.out.jump(raised)
-        self.out.label(none)
-        self.immediate(A0, line | FAULT_MEMORY)
-        self.out.label(raised)
-        self.out.jump(self.label(self.arm(instr, "raised")))
 
     # ---- straight-line operations ---------------------------------------------------------------------------------
 

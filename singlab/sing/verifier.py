@@ -35,10 +35,11 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from singlab.sing import sil
+from singlab.sing.callgraph import refuse_recursion
 from singlab.sing.errors import SipError
 from singlab.sing.report import Report
 from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
-from singlab.sing.sil_classes import called, reached_by
+from singlab.sing.sil_classes import called
 from singlab.sing.sil_types import Malformed, check_function, check_module
 from singlab.sing.types import Endpoint
 
@@ -46,8 +47,6 @@ CLOSED = -1  #: state of an endpoint this side has closed
 PEER_GONE = -2  #: state of an endpoint whose peer has closed
 GIVEN = -4  #: state of an endpoint that another thread has
 ASTRAY = -3  #: state of an endpoint after a send that was reported
-#: Helpers call each other at most so deep.
-MOST_NESTED_CALLS = 64
 
 _GONE = {"send": ("owner.use-after-send", "was sent"), "free": ("owner.use-after-free", "was freed"),
          "call": ("owner.use-after-move", "was handed to a function"), "attempt": ("owner.use-after-move", "was handed to a function"),
@@ -553,37 +552,6 @@ class ModuleFlow:
             self.known[key] = Outcome(flow.returned, flow.raised)
         return self.known[key]
 
-    def recursion(self) -> None:
-        """Report functions that can call themselves, and calls nested deeper than a stack should be."""
-        calls = {n: [(name, i.position) for b in f.blocks for i in b.instrs for name in reached_by(self.module, i)]
-                 for n, f in self.module.functions.items()}  # fmt: skip
-        depth: dict[str, int] = {}
-        for root in calls:
-            stack, path = [(root, 0)], [root]
-            while stack:
-                name, index = stack.pop()
-                if index >= len(calls[name]):
-                    depth[name] = 1 + max((depth.get(callee, 0) for callee, _ in calls[name]), default=0)
-                    if depth[name] > MOST_NESTED_CALLS:
-                        raise self.located(name, self.module.functions[name].position, f"{name} nests more than {MOST_NESTED_CALLS} calls",
-                                           "write a loop, or join some of the helpers")  # fmt: skip
-                    path.pop()
-                    continue
-                stack.append((name, index + 1))
-                callee, position = calls[name][index]
-                if callee in path:
-                    raise self.located(name, position, f"{callee} calls itself",
-                                       "write a loop: the stack must be bounded before it starts")  # fmt: skip
-                if callee not in depth and callee in calls:
-                    stack.append((callee, 0))
-                    path.append(callee)
-
-    def located(self, name: str, position: Position, message: str, hint: str) -> SipError:
-        """Return a refusal of the call structure at a place in a function."""
-        function = self.module.functions[name]
-        error = SipError("recursion", message, line=position.line, column=position.column, hint=hint)
-        return error.at(function.filename or self.module.filename, function.source or self.module.source)
-
 
 def verify(module: Module, collect: bool = False) -> Report:
     """Verify a module.
@@ -611,7 +579,7 @@ def verify(module: Module, collect: bool = False) -> Report:
         for function in module.functions.values():
             check_function(function, module)
         entry = module.functions[module.entry]
-        flow.recursion()
+        refuse_recursion(module)
         endpoints = tuple(frozenset({0}) for p in entry.params if isinstance(p.type, Endpoint))
         flow.follow(entry, endpoints, report=True)
     except SipError as error:
