@@ -44,12 +44,6 @@ class _Word:
 
 _Word.__name__ = "word of the SIP language"  # what help() calls it
 
-char = _Word("char", "char: one byte of a text; char(65) is the one with that number, ord(c) the number, 'A' one where a char is wanted.")
-Array = _Word("Array", "Array[u64]: a reference to an array on this SIP's own heap; never sent in a message.")
-array = _Word("array", "array(u64, n): an array of n zeros (None for references); array(u64, n, value): n times that value.")
-to_vector = _Word("to_vector", "to_vector(s): the bytes of a str or an array as an ExVec[u8], to be sent; str(v) makes text of one.")
-to_array = _Word("to_array", "to_array(s): the bytes of a str or of an ExVec[u8] as an Array[u8].")
-
 
 def _word(name: str, says: str, example: str) -> _Word:
     """Return a word whose help says what it is and shows it in use."""
@@ -87,6 +81,11 @@ thread = _word(
 join = _word("join", "join(t): wait until thread t has ended; the u64 it returned, 0 if it returned nothing.", "result: u64 = join(other)")
 mark = _word("mark", "mark(v): put a mark with this value into the trace, where views and statistics find it.", "mark(7)")
 process_id = _word("process_id", "process_id(): the number of this process, a u64.", "me: u64 = process_id()")
+char = _word("char", "char: one byte of a text; char(65) is the one with that number, ord(c) its number, 'A' one where a char is wanted.", 'c: char = "A"')
+Array = _word("Array", "Array[u64]: a reference to an array on this SIP's own heap; it is shared freely and never sent.", "def total(a: Array[u64]) -> u64: ...")
+array = _word("array", "array(u64, n): an array of n zeros, or of None; array(u64, n, value): of n times that value.", "a = array(u64, 10, 1)")
+to_vector = _word("to_vector", "to_vector(s): the bytes of a str or an array as an ExVec[u8], to be sent; str(v) makes text of one.", 'v = to_vector("hello")')
+to_array = _word("to_array", "to_array(s): the bytes of a str or of an ExVec[u8] as an Array[u8].", 'a = to_array("hello")')
 
 
 class ChannelClosed(Exception):
