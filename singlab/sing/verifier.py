@@ -9,6 +9,7 @@ Rules
 -----
 sil.malformed           blocks, labels, registers and instructions fit together
 types                   operands have the types the instruction wants
+class                   classes inherit without a circle, and a method stands for its parent's
 init                    a register has a value on every path before it is used
 owner.use-after-send    a vector that was sent is not used
 owner.use-after-free    nor one that was freed
@@ -35,19 +36,19 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from singlab.sing import sil
+from singlab.sing.callgraph import refuse_recursion
 from singlab.sing.contract_flow import CLOSED, GIVEN, ContractFlow
 from singlab.sing.errors import SipError
 from singlab.sing.report import Report
 from singlab.sing.sil import Block, Function, Instr, Module, Position, Reg
+from singlab.sing.sil_classes import called
 from singlab.sing.sil_types import Malformed, check_function, check_module
 from singlab.sing.status import Gone, Lent, Owned, Status, Torn, named
 from singlab.sing.types import Endpoint
 
-#: Helpers call each other at most so deep.
-MOST_NESTED_CALLS = 64
-
 _GONE = {"send": ("owner.use-after-send", "was sent"), "free": ("owner.use-after-free", "was freed"),
          "call": ("owner.use-after-move", "was handed to a function"), "attempt": ("owner.use-after-move", "was handed to a function"),
+         "vcall": ("owner.use-after-move", "was handed to a function"),
          "mov": ("owner.use-after-move", "was moved"), "spawn": ("owner.use-after-move", "was handed to a thread"),
          "ret": ("owner.use-after-move", "was returned")}  # fmt: skip
 
@@ -302,12 +303,14 @@ class FunctionFlow(ContractFlow):
             for reg in instr.args:
                 if isinstance(reg.type, Endpoint):
                     state[reg] = frozenset({GIVEN})
-        elif op == "call":
-            callee = self.flow.module.functions[instr.extra]
-            after = self.called(callee, instr, state)
-            if after.returned is None:
+        elif op in ("call", "vcall"):
+            given = dict(state)
+            ways = [self.called(self.flow.module.functions[name], instr, state if n == 0 else dict(given))
+                    for n, name in enumerate(called(self.flow.module, instr))]  # fmt: skip
+            ways = [after.returned for after in ways if after.returned is not None]
+            if not ways:
                 return False
-            self.moved(instr, state, after.returned)
+            self.moved(instr, state, tuple(frozenset().union(*states) for states in zip(*ways)))
         for reg in instr.results:
             status: Status = True
             if reg.type.block:
@@ -433,36 +436,6 @@ class ModuleFlow:
             self.known[key] = Outcome(flow.returned, flow.raised)
         return self.known[key]
 
-    def recursion(self) -> None:
-        """Report functions that can call themselves, and calls nested deeper than a stack should be."""
-        calls = {n: [i for b in f.blocks for i in b.instrs if sil.callee(i) or sil.started(i)] for n, f in self.module.functions.items()}
-        depth: dict[str, int] = {}
-        for root in calls:
-            stack, path = [(root, 0)], [root]
-            while stack:
-                name, index = stack.pop()
-                if index >= len(calls[name]):
-                    depth[name] = 1 + max((depth.get(sil.callee(i) or sil.started(i), 0) for i in calls[name]), default=0)
-                    if depth[name] > MOST_NESTED_CALLS:
-                        raise self.located(name, self.module.functions[name].position, f"{name} nests more than {MOST_NESTED_CALLS} calls",
-                                           "write a loop, or join some of the helpers")  # fmt: skip
-                    path.pop()
-                    continue
-                stack.append((name, index + 1))
-                callee = sil.callee(calls[name][index]) or sil.started(calls[name][index])
-                if callee in path:
-                    raise self.located(name, calls[name][index].position, f"{callee} calls itself",
-                                       "write a loop: the stack must be bounded before it starts")  # fmt: skip
-                if callee not in depth and callee in calls:
-                    stack.append((callee, 0))
-                    path.append(callee)
-
-    def located(self, name: str, position: Position, message: str, hint: str) -> SipError:
-        """Return a refusal of the call structure at a place in a function."""
-        function = self.module.functions[name]
-        error = SipError("recursion", message, line=position.line, column=position.column, hint=hint)
-        return error.at(function.filename or self.module.filename, function.source or self.module.source)
-
 
 def verify(module: Module, collect: bool = False) -> Report:
     """Verify a module.
@@ -490,7 +463,7 @@ def verify(module: Module, collect: bool = False) -> Report:
         for function in module.functions.values():
             check_function(function, module)
         entry = module.functions[module.entry]
-        flow.recursion()
+        refuse_recursion(module)
         endpoints = tuple(frozenset({0}) for p in entry.params if isinstance(p.type, Endpoint))
         flow.follow(entry, endpoints, report=True)
     except SipError as error:

@@ -55,7 +55,7 @@ EVENT = np.dtype(
 assert EVENT.itemsize == 32
 
 #: Page types, the low four bits of a page tag; the owner is in bits 16 to 31 (0 = nobody, 1 = kernel).
-PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown")
+PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap")
 
 #: Fault codes in PROCESS_FAULT.
 FAULTS = {
@@ -73,5 +73,8 @@ FAULTS = {
     12: "integer conversion out of range",
     13: "an assertion does not hold",
     14: "joined what is no thread of its own that runs, or was joined before",
+    20: "None was used as an object",
+    21: "an object of another class",
+    22: "out of memory",
 }
 

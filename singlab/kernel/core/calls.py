@@ -13,10 +13,11 @@ from singlab.kernel.core.channels import (
     message_send,
 )
 from singlab.kernel.core.heap import block_alloc, block_free
+from singlab.kernel.core.pages import pages_alloc
 from singlab.kernel.core.processes import process_exit, process_fault
 from singlab.kernel.core.scheduler import queue_put, schedule
 from singlab.kernel.core.threads import thread_create, thread_deliver, thread_exit, thread_find, thread_forget
-from singlab.kernel.core.words import emit, ld64, st64
+from singlab.kernel.core.words import emit, ld32, ld64, st64
 from singlab.kernel.layout import (
     BLOCKED,
     E_CLOSED,
@@ -26,14 +27,20 @@ from singlab.kernel.layout import (
     ENDED,
     G_CURRENT,
     G_HERTZ,
+    G_PAGES,
     G_PREEMPTED_HEAD,
     G_PRINT_ADDRESS,
     G_PRINT_BYTES,
+    G_USER_FIRST,
     P_CODE,
     P_CODE_BYTES,
     P_FAULT_PC,
     P_ID,
     P_THREADS,
+    PAGE,
+    PAGE_SHIFT,
+    PAGE_TAGS,
+    RAM_BASE,
     READY,
     T_A0,
     T_ID,
@@ -42,6 +49,8 @@ from singlab.kernel.layout import (
     T_PROCESS,
     T_STATE,
     T_WAITS,
+    TAG_HEAP,
+    ZONE_USER,
 )
 
 THREAD_BLOCK = 9
@@ -54,6 +63,7 @@ OK = 0
 E_BAD_ARGUMENT = 5
 NO_MESSAGE = 0xFFFE
 LARGEST_BLOCK = 16 * 1024 * 1024
+MOST_PAGES = 4097  # an array of the largest size, and its header
 ILLEGAL_INSTRUCTION = 7
 ACCESS_OUTSIDE = 8
 BAD_ABI_CALL = 10
@@ -157,14 +167,50 @@ def abi_free(m, block):
     return OK
 
 
+def abi_allocate_pages(m, count):
+    """Return zeroed pages in a row for objects of the calling process, or 0."""
+    if (count == 0) or (count > MOST_PAGES):
+        return 0
+    owner = ld64(m, ld64(m, ld64(m, G_CURRENT) + T_PROCESS) + P_ID)
+    address = pages_alloc(m, ZONE_USER, count, owner << 16 | TAG_HEAP)
+    if address == 0:
+        return 0
+    at = address
+    end = address + count * PAGE
+    while at < end:
+        st64(m, at, 0)
+        st64(m, at + 8, 0)
+        st64(m, at + 16, 0)
+        st64(m, at + 24, 0)
+        at += 32
+    return address
+
+
+def heap_holds(m, process, address, size):
+    """Return whether bytes lie in pages of a process's own objects, whatever words they are given by."""
+    if (address < RAM_BASE) or (size > LARGEST_BLOCK):
+        return 0
+    page = (address - RAM_BASE) >> PAGE_SHIFT
+    last = (address + size - 1 - RAM_BASE) >> PAGE_SHIFT
+    if (page < ld64(m, G_USER_FIRST)) or (page >= ld64(m, G_PAGES)) or (last >= ld64(m, G_PAGES)):
+        return 0
+    tag = ld64(m, process + P_ID) << 16 | TAG_HEAP
+    while page <= last:
+        if ld32(m, PAGE_TAGS + page * 4) != tag:
+            return 0
+        page += 1
+    return 1
+
+
 def abi_print_text(m, address, size):
-    """Print text that lies inside the caller's own image."""
+    """Print text that lies inside the caller's own image or heap."""
     process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
     start = ld64(m, process + P_CODE)
     whole = ld64(m, process + P_CODE_BYTES)
     if (address < start) or (size > whole) or (address - start > whole - size):
-        emit(m, REFUSED, ABI_PRINT_TEXT, E_BAD_ARGUMENT)
-        return E_BAD_ARGUMENT
+        if (size == 0) or (heap_holds(m, process, address, size) == 0):
+            emit(m, REFUSED, ABI_PRINT_TEXT, E_BAD_ARGUMENT)
+            return E_BAD_ARGUMENT
     st64(m, G_PRINT_ADDRESS, address)
     st64(m, G_PRINT_BYTES, size)
     emit(m, PRINT, address, size)
