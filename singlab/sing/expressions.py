@@ -11,7 +11,7 @@ import ast
 from singlab.sing import sil
 from singlab.sing.errors import SipError
 from singlab.sing.program import Program
-from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, Int, Type, Vector
+from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, EndpointSet, Int, Type, Vector
 
 _BINARY = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "div", ast.Mod: "rem", ast.BitAnd: "and",
@@ -348,6 +348,8 @@ class ExpressionLowering:
 
     def method(self, node: ast.Call, statement: bool) -> sil.Reg | None:
         what = node.func.attr
+        if what in ("add", "close", "receive") and isinstance(self.expr(node.func.value, None).type, EndpointSet):
+            return self.set_method(node, what)
         if what not in ("send", "receive", "close"):
             raise self.refuse("closed-api", f"there is no operation {what}", node, "an endpoint has send, receive and close")
         endpoint = self.endpoint(node.func.value)
@@ -418,6 +420,8 @@ class ExpressionLowering:
         self.emit("free", node, None, (self.vector(node, "free"),))
 
     def call_len(self, node: ast.Call) -> sil.Reg:
+        if len(node.args) == 1 and isinstance((ends := self.expr(node.args[0], None)).type, EndpointSet):
+            return self.emit("set_size", node, self.reg(U64), (ends,))
         return self.emit("len", node, self.reg(U64), (self.vector(node, "len"),))
 
     def call_cycles(self, node: ast.Call) -> sil.Reg:

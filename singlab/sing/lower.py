@@ -11,13 +11,15 @@ import ast
 from functools import lru_cache
 
 from singlab.sing import sil
+from singlab.sing.carried import named_contracts
 from singlab.sing.contracts import Contract, EndpointType, Message
+from singlab.sing.endpointlowering import EndpointLowering
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle
 from singlab.sing.expressions import ExpressionLowering
 from singlab.sing.program import Program
 from singlab.sing.trying import ASSERTION, TryLowering
-from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, Int, Type, Vector
+from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, EndpointSet, Int, Type, Vector
 
 #: Python's constructs that the language leaves out: what a student calls them, and what to write instead.
 LEFT_OUT = {
@@ -44,7 +46,7 @@ def _lines(source: str) -> list[str]:
     return source.splitlines()
 
 
-class FunctionLowering(TryLowering, ExpressionLowering):
+class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
     """Lower one function."""
 
     def __init__(self, program: Program, module: ModuleLowering):
@@ -126,8 +128,9 @@ class FunctionLowering(TryLowering, ExpressionLowering):
         self.result: Type | None = None
         if node.returns is not None and not (isinstance(node.returns, ast.Constant) and node.returns.value is None):
             self.result = self.annotation(node.returns)
-            if isinstance(self.result, Endpoint) or (self.program.entry and self.result.block):
+            if self.program.entry and self.result.linear:
                 raise self.refuse("types", f"{node.name} cannot return {self.result}", node.returns, "return an integer")
+        self.lent_parameters(node)
         self.statements(node.body)
         if not self.ended():
             if self.result is not None and self.reachable(self.block):
@@ -162,6 +165,9 @@ class FunctionLowering(TryLowering, ExpressionLowering):
             element = self.annotation(node.slice)
             if isinstance(element, Int):
                 return Vector(element)
+        if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ESet":
+            parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            return self.set_type(parts, node)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in ("Imp", "Exp"):
             return Endpoint(self.contract(node.value).name, node.attr)
         raise self.refuse("types", f"{ast.unparse(node)} is no type of the SIP language", node,
@@ -175,9 +181,10 @@ class FunctionLowering(TryLowering, ExpressionLowering):
         if not isinstance(found, Contract):
             raise self.refuse("types", f"{node.id} is no contract", node,
                               f'declare it first: {node.id} = contract("""...""")')  # fmt: skip
-        known = self.module.contracts.setdefault(found.name, found)
-        if known.text != found.text:
-            raise self.refuse("types", f"there are two different contracts named {found.name}", node, "rename one")
+        if self.module.contracts.get(found.name) is not found:
+            for name, other in named_contracts(found, {**found.known, **self.program.names}).items():
+                if self.module.contracts.setdefault(name, other).text != other.text:
+                    raise self.refuse("types", f"there are two different contracts named {name}", node, "rename one")
         return found
 
     def message(self, node: ast.expr, endpoint: sil.Reg) -> Message:
@@ -250,7 +257,7 @@ class FunctionLowering(TryLowering, ExpressionLowering):
 
     def held(self, value: sil.Reg, node: ast.AST) -> sil.Reg:
         """Return a value in a register of its own, so that a later assignment to its variable does not change it."""
-        if value.name is None or isinstance(value.type, Endpoint):
+        if value.name is None:
             return value
         return self.emit("mov", node, self.reg(value.type), (value,))
 
@@ -278,8 +285,6 @@ class FunctionLowering(TryLowering, ExpressionLowering):
         """Assign a value to a variable, which gets the value's type if it is new."""
         known = self.variables.get(name)
         if known is None:
-            if isinstance(value.type, Endpoint):
-                raise self.refuse("types", "an endpoint cannot be assigned to another variable", node, "use the parameter")
             known = self.variables[name] = self.reg(value.type, name)
         value = self.coerce(value, known.type, node, name)
         self.emit("mov", node, known, (value,))
@@ -309,7 +314,9 @@ class FunctionLowering(TryLowering, ExpressionLowering):
         names = [element.id for element in target.elts if isinstance(element, ast.Name)]
         if len(names) != len(target.elts):
             raise self.refuse("language", "only variables can be assigned together", node, "write one assignment a line")
-        if self.is_receive(node.value):
+        if self.is_call(node.value, "new_channel"):
+            values, what = self.new_channel(node.value), "a channel has"
+        elif self.is_receive(node.value):
             values, what = self.receive_one(node.value), "the message has"
         elif isinstance(node.value, ast.Tuple):
             known = [self.variables.get(name) for name in names] + [None] * len(node.value.elts)
@@ -473,8 +480,12 @@ class FunctionLowering(TryLowering, ExpressionLowering):
 
     def do_Match(self, node: ast.Match) -> None:
         """``match ch.receive():`` is the switch-receive."""
+        if self.is_call(node.subject, "receive"):
+            return self.switch_receive(node, node.subject.args)
         if not self.is_receive(node.subject) or node.subject.args:
             raise self.refuse("language", "match works on a received message only", node.subject, "write match ch.receive():")
+        if isinstance(self.expr(node.subject.func.value, None).type, EndpointSet):
+            return self.switch_receive(node, [node.subject.func.value])
         endpoint = self.endpoint(node.subject.func.value)
         after = self.new_block("after")
         arms: dict[str, tuple[tuple[sil.Reg, ...], str]] = {}

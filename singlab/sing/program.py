@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FunctionType
 
+from singlab.sing.carried import check_carried
 from singlab.sing.contracts import Contract, parse_contracts
 from singlab.sing.declaration import declaration
 from singlab.sing.errors import SipError
@@ -225,6 +226,8 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
                 unit.exceptions[node.name] = found
     table.update(unit.names())
     table.update(names or {})
+    for contract_ in unit.contracts.values():
+        check_carried(contract_, table)
     return unit
 
 

@@ -12,10 +12,12 @@ from singlab.kernel.core.heap import block_free
 from singlab.kernel.core.pages import pages_free_owner
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import queue_remove, thread_wake
+from singlab.kernel.core.sets import set_close
+from singlab.kernel.core.waiting import waiter_forget
 from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
     BLOCKED,
-    E_WAITER,
+    E_MAGIC,
     G_CURRENT,
     G_FREE_PROCESSES,
     G_FREE_THREADS,
@@ -26,6 +28,7 @@ from singlab.kernel.layout import (
     G_PROCESSES,
     G_UNBLOCKED_HEAD,
     MAGIC_PROCESS,
+    MAGIC_SET,
     MAGIC_THREAD,
     P_BLOCKS,
     P_ENDPOINTS,
@@ -48,7 +51,6 @@ from singlab.kernel.layout import (
     T_PROCESS,
     T_SIBLING,
     T_STATE,
-    T_WAITS,
     TAG_KERNEL_SYSTEM,
     THREAD_BYTES,
     UNBORN,
@@ -115,7 +117,7 @@ def threads_end(m, process):
             queue_remove(m, G_UNBLOCKED_HEAD, thread)
             queue_remove(m, G_PREEMPTED_HEAD, thread)
         elif state == BLOCKED:
-            st64(m, ld64(m, thread + T_WAITS) + E_WAITER, 0)
+            waiter_forget(m, thread)
         if ld64(m, G_CURRENT) == thread:
             st64(m, G_CURRENT, 0)
         emit(m, THREAD_EXIT, ld64(m, thread + T_ID), 0)
@@ -133,7 +135,10 @@ def process_end(m, process):
     threads_end(m, process)
     endpoint = ld64(m, process + P_ENDPOINTS)
     while endpoint != 0:
-        endpoint_close(m, endpoint, process)
+        if ld64(m, endpoint + E_MAGIC) == MAGIC_SET:
+            set_close(m, endpoint, process)
+        else:
+            endpoint_close(m, endpoint, process)
         endpoint = ld64(m, process + P_ENDPOINTS)
     block = ld64(m, process + P_BLOCKS)
     while block != 0:
