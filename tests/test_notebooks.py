@@ -15,10 +15,13 @@ NOTEBOOKS = sorted([*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "solutions")
 #: What the cells that are meant to fail must say, in order.
 FAILURES = {
     "00_tour.ipynb": ["owner.use-after-send", "contract.send", "the seal is broken"],
+    "04_channels_and_contracts.ipynb": ["contract.finite", "contract.send", "contract.exhaustive", "contract.receive",
+                                        "contract.exhaustive", "contract.turn"],
 }
 
 #: Points of the visible checks of each exercise.
-SOLVED = {"ex00_first_sip.ipynb": "7", "ex01_measure.ipynb": "3.5"}
+SOLVED = {"ex00_first_sip.ipynb": "7", "ex01_measure.ipynb": "3.5", "ex02_fixed_code.ipynb": "4", "ex05_contracts.ipynb": "6",
+          "ex06_ownership.ipynb": "5"}  # fmt: skip
 
 
 def _text(node) -> str:
@@ -61,9 +64,24 @@ def test_notebook_runs(path):
         assert "2000 of 2000 altered images are refused" in text
         assert "SealError: adder: the seal is broken" in text and "InstallError: curious: not verified" in text
         assert "Process 2 reader: exit with 0" in text and "Process 3 reader: fault: index out of bounds" in text
+        assert text.count("installed: ") + text.count("installed:\n") == 3, "of six programs one, the liar, and the one that carries its SIL"
+        for words in ("0x1000180f conflicts with disk", "greedy: I/O memory 0x80000000 to 0x80000fff lies in RAM", "no device at 0x30000000",
+                      "another program of this name", "host: it starts plugin as an extension", "csrw satp, zero: a privileged instruction",
+                      "jr t0: an indirect jump", "runs off its end", "not what the SIL it carries compiles to"):  # fmt: skip
+            assert words in text, words
         assert text.count("gets no code") == 0 and sum("gets no code" in str(o) for c in node.cells for o in c.get("outputs", [])) == 3
         for rule in ("types", "privileged", "owner.use-after-send", "owner.leak", "owner.merge"):
             assert any(f"rule {rule}<" in str(o) for c in node.cells for o in c.get("outputs", [])), rule
+    if path.name == "04_channels_and_contracts.ipynb":
+        text = _text(node)
+        assert "{'Exp': 2, 'Imp': 1}" in text and "most waiting for Exp      2" in text, "computed and explored alike"
+        assert "Exp's queue, after 2 steps" in text and "Start Stop Start Stop Start" in text
+        assert "exit with 1000" in text and "exit with 320" in text
+        assert "deadlock after" in text and "Cy waits for a message" in text
+        assert "busy: exit with 6" in text and "busy learns that channel 1 is closed" in text
+        assert text.count("flood: fault: contract violation") == 2 and "cycles with the check" in text
+        assert "contract BetterCard extends Card" in text
+        assert len(plots(node)) == 1
     if path.name in SOLVED:
         assert f"{SOLVED[path.name]} of {SOLVED[path.name]} points in the visible checks" in _text(node)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from singlab.sing.contracts import Contract, parse_contracts
 from singlab.sing.errors import SipError
 from singlab.sing.program import Program, blank_magics, programs_from_source
 
@@ -33,6 +35,30 @@ class Places:
     def line(self, line: int) -> str:
         """Return in words where a line stands."""
         return f"line {line}"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of an answer that has several.
+
+    Attributes
+    ----------
+    name : str
+    parameters : tuple of (str, str)
+        Of a SIP: names and types, such as ``("ch", "Tally.Exp")``. A contract has none.
+    """
+
+    name: str
+    parameters: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What it is: "sip" or "contract"."""
+        return "sip" if self.parameters else "contract"
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name}: {type_}" for name, type_ in self.parameters)
+        return f"def {self.name}({inside}):" if self.parameters else f'{self.name} = contract("""...""")'
 
 
 #: Of an answer that was not read out of a notebook.
@@ -76,8 +102,39 @@ class Answer(Places):
         SipError
             If there is none, or the cell it stands in is no Python.
         """
+        self._not_broken(rf"\bdef\s+{re.escape(name)}\b")
+        unit = programs_from_source(self._without_contracts(given), "notebook", given)
+        found = unit.programs if kind == "sip" else unit.functions
+        if name not in found:
+            raise SipError("answer.missing", f"there is no {'SIP' if kind == 'sip' else kind} called {name}", filename="notebook",
+                           hint=f"define it with @{kind} above def {name}(...):")  # fmt: skip
+        return found[name]
+
+    def part(self, part: Part, given: dict) -> Program | Contract:
+        """Return a part of the answer: a program as above, or a contract.
+
+        Raises
+        ------
+        SipError
+            If there is none, it stands in a cell that is no Python, or it is a contract that is not well-formed.
+        """
+        if part.kind == "sip":
+            return self.program(part.name, given)
+        self._not_broken(rf"^{re.escape(part.name)}\s*=")
+        statements = _contracts(self.text).get(part.name)
+        if not statements:
+            raise SipError("answer.missing", f"there is no contract called {part.name}", filename="notebook", hint=f"write {part}")
+        literal = statements[-1].value.args[0]
+        found = parse_contracts(literal.value, "notebook", literal.lineno)
+        if len(found) != 1:
+            raise SipError("contract.syntax", f"{len(found)} contracts where one is expected", filename="notebook", line=literal.lineno,
+                           hint="write one contract")  # fmt: skip
+        return next(iter(found.values()))
+
+    def _not_broken(self, pattern: str) -> None:
+        """Refuse an answer whose definition stands in a cell that is no Python."""
         for number, text, error in self.broken:
-            if re.search(rf"\bdef\s+{re.escape(name)}\b", text):
+            if re.search(pattern, text):
                 line = getattr(error, "lineno", 0) or 0
                 raise SipError(
                     "syntax", f"this is not Python: {getattr(error, 'msg', None) or error}", filename=f"cell {number}",
@@ -85,12 +142,18 @@ class Answer(Places):
                     source_line=text.splitlines()[line - 1] if 0 < line <= len(text.splitlines()) else "",
                     hint="correct the line; brackets, colons and indentation are the usual causes",
                 )  # fmt: skip
-        unit = programs_from_source(self.text, "notebook", given)
-        found = unit.programs if kind == "sip" else unit.functions
-        if name not in found:
-            raise SipError("answer.missing", f"there is no {'SIP' if kind == 'sip' else kind} called {name}", filename="notebook",
-                           hint=f"define it with @{kind} above def {name}(...):")  # fmt: skip
-        return found[name]
+
+    def _without_contracts(self, names: Iterable[str]) -> str:
+        """Return the text without its own contracts of some names, and without those that are not well-formed; lines stay.
+
+        A contract that is refused costs what uses it, not the rest of the answer.
+        """
+        lines = self.text.split("\n")
+        for name, statements in _contracts(self.text).items():
+            for node in statements:
+                if name in names or not _well_formed(node.value.args[0].value):
+                    lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+        return "\n".join(lines)
 
     def locate(self, error: SipError) -> SipError:
         """Turn a line of the joined text into a cell and a line of that cell; returns the error."""
@@ -105,6 +168,31 @@ class Answer(Places):
             number, inside = self.places[line - 1]
             return f"cell {number}, line {inside}"
         return super().line(line)
+
+
+def _contracts(text: str) -> dict[str, list[ast.Assign]]:
+    """Return by name the statements of a text that declare a contract, in order."""
+    found: dict[str, list[ast.Assign]] = {}
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return found
+    for node in tree.body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Call)):
+            continue
+        called = getattr(node.value.func, "id", getattr(node.value.func, "attr", None))
+        literal = node.value.args[0] if node.value.args else None
+        if called == "contract" and isinstance(literal, ast.Constant) and isinstance(literal.value, str):
+            found.setdefault(node.targets[0].id, []).append(node)
+    return found
+
+
+def _well_formed(text: str) -> bool:
+    try:
+        parse_contracts(text)
+    except SipError:
+        return False
+    return True
 
 
 def read_answer(path: str | Path) -> Answer:

@@ -14,8 +14,10 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-#: What a student finds where the solution was, unless the master's metadata have a ``stub`` of their own.
+#: What a student finds where the solution was, unless the cell's or the master's metadata have a ``stub`` of their own.
 STUB = "# Write your answer here. As it stands, the server ends at once.\nreturn"
+#: What the converter puts there first, since it knows one placeholder only.
+_PLACE = "### PLACEHOLDER"
 
 
 def student_version(master: Path) -> str:
@@ -27,8 +29,10 @@ def student_version(master: Path) -> str:
         If nbgrader is missing or refuses the master.
     """
     try:
+        from nbformat import from_dict
         from nbgrader.converters import GenerateAssignment
         from nbgrader.coursedir import CourseDirectory
+        from nbgrader.utils import compute_checksum
         from traitlets.config import Config
     except ImportError:
         raise RuntimeError("making exercises needs nbgrader: pip install 'singlab[course]'") from None
@@ -42,7 +46,7 @@ def student_version(master: Path) -> str:
         config = Config()
         config.CourseDirectory.root = str(root)
         config.CourseDirectory.assignment_id = name
-        config.ClearSolutions.code_stub = {"python": stub}
+        config.ClearSolutions.code_stub = {"python": _PLACE}
         config.CourseDirectory.db_url = f"sqlite:///{root / 'gradebook.db'}"
         config.GenerateAssignment.create_assignment = True
         converter = GenerateAssignment(coursedir=CourseDirectory(config=config), config=config)
@@ -58,7 +62,24 @@ def student_version(master: Path) -> str:
         node = json.loads((root / "release" / name / master.name).read_text(encoding="utf-8"))
     node["metadata"].pop("celltoolbar", None)
     node["metadata"].get("singlab", {}).pop("stub", None)
+    for cell in node["cells"]:
+        own = cell["metadata"].pop("singlab", {}).get("stub", stub)
+        source = "".join(cell["source"])
+        if _PLACE in source:
+            cell["source"] = _filled(source, own)
+            # nbgrader notices by the checksum that a cell was changed
+            cell["metadata"]["nbgrader"]["checksum"] = compute_checksum(from_dict(cell))
+            cell["source"] = cell["source"].splitlines(keepends=True)
     return json.dumps(node, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _filled(source: str, stub: str) -> str:
+    """Return a cell's source with a stub, indented like it, where the placeholder is."""
+    out = []
+    for line in source.split("\n"):
+        indent, place, _ = line.partition(_PLACE)
+        out += [indent + part if part else part for part in stub.split("\n")] if place else [line]
+    return "\n".join(out)
 
 
 def main(arguments: list[str]) -> int:

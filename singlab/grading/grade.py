@@ -7,41 +7,18 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from singlab.grading.answers import PLAIN, GradingError, Places, read_answer
+from singlab.grading.answers import PLAIN, GradingError, Part, Places, read_answer
 from singlab.grading.conversation import converse
+from singlab.grading.examination import Examination, grade_examination
 from singlab.grading.exercises import NAMES, Exercise, exercise
 from singlab.grading.measuring import Measuring, grade_measuring
+from singlab.grading.mistakes import mistake
 from singlab.grading.report import Report, Result
 from singlab.kernel import InstallError, KernelError
 from singlab.sing import build, programs_from_source
+from singlab.sing.contracts import Contract
 from singlab.sing.errors import SipError
 from singlab.sing.program import Program
-
-#: Names of mistakes by the rule that found them; the longest matching beginning counts.
-MISTAKES = {
-    "answer.missing": "No answer",
-    "contract.receive": "Deadlock",
-    "contract.send": "Wrong order of messages",
-    "contract.exhaustive": "Message not handled",
-    "contract.closed": "Message to a channel that is closed",
-    "contract": "Contract broken",
-    "owner.leak": "Leaked block",
-    "owner.merge": "Leaked block",
-    "owner": "Use of a block that belongs to somebody else",
-    "init": "Variable without a value",
-    "types": "Types do not fit",
-    "syntax": "Not Python",
-    "recursion": "Recursion",
-}
-
-
-def mistake(rule: str) -> str:
-    """Return the name of the mistake a rule stands for."""
-    while rule:
-        if rule in MISTAKES:
-            return MISTAKES[rule]
-        rule = rule.rpartition(".")[0]
-    return "Not in the SIP language"
 
 
 @cache
@@ -126,6 +103,8 @@ def grade_notebook(path: str | Path) -> Report:
                            "Grade a notebook from the exercises folder.") from None  # fmt: skip
     if isinstance(known, Measuring):
         report = grade_measuring(known, lambda name, given: answer.program(name, given, "function"), places=answer)
+    elif isinstance(known, Examination):
+        report = grade_examination(known, answer.part, places=answer)
     else:
         contracts, _ = _given(known.name)
         try:
@@ -137,17 +116,24 @@ def grade_notebook(path: str | Path) -> Report:
     return report
 
 
-def check(name: str, *programs: Program) -> Report:
+def check(name: str, *programs: Program | Contract) -> Report:
     """Run the visible checks of an exercise on an answer, in the notebook.
 
     Parameters
     ----------
     name : str
         Such as "ex00".
-    *programs : Program
-        Your function decorated with ``@sip``; where an exercise asks for several functions, all of them.
+    *programs : Program or Contract
+        Your function decorated with ``@sip``; where an exercise asks for several functions or a contract, all of them.
     """
     known = exercise(name)
+    if isinstance(known, Examination):
+        handed = {part.name: part for part in programs if isinstance(part, (Program, Contract))}
+        if len(handed) != len(programs):
+            odd = next((part for part in programs if not isinstance(part, (Program, Contract))), programs[0])
+            raise SipError("answer.missing", f"{odd!r} is no part of an answer",
+                           hint=f"this exercise asks for {' and '.join(part.name for part in known.parts)}")  # fmt: skip
+        return grade_examination(known, lambda part, names: _part_handed_over(handed, part), hidden=False)
     if isinstance(known, Measuring):
         given = {program.name: program for program in programs if isinstance(program, Program)}
         if len(given) != len(programs):
@@ -158,6 +144,15 @@ def check(name: str, *programs: Program) -> Report:
         shown = repr(programs[0]) if len(programs) == 1 else f"a list of {len(programs)}"
         raise SipError("answer.missing", f"{shown} is no SIP", hint='decorate your function with @sip: check("ex00", tally)')
     return grade_program(name, programs[0], hidden=False)
+
+
+def _part_handed_over(handed: dict[str, Program | Contract], part: Part) -> Program | Contract:
+    """Return a part given to check()."""
+    found = handed.get(part.name)
+    if found is None or isinstance(found, Contract) != (part.kind == "contract"):
+        raise SipError("answer.missing", f"{part.name} was not given to check()", filename=part.name,
+                       hint=f"write check(..., {part.name})")  # fmt: skip
+    return found
 
 
 def _handed_over(given: dict[str, Program], wanted: str, names: dict) -> Program:

@@ -3,7 +3,7 @@
 Everything that needs to know the ABI reads this table: the compiler (how to call a function), the
 kernel's gate (what to dispatch), the documentation and the notebook table. Arguments and results are
 values only, 64-bit words in registers a0 to a5, never references into the caller's memory, except the
-text address of ``print_text``, which the kernel checks lies inside the caller's own image. The number
+text address of ``print_text`` and the entry of ``create_thread``, which the kernel checks lie inside the caller's own image. The number
 travels in a7 when the call is a trap.
 
 The version is part of every image: the kernel refuses an image built for another one.
@@ -69,6 +69,11 @@ ABI = _table(
      "A run-time check failed: end this process with a fault at this source line."),
     ("Child Processes", "get_process_id", (), ("process",), False, "The number of the calling process."),
     ("Configuration", "get_cycles_per_second", (), ("hertz",), False, "Clock rate of the machine's profile."),
+    ("Threads & Synchronization", "create_thread", ("entry", "stack", "word0", "word1", "word2", "word3"), ("thread",), False,
+     "Start another thread of this process at an address of its own image, the words in a0 to a3; 0 if that cannot be."),
+    ("Threads & Synchronization", "exit_thread", ("value",), (), True, "End the calling thread; the main thread's end is its process's."),
+    ("Threads & Synchronization", "join_thread", ("thread",), ("status", "value"), True,
+     "Wait until another thread of this process has ended, and take its value; each thread is joined once."),
     ("Channels", "new_channel", ("contract",), ("imp", "exp"), False,
      "A channel whose two ends this process owns, of a contract of its image by number; 0 when memory is exhausted."),
     ("Channels", "select", ("seen", "endpoint0", "endpoint1", "endpoint2", "endpoint3"), ("heads",), True,

@@ -81,6 +81,8 @@ def boot(machine: Machine, *, ring3: bool, copy: bool, check: bool, quantum: int
         at.G_KERNEL_HINT: kernel,
         at.G_RECORD_HINT: record,
         at.G_USER_HINT: user,
+        at.G_STATUS: first_status(ring3),
+        at.G_RING3: int(ring3),
         at.G_HERTZ: int(machine.profile.clock_hz),
     }
     for address, value in variables.items():

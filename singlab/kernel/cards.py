@@ -133,11 +133,12 @@ class CodeView(r.Shown):
             offset += size
 
     def blocks(self) -> list[r.Block]:
-        rows, before = [], 0
+        lines: list[tuple[str, list[tuple[str, str]]]] = []
+        before = 0
         for row in self.rows:
             if row.line and row.line != before:
-                rows.append(r.Row((r.Cell(f"{row.line}  {row.source}"),), "source"))
+                lines.append(("", [(f"{row.line:>4}  {row.source}", "comment")]))
                 before = row.line
-            rows.append(r.Row((r.Cell(f"{row.offset:04x}", "mono soft"), r.Cell(row.text, "mono"))))
-        head = r.Heading(f"Machine code of {self.image.name}", bytes_of(self.image.manifest.text_bytes))
-        return [head, r.Table(("offset", "instruction"), rows)]
+            mnemonic, _, operands = row.text.partition(" ")
+            lines.append((f"{row.offset:04x}", [(f"{mnemonic:<7}", "word"), (f" {operands.lstrip()}", "strong" if mnemonic == "abi" else "")]))
+        return [r.Heading(f"Machine code of {self.image.name}", bytes_of(self.image.manifest.text_bytes)), r.Listing(lines)]

@@ -34,11 +34,11 @@ _T_ID, _T_PROCESS, _P_ID = _W(at.T_ID), _W(at.T_PROCESS), _W(at.P_ID)
 _PC, _NUMBER, _EVENTS, _STOP_EVENT = _s.PC, _s.HOOK_NUMBER, _s.EVENT_COUNT, _s.STOP_EVENT
 _THREAD, _PROCESS = _s.CURRENT_THREAD, _s.CURRENT_PROCESS
 
-_EXIT, _YIELD, _SEND, _RECEIVE, _CLOSE, _ALLOCATE, _FREE, _TEXT, _INT, _MARK, _FAULT, _PID, _HERTZ = (
+_EXIT, _YIELD, _SEND, _RECEIVE, _CLOSE, _ALLOCATE, _FREE, _TEXT, _INT, _MARK, _FAULT, _PID, _HERTZ, _THREAD_NEW, _THREAD_END, _JOIN = (
     _W(ABI_NUMBER[name])
     for name in (
         "exit", "yield", "send", "receive", "close", "allocate", "free", "print_text", "print_int", "mark",
-        "fault", "get_process_id", "get_cycles_per_second",
+        "fault", "get_process_id", "get_cycles_per_second", "create_thread", "exit_thread", "join_thread",
     )
 )
 _NEW_CHANNEL, _SELECT, _NEW_SET, _SET_ADD, _SET_TAKE, _SET_SIZE = (
@@ -54,6 +54,7 @@ abi_fault, abi_get_process_id = native.abi_fault, native.abi_get_process_id
 abi_get_cycles_per_second = native.abi_get_cycles_per_second
 abi_new_channel, abi_select = native.abi_new_channel, native.abi_select
 abi_new_set, abi_set_add, abi_set_take, abi_set_size = native.abi_new_set, native.abi_set_add, native.abi_set_take, native.abi_set_size
+abi_create_thread, abi_exit_thread, abi_join_thread = native.abi_create_thread, native.abi_exit_thread, native.abi_join_thread
 timer_fired, trap_fault = native.timer_fired, native.trap_fault
 
 
@@ -124,6 +125,13 @@ def hook(m):
         m[_RA0] = abi_set_size(m, a0)
     elif number == _NEW_SET:
         m[_RA0] = abi_new_set(m)
+    elif number == _THREAD_NEW:
+        m[_RA0] = abi_create_thread(m, a0, m[_RA1], m[_RA2], m[_RA3], m[_RA4], m[_RA5])
+    elif number == _JOIN:
+        abi_join_thread(m, a0)
+    elif number == _THREAD_END:
+        abi_exit_thread(m, a0)
+        reason = STOP_ENDED
     m[_PC] += _FOUR
     mirror_current(m)
     return reason

@@ -113,8 +113,7 @@ class Installing:
         """The machine's devices and which image has each one's registers and interrupt (a pandas DataFrame)."""
         import pandas as pd
 
-        table = pd.DataFrame(resource_rows(self._host.installed.values())).set_index("device")
-        return table.astype({"interrupt": "Int64"})
+        return pd.DataFrame(resource_rows(self._host.installed.values())).set_index("device")
 
     def _kernel_pages(self, size: int, tag: int) -> int:
         address = int(native.pages_alloc(self._m, _W(at.ZONE_KERNEL), _W(-(-size // at.PAGE)), _W(tag)))

@@ -49,6 +49,8 @@ G_LIVE = GLOBALS + 192  #: processes started and not ended
 G_PRINT_ADDRESS = GLOBALS + 200  #: the last print: address or value, and length (1 << 63 marks a number)
 G_PRINT_BYTES = GLOBALS + 208
 G_HERTZ = GLOBALS + 216  #: clock rate of the machine's profile
+G_STATUS = GLOBALS + 224  #: sstatus with which a thread starts
+G_RING3 = GLOBALS + 232  #: 1 = SIPs run in user mode
 G_BUCKETS = GLOBALS + 256  #: free lists of small exchange-heap data, 16 to 2048 bytes
 BUCKETS = 8
 SMALLEST_BUCKET = 16
@@ -102,17 +104,24 @@ T_ID = 8
 T_PROCESS = 16
 T_STATE = 24
 T_NEXT = 32  #: link in a ready queue
-T_WAITS = 40  #: endpoint it is blocked on; the first of them in a select
+T_WAITS = 40  #: endpoint it is blocked on, the first of them in a select; 0 if it waits for another thread
 T_SIBLING = 48  #: next thread of the process
 T_FULL = 56  #: 1 = the context holds all registers, 0 = those a call preserves
 T_CONTEXT = 64  #: resume address, then x1 to x31
 T_STATUS = T_CONTEXT + 32 * 8  #: sstatus of a full context
-T_SELECTS = T_STATUS + 8  #: 1 = it waits on what stands in T_SELECTED
-T_SELECTED = T_STATUS + 16  #: endpoints of a select, 0 = none
+T_EXIT = T_STATUS + 8  #: what it ended with, for who joins it
+T_JOINER = T_STATUS + 16  #: thread that waits for its end
+T_JOINS = T_STATUS + 24  #: thread whose end it waits for
+T_STACK = T_STATUS + 32  #: its own stack, 0 for a main thread's
+T_STACK_PAGES = T_STATUS + 40
+T_SELECTS = T_STATUS + 48  #: 1 = it waits on what stands in T_SELECTED
+T_SELECTED = T_STATUS + 56  #: endpoints of a select, 0 = none
 T_PC = T_CONTEXT
 T_A0 = T_CONTEXT + 10 * 8  #: a0 to a4 take the results of a call that blocked
 
-READY, EXECUTING, BLOCKED, UNBORN = 1, 2, 3, 4
+READY, EXECUTING, BLOCKED, UNBORN, ENDED = 1, 2, 3, 4, 5
+#: Threads of a process, those included that have ended and were not joined.
+MOST_THREADS = 64
 
 ENDPOINT_BYTES = 512
 E_MAGIC = 0

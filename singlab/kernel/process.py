@@ -70,6 +70,7 @@ class Process:
         self.name = name
         self.values = values
         self.number = self._field(at.P_ID)
+        #: Number of its main thread.
         self.thread_number = system.machine.load_u64(self._field(at.P_THREADS) + at.T_ID)
 
     def _field(self, offset: int) -> int:
@@ -153,14 +154,33 @@ class Process:
         found["pages"] = int((self._system.page_tags() >> 16 == self.number).sum())
         return found
 
+    def threads(self) -> list[int]:
+        """Return the addresses of the records of its threads, the main one first."""
+        found, thread = [], self._field(at.P_THREADS)
+        while thread:
+            found.append(thread)
+            thread = self._system.machine.load_u64(thread + at.T_SIBLING)
+        return found[:1] + found[:0:-1]
+
     def waits_for(self) -> str:
-        """Return in words what its thread is doing."""
-        load = self._system.machine.load_u64
-        thread = self._field(at.P_THREADS)
-        if not thread:
+        """Return in words what its thread is doing, or each of its threads if there are several."""
+        threads = self.threads()
+        if not threads:
             return "has no thread"
+        if len(threads) == 1:
+            return self._doing(threads[0])
+        number = self._system.machine.load_u64
+        return "; ".join(f"{f'thread {number(thread + at.T_ID)}' if index else 'main thread'} {self._doing(thread)}"
+                         for index, thread in enumerate(threads))  # fmt: skip
+
+    def _doing(self, thread: int) -> str:
+        load = self._system.machine.load_u64
+        if load(thread + at.T_STATE) == at.ENDED:
+            return "has ended and was not joined"
         if load(thread + at.T_STATE) != at.BLOCKED:
             return "is ready to run"
+        if other := load(thread + at.T_JOINS):
+            return f"waits for the end of thread {load(other + at.T_ID)}"
         if load(thread + at.T_SELECTS):
             among = [load(thread + at.T_SELECTED + 8 * i) for i in range(at.SELECT_MOST)]
             return f"waits for {' or '.join(self._waits_at(record) for record in among if record)}"

@@ -98,7 +98,7 @@ def resource_rows(installed: Iterable) -> list[dict]:
         holders = [i.name for i in images if any(overlap(r, device.start, device.size) for r in i.image.manifest.io_memory)]
         lines = [i.name for i in images if device.interrupt and device.interrupt in i.image.manifest.interrupts]
         rows.append({
-            "device": device.name, "start": f"{device.start:#x}", "bytes": device.size, "interrupt": device.interrupt or None,
+            "device": device.name, "start": f"{device.start:#x}", "bytes": device.size, "interrupt": str(device.interrupt or ""),
             "registers held by": "kernel" if device.kernels else ", ".join(holders),
             "interrupt held by": ", ".join(lines),
         })  # fmt: skip

@@ -26,7 +26,7 @@ _RETURN = 0x0000_8067
 _READ_CYCLE = 0xC000_2073
 _RD = 0x1F << 7
 #: Calls of the ABI that do not come back, so code may end with one.
-_LAST = {function.number for function in ABI if function.name in ("exit", "fault")}
+_LAST = {function.number for function in ABI if function.name in ("exit", "exit_thread", "fault")}
 
 
 def scan(name: str, code: bytes, text_bytes: int, entry: int, calls: dict[int, int]) -> None:

@@ -337,7 +337,7 @@ class System(Installing):
     def _idle(self) -> str:
         if self._load(at.G_LIVE) == 0:
             return "finished"
-        waiting = sum(process.state == "running" for process in self.processes)
+        waiting = sum(self._load(t + at.T_STATE) == at.BLOCKED for p in self.processes if p.state == "running" for t in p.threads())
         if not self._host.deadlock_told:
             emit(self._m, _W(Kind.DEADLOCK), _W(waiting), _W(0))
             self._host.deadlock_told = True
@@ -362,8 +362,12 @@ class System(Installing):
         """Stop a process, whatever it is doing; everything it had comes back and its peers see ChannelClosed."""
         if process.state == "stopped":
             return
+        mode = self._m[_s.MODE]
+        self._m[_s.MODE] = _s.S  # a run may have been cut in the middle of a SIP, whose eyes see no kernel table in ring 3
         native.process_stop(self._m, _W(process.record), _W(0))
-        if self._load(at.G_CURRENT) == 0:
+        if self._load(at.G_CURRENT) != 0:
+            self._m[_s.MODE] = mode
+        else:
             # it was the running one: the hart must not go on in its code
             self._m[_s.PC] = self._labels["idle"]
             self._m[_s.MODE] = _s.S
@@ -395,7 +399,7 @@ class System(Installing):
             "pages": self.machine.m[_s.RAM_BYTES].item() // at.PAGE,
             "ram_base": at.RAM_BASE,
             "processes": {str(p.number): _about(p) for p in self.processes},
-            "threads": {str(p.thread_number): {"process": p.number} for p in self.processes},
+            "threads": {str(p.thread_number): {"process": p.number} for p in self.processes} | host.threads,
             "channels": dict(host.channels),
             "contracts": dict(host.contracts),
         }
@@ -445,6 +449,8 @@ class System(Installing):
         host.lost += lost
         if len(events):
             host.chunks.append(events)
+            for event in events[events["kind"] == Kind.THREAD_CREATE]:
+                host.threads[str(event["a"])] = {"process": int(event["b"])}
             self._note_channels(events)
 
     def _note_channels(self, events: np.ndarray) -> None:
@@ -500,6 +506,7 @@ class _HostSide:
         self.speaks: dict[int, str] = {}
         self.described: dict[int, dict] = {}
         self.console: dict[int, str] = defaultdict(str)
+        self.threads: dict[str, dict] = {}
         self.chunks: list[np.ndarray] = []
         self.read = 0
         self.lost = 0
@@ -507,7 +514,7 @@ class _HostSide:
 
     def copy(self) -> _HostSide:
         other = _HostSide()
-        for name in ("installed", "tables", "directories", "speaks", "described", "processes", "channels", "contracts", "console"):
+        for name in ("installed", "tables", "directories", "speaks", "described", "processes", "channels", "contracts", "console", "threads"):
             getattr(other, name).update(getattr(self, name))
         other.chunks = list(self.chunks)
         other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told

@@ -8,10 +8,11 @@ from singlab.lazy import lazy_names
 _HOME = {
     **dict.fromkeys(("contract", "Contract", "parse_contracts", "parse_lenient"), "contracts"),
     **dict.fromkeys(("explore_contract", "Behaviour"), "contract_explorer"), "promela": "contract_promela",
+    "draw": "contract_svg",
     **dict.fromkeys(("sip", "function", "Program", "programs_from_source", "SourceUnit"), "program"),
     **dict.fromkeys(
-        ("u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "ExVec", "new", "free", "cycles", "yield_", "mark",
-         "process_id", "ChannelClosed", "receive", "new_channel", "ESet", "Unsatisfiable"), "names"),
+        ("u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "ExVec", "new", "free", "cycles", "yield_", "thread", "join", "mark",
+         "process_id", "ChannelClosed", "exchange", "Borrowed", "copy", "fill", "receive", "new_channel", "ESet", "Unsatisfiable"), "names"),
     **dict.fromkeys(("compile", "compile_program"), "frontend"), **dict.fromkeys(("explore", "Exploration"), "explorer"),
     "verify": "verifier", "Report": "verifier", "build": "build", "install": "install", "seal_module": "build",
     "SipError": "errors", "format_module": "sil_text", "parse_sil": "sil_text", "load_ipython_extension": "magic",

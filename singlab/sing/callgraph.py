@@ -12,21 +12,21 @@ MOST_NESTED_CALLS = 64
 
 def check_calls(module: Module) -> None:
     """Report functions that can call themselves, and calls nested deeper than a stack should be."""
-    calls = {n: [i for b in f.blocks for i in b.instrs if sil.callee(i) is not None] for n, f in module.functions.items()}
+    calls = {n: [i for b in f.blocks for i in b.instrs if sil.callee(i) or sil.started(i)] for n, f in module.functions.items()}
     depth: dict[str, int] = {}
     for root in calls:
         stack, path = [(root, 0)], [root]
         while stack:
             name, index = stack.pop()
             if index >= len(calls[name]):
-                depth[name] = 1 + max((depth.get(sil.callee(i), 0) for i in calls[name]), default=0)
+                depth[name] = 1 + max((depth.get(sil.callee(i) or sil.started(i), 0) for i in calls[name]), default=0)
                 if depth[name] > MOST_NESTED_CALLS:
                     raise located(module, name, module.functions[name].position, f"{name} nests more than {MOST_NESTED_CALLS} calls",
                                   "write a loop, or join some of the helpers")  # fmt: skip
                 path.pop()
                 continue
             stack.append((name, index + 1))
-            callee = sil.callee(calls[name][index])
+            callee = sil.callee(calls[name][index]) or sil.started(calls[name][index])
             if callee in path:
                 raise located(module, name, calls[name][index].position, f"{callee} calls itself",
                               "write a loop: the stack must be bounded before it starts")  # fmt: skip

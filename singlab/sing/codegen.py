@@ -14,9 +14,11 @@ from singlab.machine.asm import load_immediate
 from singlab.sing import sil
 from singlab.sing.channelcode import ChannelCode
 from singlab.sing.errors import SipError
+from singlab.sing.fieldcode import LOADS, STORES, FieldCode, power
+from singlab.sing.raisecode import UNCAUGHT, RaiseCode
 from singlab.sing.regalloc import CALLS, allocate, small_constants
 from singlab.sing.sil import Function, Instr, Reg
-from singlab.sing.types import Bool, Int
+from singlab.sing.types import Bool, Int, Struct, Type, bytes_of
 
 if TYPE_CHECKING:
     from singlab.sing.modulecode import ModuleCode
@@ -25,24 +27,14 @@ RA, SP, T0, T1, T2, A0, A1, A2, A7 = 1, 2, 5, 6, 7, 10, 11, 12, 17
 LARGEST_BLOCK = 16 * 1024 * 1024
 
 FAULT_BOUNDS, FAULT_DIVISION, FAULT_CLOSED, FAULT_CONTRACT, FAULT_MEMORY, FAULT_OWNER, FAULT_SIZE = 1, 2, 3, 4, 5, 6, 11
-#: Stands for the code of an exception that is in a0 with its line.
-UNCAUGHT = -1
+FAULT_THREAD = 14
 
 _REGISTER_OP = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
 _IMMEDIATE_OP = {"add": "addi", "and": "andi", "or": "ori", "xor": "xori"}
 _COMPARISONS = frozenset(sil.COMPARISONS)
 
 
-_LOADS = {True: ("lb", "lh", "lw", "ld"), False: ("lbu", "lhu", "lwu", "ld")}
-_STORES = ("sb", "sh", "sw", "sd")
-
-
-def power(element: Int) -> int:
-    """Return log2 of an element's size in bytes."""
-    return (element.bits // 8).bit_length() - 1
-
-
-class FunctionCode(ChannelCode):
+class FunctionCode(ChannelCode, FieldCode, RaiseCode):
     """Generate one function."""
 
     def __init__(self, function: Function, module: ModuleCode):
@@ -65,7 +57,7 @@ class FunctionCode(ChannelCode):
                            hint="move a part of it into a @function")  # fmt: skip
 
     def may_fault(self) -> bool:
-        return any(i.op in ("load", "store", "check", "div", "rem") for b in self.function.blocks for i in b.instrs)
+        return any(i.op in ("load", "store", "load_item", "store_item", "check", "div", "rem") for b in self.function.blocks for i in b.instrs)
 
     # ---- moving values ---------------------------------------------------------------------------------------
 
@@ -202,10 +194,9 @@ class FunctionCode(ChannelCode):
         self.parallel(moves)
 
     def op_ret(self, instr: Instr, following, skip) -> None:
-        if instr.args:
-            self.move(A0, self.read(instr.args[0], A0))
+        self.arguments(list(instr.args))
         if self.function.raises:
-            self.move(A1, 0)
+            self.move(T0, 0)
         self.epilogue()
 
     def epilogue(self) -> None:
@@ -215,55 +206,6 @@ class FunctionCode(ChannelCode):
         if self.frame:
             self.out.ins("addi", SP, SP, self.frame)
         self.out.ins("jalr", 0, RA, 0)
-
-    # ---- exceptions: a function that may raise one returns 1 in a1 and the exception in a0 if it did, else 0 in a1 ----
-
-    def op_raise(self, instr: Instr, following, skip) -> None:
-        self.move(A0, self.read(instr.args[0], A0))
-        if self.function.raises:
-            self.immediate(A1, 1)
-            self.epilogue()
-        else:
-            self.out.jump(self.fault(UNCAUGHT, instr))
-
-    def arm(self, instr: Instr, name: str) -> str:
-        """Put a0 into the register of an arm, if it has one; returns the label of its block."""
-        regs, label = instr.extra.arms[name]
-        for reg in regs:
-            self.write(reg, A0)
-        return label
-
-    def op_attempt(self, instr: Instr, following, skip) -> None:
-        self.arguments(list(instr.args))
-        self.out.jump(instr.extra.function, link=RA)
-        raised = self.module.fresh()
-        self.out.branch("bne", A1, 0, raised)
-        self.out.jump(self.label(self.arm(instr, "returned")))
-        self.out.label(raised)
-        self.out.jump(self.label(self.arm(instr, "raised")))
-
-    def op_attempt_new(self, instr: Instr, following, skip) -> None:
-        raised, large = self.module.fresh(), self.module.fresh()
-        size = power(instr.extra.arms["returned"][0][0].type.element)
-        line = instr.position.line << 16
-        count = self.read(instr.args[0], A0)
-        self.immediate(T0, LARGEST_BLOCK >> size)
-        self.out.branch("bltu", T0, count, large)
-        if size:
-            self.out.ins("slli", A0, count, size)
-        else:
-            self.move(A0, count)
-        self.out.abi(ABI_NUMBER["allocate"])
-        none = self.module.fresh()
-        self.out.branch("beq", A0, 0, none)
-        self.out.jump(self.label(self.arm(instr, "returned")))
-        self.out.label(large)
-        self.immediate(A0, line | FAULT_SIZE)
-        self.out.jump(raised)
-        self.out.label(none)
-        self.immediate(A0, line | FAULT_MEMORY)
-        self.out.label(raised)
-        self.out.jump(self.label(self.arm(instr, "raised")))
 
     # ---- straight-line operations ---------------------------------------------------------------------------------
 
@@ -431,13 +373,17 @@ class FunctionCode(ChannelCode):
         """Check bounds and leave the element's address in t1; returns log2 of its size."""
         out = self.out
         vector, index = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
-        size = power(instr.args[0].type.element)
+        element = instr.args[0].type.element
+        size = power(element)
         out.ins("ld", T0, vector, BLOCK_SIZE)
-        if size:
-            out.ins("srli", T0, T0, size)
+        self.elements(T0, T0, element)
         out.branch("bgeu", index, T0, self.fault(FAULT_BOUNDS, instr))
         out.ins("ld", T1, vector, BLOCK_DATA)
-        if size:
+        if size is None:
+            self.immediate(T0, bytes_of(element))
+            out.ins("mul", T0, index, T0)
+            index = T0
+        elif size:
             out.ins("slli", T0, index, size)
             index = T0
         out.ins("add", T1, T1, index)
@@ -446,12 +392,12 @@ class FunctionCode(ChannelCode):
     def op_load(self, instr: Instr, following, skip) -> None:
         size = self.element(instr)
         rd = self.target(instr.dest)
-        self.out.ins(_LOADS[instr.args[0].type.element.signed][size], rd, T1, 0)
+        self.out.ins(LOADS[instr.args[0].type.element.signed][size], rd, T1, 0)
         self.write(instr.dest, rd)
 
     def op_store(self, instr: Instr, following, skip) -> None:
         size = self.element(instr)
-        self.out.ins(_STORES[size], self.read(instr.args[2], A2), T1, 0)
+        self.out.ins(STORES[size], self.read(instr.args[2], A2), T1, 0)
 
     def op_check(self, instr: Instr, following, skip) -> None:
         index, size = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
@@ -465,20 +411,18 @@ class FunctionCode(ChannelCode):
     def op_peek(self, instr: Instr, following, skip) -> None:
         element, offset = instr.extra
         rd = self.target(instr.dest)
-        self.out.ins(_LOADS[element.signed][power(element)], rd, self.read(instr.args[0], A0), offset)
+        self.out.ins(LOADS[element.signed][power(element)], rd, self.read(instr.args[0], A0), offset)
         self.write(instr.dest, rd)
 
     def op_poke(self, instr: Instr, following, skip) -> None:
         element, offset = instr.extra
         address, value = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
-        self.out.ins(_STORES[power(element)], value, address, offset)
+        self.out.ins(STORES[power(element)], value, address, offset)
 
     def op_len(self, instr: Instr, following, skip) -> None:
         rd = self.target(instr.dest)
         self.out.ins("ld", rd, self.read(instr.args[0], A0), BLOCK_SIZE)
-        size = power(instr.args[0].type.element)
-        if size:
-            self.out.ins("srli", rd, rd, size)
+        self.elements(rd, rd, instr.args[0].type.element)
         self.write(instr.dest, rd)
 
     def raw(self, instr: Instr) -> None:
@@ -529,8 +473,17 @@ class FunctionCode(ChannelCode):
     def op_call(self, instr: Instr, following, skip) -> None:
         self.arguments(list(instr.args))
         self.out.jump(instr.extra, link=RA)
-        if instr.dest is not None:
-            self.write(instr.dest, A0)
+        self.arrive(instr.results)
+
+    def arrive(self, regs: tuple[Reg, ...]) -> None:
+        """Take values out of a0, a1, ... to where their registers live."""
+        moves = []
+        for index, reg in enumerate(regs):
+            if reg in self.place.registers:
+                moves.append((self.place.registers[reg], A0 + index))
+            elif reg in self.place.slots:
+                self.out.ins("sd", A0 + index, SP, 8 * self.place.slots[reg])
+        self.parallel(moves)
 
     # ---- the ABI ------------------------------------------------------------------------------------------------------
 
@@ -539,17 +492,27 @@ class FunctionCode(ChannelCode):
         self.out.abi(ABI_NUMBER[name])
 
     def op_new(self, instr: Instr, following, skip) -> None:
-        size = power(instr.dest.type.element)
-        count = self.read(instr.args[0], A0)
-        self.immediate(T0, LARGEST_BLOCK >> size)
-        self.out.branch("bltu", T0, count, self.fault(FAULT_SIZE, instr))
-        if size:
-            self.out.ins("slli", A0, count, size)
-        else:
-            self.move(A0, count)
+        self.room(instr.dest.type, instr, self.fault(FAULT_SIZE, instr))
         self.out.abi(ABI_NUMBER["allocate"])
         self.out.branch("beq", A0, 0, self.fault(FAULT_MEMORY, instr))
         self.write(instr.dest, A0)
+
+    def room(self, type_: Type, instr: Instr, large: str) -> None:
+        """Put into a0 how many bytes a new block wants; goes to ``large`` if there can be no such block."""
+        if isinstance(type_, Struct):
+            self.immediate(A0, type_.size)
+            return
+        size = power(type_.element)
+        count = self.read(instr.args[0], A0)
+        self.immediate(T0, LARGEST_BLOCK // bytes_of(type_.element))
+        self.out.branch("bltu", T0, count, large)
+        if size is None:
+            self.immediate(T0, bytes_of(type_.element))
+            self.out.ins("mul", A0, count, T0)
+        elif size:
+            self.out.ins("slli", A0, count, size)
+        else:
+            self.move(A0, count)
 
     def op_free(self, instr: Instr, following, skip) -> None:
         self.abi("free", instr.args[0])
@@ -569,6 +532,19 @@ class FunctionCode(ChannelCode):
 
     def op_yield(self, instr: Instr, following, skip) -> None:
         self.abi("yield")
+
+    def op_spawn(self, instr: Instr, following, skip) -> None:
+        self.arguments([0, 0, *instr.args])
+        self.out.address(A0, self.module.thread(instr.extra))
+        self.immediate(A1, self.module.stack(instr.extra))
+        self.out.abi(ABI_NUMBER["create_thread"])
+        self.out.branch("beq", A0, 0, self.fault(FAULT_MEMORY, instr))
+        self.write(instr.dest, A0)
+
+    def op_join(self, instr: Instr, following, skip) -> None:
+        self.abi("join_thread", instr.args[0])
+        self.out.branch("bne", A0, 0, self.fault(FAULT_THREAD, instr))
+        self.write(instr.dest, A1)
 
     def op_process_id(self, instr: Instr, following, skip) -> None:
         self.abi("get_process_id")

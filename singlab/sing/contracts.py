@@ -10,7 +10,9 @@ number of slots an endpoint needs. (EuroSys 2006, section 2.)
 add messages, states, and sequences to states of B. Whatever B allows, D allows, under the same numbers of
 messages and states. All checks are made on the whole.
 
-A message may carry endpoints of this or another contract, in a named state (:mod:`singlab.sing.carried`).
+A message may carry endpoints of this or another contract, in a named state (:mod:`singlab.sing.carried`). Enums and
+exchange-heap structs stand before the contracts whose messages carry them, in Sing#'s notation too; both sides of a
+channel must have been built with the same ones.
 
 Leaves out a channel between a side of B and a side of D.
 """
@@ -29,15 +31,9 @@ from lark import Lark, Token, Tree, UnexpectedInput
 
 from singlab.kernel.abi import MAX_MESSAGE_WORDS, NO_STATE
 from singlab.sing.carried import Carried, check_carried
+from singlab.sing.contract_types import TypeBuilder, declaration, type_text
 from singlab.sing.errors import SipError
-from singlab.sing.types import BOOL, I8, I16, I32, I64, U8, U16, U32, U64, Endpoint, Int, Type, Vector
-
-#: Sing#'s type names.
-SCALARS: dict[str, Type] = {
-    "byte": U8, "sbyte": I8, "short": I16, "ushort": U16, "int": I32, "uint": U32, "long": I64, "ulong": U64,
-    "bool": BOOL, "char": U16,
-}  # fmt: skip
-NAMES = {type_: name for name, type_ in reversed(SCALARS.items())}
+from singlab.sing.types import Endpoint, Enum, Struct, Type, Vector
 
 
 @dataclass(frozen=True)
@@ -76,15 +72,6 @@ class EndpointType:
         return f"{self.contract.name}.{self.side}"
 
 
-def type_text(type_: Type) -> str:
-    """Return a type in the contract's notation."""
-    if isinstance(type_, Vector):
-        return f"{NAMES[type_.element]}[]* in ExHeap"
-    if isinstance(type_, Endpoint):
-        return f"{type_}:{type_.state}" if type_.state else str(type_)
-    return NAMES.get(type_, str(type_))
-
-
 class Contract:
     """A well-formed contract.
 
@@ -103,22 +90,22 @@ class Contract:
         By message, how many of it can wait at once; 0 for a message no state has.
     base : Contract or None
         The contract it extends.
-    carried : tuple of Carried
-        The endpoints its messages carry.
-    known : Mapping
-        The contracts beside it when it was declared, among them those whose endpoints it carries.
+    types : dict of str to Type
+        The types declared in its text; ``C.Colour`` names one in a program.
     """
 
-    def __init__(self, name, text, messages, states, transitions, slots, copies, base=None, carried=(), known=None):
-        self.name, self.text, self.messages, self.base = name, text, messages, base
+    def __init__(self, name, text, messages, states, transitions, slots, copies, base=None, carried=(), known=None, types=None):
+        self.name, self.text, self.messages, self.base, self.types = name, text, messages, base, types or {}
         self.carried, self.known = tuple(carried), known if known is not None else {}
         self.states, self.transitions, self.slots, self.copies = states, transitions, slots, copies
         self.Imp, self.Exp = EndpointType(self, "Imp"), EndpointType(self, "Exp")
 
-    def __getattr__(self, name: str) -> Message:
+    def __getattr__(self, name: str) -> Message | Type:
         messages = self.__dict__.get("messages", {})
         if name in messages:
             return messages[name]
+        if name in self.__dict__.get("types", {}):
+            return self.types[name]
         raise AttributeError(f"contract {self.__dict__.get('name')} has no message {name}")
 
     @property
@@ -165,12 +152,39 @@ class Contract:
                  "arguments": [f"{type_text(t) if isinstance(t, Endpoint) else t} {n}" for n, t in m.arguments]}
                 for m in self.messages.values()
             ],
+            "types": [declaration(type_) for type_ in self.declared()],
             "states": list(self.states),
             "transitions": [[s, index[m], t] for s, step in enumerate(self.transitions) for m, t in step.items()],
         }
 
+    def declared(self) -> list[Type]:
+        """Return the declared types its messages carry."""
+        found: dict[str, Type] = {}
+        todo = [t for m in self.messages.values() for _, t in m.arguments]
+        for type_ in todo:
+            type_ = type_.element if isinstance(type_, Vector) else type_
+            if isinstance(type_, (Enum, Struct)):
+                found[type_.name] = type_
+                todo += [t for _, t in getattr(type_, "fields", ())]
+        return [found[name] for name in sorted(found)]
+
     def __repr__(self) -> str:
         return f"<contract {self.name}: {len(self.messages)} messages, {len(self.states)} states>"
+
+    def __str__(self) -> str:
+        """What it says, as text: its messages, what each state leads to, and the slots it needs."""
+        head = f"contract {self.name}" + (f" extends {self.base.name}" if self.base else "")
+        width = max((len(str(m)) for m in self.messages.values()), default=0)
+        lines = [head, f"  slots: Imp {self.slots['Imp']}, Exp {self.slots['Exp']}"]
+        lines += [f"  {str(m).ljust(width)}  at most {self.copies[m.name]} waiting" for m in self.messages.values()]
+        width = max(map(len, self.states))
+        for state, step in enumerate(self.transitions):
+            ways = ", ".join(f"{name}{self.messages[name].direction} -> {self.states[t]}" for name, t in step.items())
+            lines.append(f"  {self.states[state].ljust(width)}  {f'{self.turn(state)} sends: {ways}' if ways else 'the end'}")
+        return "\n".join(lines)
+
+    def _repr_pretty_(self, printer, cycle) -> None:
+        printer.text(str(self))
 
     def _repr_html_(self) -> str:
         from singlab.sing.contract_svg import draw
@@ -184,10 +198,11 @@ def _parser() -> Lark:
     return Lark(grammar, parser="lalr", propagate_positions=True, maybe_placeholders=False)
 
 
-class _Builder:
+class _Builder(TypeBuilder):
     """From a parse tree to a checked contract, or to a :class:`Protocol` that obeys no rule about its behaviour."""
 
-    def __init__(self, tree: Tree, text: str, filename: str, first_line: int, known: Mapping[str, Contract | Protocol]):
+    def __init__(self, tree: Tree, text: str, filename: str, first_line: int, known: Mapping[str, Contract | Protocol], types: dict[str, Type]):
+        self.types = types
         self.tree, self.text, self.filename, self.first_line = tree, text, filename, first_line
         self.name = str(tree.children[0])
         self.known = known
@@ -216,7 +231,7 @@ class _Builder:
         self.check()
         copies = {m.name: self.longest(m.direction, m.name) for m in self.messages.values()}
         return Contract(self.name, self.text, self.messages, self.states, self.transitions, self.bounds(), copies, self.base,
-                        self.carried)  # fmt: skip
+                        self.carried, types=dict(self.types))  # fmt: skip
 
     def build_lenient(self) -> Protocol:
         """Return what is written, whatever it leads to; raise where it cannot be read."""
@@ -258,6 +273,7 @@ class _Builder:
                               f"declare contract {token} above, in this text or in a cell that has run")  # fmt: skip
         self.base = base
         self.carried = list(base.carried) if isinstance(base, Contract) else []
+        self.types = {**getattr(base, "types", {}), **self.types}
         for message in base.messages.values():
             self.messages[message.name] = replace(message, contract=self.name)
         self.states = list(base.states)
@@ -294,20 +310,6 @@ class _Builder:
                               f"a message carries at most {MAX_MESSAGE_WORDS}; put more into an exchange-heap block")  # fmt: skip
         mark = "?" if direction == "in" else "!"
         self.messages[str(name)] = Message(self.name, str(name), len(self.messages), mark, tuple(types))
-
-    def type(self, tree: Tree) -> Type:
-        token = tree.children[0]
-        if tree.data == "endpoint":
-            return Endpoint(*map(str, tree.children))
-        type_ = SCALARS.get(str(token))
-        if type_ is None:
-            raise self.refuse("contract.types", f"{token} is no type", token, f"use one of {', '.join(SCALARS)}")
-        if tree.data == "vector":
-            if not isinstance(type_, Int):
-                raise self.refuse("contract.types", f"an exchange-heap vector of {token} is not possible", token,
-                                  "use byte, ushort, uint or ulong elements")  # fmt: skip
-            return Vector(type_)
-        return type_
 
     def new_state(self, name: str, token: Token) -> int:
         self.states.append(name)
@@ -475,8 +477,9 @@ def find_contract(known: Mapping, name: str) -> Contract | Protocol | None:
     return next((c for c in reversed(list(known.values())) if isinstance(c, Contract | Protocol) and c.name == name), None)
 
 
-def _builders(text: str, filename: str, first_line: int, known: Mapping | None):
-    """Yield a builder for each contract in a text; each sees the ones built before it."""
+def _builders(text: str, filename: str, first_line: int, known: Mapping | None, types: dict[str, Type] | None = None):
+    """Yield a builder for each contract in a text; each sees the ones built before it. Declared types go into ``types``."""
+    types = {} if types is None else types
     try:
         tree = _parser().parse(text)
     except UnexpectedInput as error:
@@ -495,7 +498,11 @@ def _builders(text: str, filename: str, first_line: int, known: Mapping | None):
         ) from None  # fmt: skip
     seen: set[str] = set()
     for part in tree.children:
-        builder = _Builder(part, text, filename, first_line, known if known is not None else {})
+        builder = _Builder(part, text, filename, first_line, known if known is not None else {}, types)
+        if part.data != "contract":
+            type_ = builder.declaration()
+            types[type_.name] = type_
+            continue
         if builder.name in seen:
             raise builder.refuse("contract.states", f"contract {builder.name} is declared twice", part.children[0],
                                  "rename one of them")  # fmt: skip
@@ -504,7 +511,13 @@ def _builders(text: str, filename: str, first_line: int, known: Mapping | None):
 
 
 def parse_contracts(text: str, filename: str = "<contract>", first_line: int = 1, known: Mapping | None = None) -> dict[str, Contract]:
-    """Parse and check every contract in a text.
+    """Parse and check every contract in a text; parameters and errors as of :func:`parse_declarations`."""
+    return parse_declarations(text, filename, first_line, known)[0]
+
+
+def parse_declarations(text: str, filename: str = "<contract>", first_line: int = 1,
+                       known: Mapping | None = None) -> tuple[dict[str, Contract], dict[str, Type]]:  # fmt: skip
+    """Parse and check every contract, enum and struct in a text.
 
     Parameters
     ----------
@@ -518,20 +531,25 @@ def parse_contracts(text: str, filename: str = "<contract>", first_line: int = 1
         Contracts whose endpoints messages carry may also stand further down; those that are nowhere yet are
         looked for when a program uses them.
 
+    Returns
+    -------
+    dict of str to Contract, dict of str to Type
+
     Raises
     ------
     SipError
         If the text is no contract or a contract is not well-formed.
     """
     contracts: dict[str, Contract] = {}
-    for builder in _builders(text, filename, first_line, known):
+    types: dict[str, Type] = {}
+    for builder in _builders(text, filename, first_line, known, types):
         builder.known = {**builder.known, **contracts}
         contracts[builder.name] = builder.build()
     beside = {name: c for name, c in (known or {}).items() if isinstance(c, Contract)} if any(c.carried for c in contracts.values()) else {}
     for contract_ in contracts.values():
         contract_.known = {**beside, **contracts}
         check_carried(contract_, contract_.known)
-    return contracts
+    return contracts, types
 
 
 def parse_lenient(text: str, filename: str = "<contract>", known: Mapping | None = None) -> dict[str, Protocol]:

@@ -8,9 +8,9 @@ register is used again and before the function ends. A helper's endpoint paramet
 from __future__ import annotations
 
 from singlab.sing.carried import RULE
-from singlab.sing.ownership import Owned, named
 from singlab.sing.sil import CLOSED as CLOSED_CELL
 from singlab.sing.sil import Instr, Reg, Select
+from singlab.sing.status import Owned, named
 from singlab.sing.types import Endpoint, EndpointSet
 
 CLOSED = -1  #: this side has closed it
@@ -20,7 +20,7 @@ MOVED = -4  #: it was sent, moved or put into a set
 UNSET = -5  #: there is a path on which its register has no value
 OWED = -6  #: besides a state: it has to be closed or handed on
 
-_LEFT = {"send": "was sent", "mov": "was moved", "ret": "was returned", "set_add": "was put into a set", "call": "was handed on by a function"}
+_LEFT = {"send": "was sent", "mov": "was moved", "ret": "was returned", "set_add": "was put into a set", "spawn": "was handed to a thread", "call": "was handed on by a function"}
 #: Combinations of what can have arrived that are looked at for one select.
 _MOST_COMBINATIONS = 20_000
 

@@ -122,6 +122,7 @@ class EndpointLowering:
         self.emit("select", node.subject, None, tuple(regs), sil.Select(rows, never))
         for block, body, bindings, pattern in todo:
             self.block = block
+            self.came_in(next((own for own, label in rows.values() if label == block.label), ()), pattern)
             for name, reg in bindings:
                 self.assign(name, reg, pattern)
             self.statements(body)
@@ -150,7 +151,7 @@ class EndpointLowering:
                 continue
             before = len(own)
             if isinstance(reg.type, EndpointSet):
-                part = self.member(part, reg, own, bindings)
+                part = self.set_member(part, reg, own, bindings)
             if not isinstance(part, ast.MatchClass):
                 raise self.refuse("language", "a case must name a message", part, "write C.M(argument), ChannelClosed() or _")
             if getattr(part.cls, "id", getattr(part.cls, "attr", "")) == "ChannelClosed":
@@ -164,7 +165,7 @@ class EndpointLowering:
             raise self.refuse("language", "this case asks for nothing", pattern, "write case Unsatisfiable():, if that is meant")
         return tuple(cells), own, bindings
 
-    def member(self, part: ast.pattern, ends: sil.Reg, own: list[sil.Reg], bindings: list) -> ast.pattern:
+    def set_member(self, part: ast.pattern, ends: sil.Reg, own: list[sil.Reg], bindings: list) -> ast.pattern:
         """Take the member out of a set's pattern ``(ep, C.M(x))``; returns the message's."""
         pair = part.patterns if isinstance(part, ast.MatchSequence) else []
         if len(pair) != 2 or not isinstance(pair[0], ast.MatchAs) or pair[0].pattern is not None or pair[0].name is None:

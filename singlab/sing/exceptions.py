@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from singlab.sing import sil
 from singlab.sing.errors import SipError
+from singlab.sing.types import U64
 
 #: Numbers below this one are those of faults.
 FIRST_NUMBER = 256
@@ -45,7 +46,7 @@ def _built_in() -> dict[str, ExceptionClass]:
         ("BaseException", None), ("Exception", "BaseException"), ("ArithmeticError", "Exception"), ("ZeroDivisionError", "ArithmeticError", 2),
         ("OverflowError", "ArithmeticError"), ("AssertionError", "Exception", 13), ("LookupError", "Exception"), ("IndexError", "LookupError", 1),
         ("KeyError", "LookupError"), ("MemoryError", "Exception", 5, 11), ("RuntimeError", "Exception"), ("NotImplementedError", "RuntimeError"),
-        ("ValueError", "Exception"), ("ChannelClosed", "Exception", 3),
+        ("ValueError", "Exception", 12), ("ChannelClosed", "Exception", 3),
     ):  # fmt: skip
         table[name] = ExceptionClass(name, table.get(base), tuple(faults))
     return table
@@ -55,8 +56,8 @@ def _built_in() -> dict[str, ExceptionClass]:
 BUILT_IN = _built_in()
 EXCEPTION = BUILT_IN["Exception"]
 #: The class a failed check of an instruction belongs to, and its code.
-INDEX, DIVISION, CLOSED, MEMORY, ASSERTION = (BUILT_IN[name] for name in (
-    "IndexError", "ZeroDivisionError", "ChannelClosed", "MemoryError", "AssertionError"))  # fmt: skip
+INDEX, DIVISION, CLOSED, MEMORY, ASSERTION, VALUE = (BUILT_IN[name] for name in (
+    "IndexError", "ZeroDivisionError", "ChannelClosed", "MemoryError", "AssertionError", "ValueError"))  # fmt: skip
 
 
 def declared(node: ast.ClassDef, known: Mapping) -> ExceptionClass | SipError | None:
@@ -210,6 +211,29 @@ class Finally:
     loops: list = field(default_factory=list)
 
 
+def start_threads(functions: dict[str, sil.Function]) -> None:
+    """Let a thread whose function raises begin in a function that does not, where what nobody catches ends the process."""
+    wrapped: dict[str, str] = {}
+    for function in list(functions.values()):
+        for instr in (i for b in function.blocks for i in b.instrs if i.op == "spawn"):
+            inner = functions[instr.extra]
+            if not inner.raises:
+                continue
+            if instr.extra not in wrapped:
+                stem = instr.extra.partition("~")[0]
+                wrapped[instr.extra] = next(name for n in range(2, len(functions) + 3) if (name := f"{stem}~{n}") not in functions)
+                params = [sil.Reg(n, p.type, p.name) for n, p in enumerate(inner.params)]
+                result = [] if inner.result is None else [sil.Reg(len(params), inner.result)]
+                raised, at = sil.Reg(len(params) + 1, U64), inner.position
+                arms = {"returned": (tuple(result), "end"), "raised": ((raised,), "bad")}
+                blocks = [sil.Block("entry", [sil.Instr("attempt", None, tuple(params), sil.Attempt(arms, None, inner.name), at)]),
+                          sil.Block("end", [sil.Instr("ret", None, tuple(result), None, at)]),
+                          sil.Block("bad", [sil.Instr("raise", None, (raised,), None, at)])]  # fmt: skip
+                name = wrapped[instr.extra]
+                functions[name] = sil.Function(name, params, inner.result, blocks, at, inner.filename, inner.source)
+            instr.extra = wrapped[instr.extra]
+
+
 def settle(functions: dict[str, sil.Function]) -> None:
     """Call plainly what turned out to raise nothing."""
     waiting = [f for f in functions.values() if f.raises]
@@ -226,7 +250,7 @@ def settle(functions: dict[str, sil.Function]) -> None:
                 last = block.instrs[-1]
                 if sil.callee(last) in quiet:
                     regs, label = last.extra.arms["returned"]
-                    block.instrs[-1:] = [sil.Instr("call", regs[0] if regs else None, last.args, last.extra.function, last.position),
+                    block.instrs[-1:] = [sil.Instr("call", regs[0] if regs else None, last.args, last.extra.function, last.position, regs[1:]),
                                          sil.Instr("br", None, (), label, last.position)]  # fmt: skip
                     changed = True
             if changed:

@@ -20,7 +20,7 @@ from singlab.sing.errors import SipError
 from singlab.sing.frontend import compile_program
 from singlab.sing.program import Program
 from singlab.sing.sil import Function, Module
-from singlab.sing.sil_text import format_instr
+from singlab.sing.sil_text import format_instr, format_signature
 from singlab.sing.verifier import verify
 
 _NEXT = count(1)
@@ -190,9 +190,7 @@ def _source(module: Module, numbers: dict) -> list[Row]:
 def _sil(module: Module, numbers: dict) -> list[Row]:
     rows = []
     for function in module.functions.values():
-        params = ", ".join(f"{p}: {p.type}" for p in function.params)
-        result = f" -> {function.result}" if function.result else ""
-        rows.append(Row(f"function {function.name}({params}){result}", _key(function, function.position.line, numbers), kind="label"))
+        rows.append(Row(f"function {function.name}{format_signature(function)}", _key(function, function.position.line, numbers), kind="label"))
         for block in function.blocks:
             rows.append(Row(f"{block.label}:", kind="soft"))
             rows += [Row(f"  {format_instr(i)}", _key(function, i.position.line, numbers)) for i in block.instrs]

@@ -9,9 +9,13 @@ from __future__ import annotations
 import ast
 
 from singlab.sing import sil
+from singlab.sing.borrow import BorrowLowering
+from singlab.sing.enums import EnumLowering
 from singlab.sing.errors import SipError
 from singlab.sing.program import Program
-from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, EndpointSet, Int, Type, Vector
+from singlab.sing.structs import StructLowering
+from singlab.sing.tuples import TupleLowering, TupleValue, flat
+from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, EndpointSet, Enum, Int, Member, Struct, Tuple, Type, Vector
 
 _BINARY = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "div", ast.Mod: "rem", ast.BitAnd: "and",
@@ -22,11 +26,13 @@ _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: 
 
 def widens(source: Type, target: Type) -> bool:
     """Whether every value of one type is a value of the other."""
+    if isinstance(source, Enum) and source.integer:
+        source = source.sil
     return (isinstance(source, Int) and isinstance(target, Int)
             and target.minimum <= source.minimum and source.maximum <= target.maximum)  # fmt: skip
 
 
-class ExpressionLowering:
+class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowering):
     """The half of a function's lowering that deals with expressions."""
 
     def literal(self, node: ast.expr) -> int | None:
@@ -36,8 +42,8 @@ class ExpressionLowering:
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Invert)):
             inner = self.literal(node.operand)
             return None if inner is None else -inner if isinstance(node.op, ast.USub) else ~inner
-        if isinstance(node, ast.Name) and node.id not in self.variables:
-            value = self.program.names.get(node.id)
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            value = self.named_constant(node)
             return value if type(value) is int else None
         if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
             left, right = self.literal(node.left), self.literal(node.right)
@@ -60,10 +66,15 @@ class ExpressionLowering:
     def lookup(self, node: ast.Name) -> sil.Reg:
         """Return a variable's register."""
         if node.id not in self.variables:
-            if isinstance(self.program.names.get(node.id), Program):
+            found = self.outside(node)
+            if isinstance(found, Program):
                 raise self.refuse("types", f"{node.id} is a function, not a value", node, f"call it: {node.id}(...)")
+            type_ = self.declared_type(node)
+            if type_ is not None:
+                raise self.refuse("types", f"{node.id} is a type, not a value", node,
+                                  f"write a member: {type_.called(type_.values()[0])}" if isinstance(type_, Enum) else "write a value of it")  # fmt: skip
             raise self.refuse("types", f"{node.id} has no value here", node,
-                              "assign it first; outside names can be integer constants, contracts and @function helpers")  # fmt: skip
+                              "assign it first; outside names can be constants, enum members, contracts and @function helpers")  # fmt: skip
         return self.variables[node.id]
 
     def expr(self, node: ast.expr, want: Type | None) -> sil.Reg:
@@ -96,12 +107,17 @@ class ExpressionLowering:
         """Return a value as a type, widening it if needed, or refuse."""
         if value.type == type_:
             return value
+        if isinstance(value, TupleValue) and isinstance(type_, Tuple) and len(value.parts) == len(type_.parts):
+            return TupleValue(type_, [self.coerce(part, t, node, name) for part, t in zip(value.parts, type_.parts)])
         if widens(value.type, type_):
             return self.emit("cast", node, self.reg(type_), (value,))
         cast = f"write {type_}(...) to keep its low bits" if isinstance(type_, Int) and isinstance(value.type, Int) else (
             f"a {type_} is needed here")  # fmt: skip
         if name and isinstance(type_, Int) and isinstance(value.type, Int):
             cast += f", or give {name} the wider type where it is first assigned: {name}: {value.type} = ..."
+        elif isinstance(type_, Enum):
+            first = type_.called(type_.values()[0])
+            cast = f"write a member such as {first}" + (f", or {type_}(...) for the one with this number" if isinstance(value.type, Int) else "")
         elif name:
             cast = f"use another name for the {value.type}"
         what = f"{name} is {type_} and cannot take {value.type}" if name else f"{value.type} where {type_} is needed"
@@ -113,18 +129,28 @@ class ExpressionLowering:
         if self.literal(left) is not None and self.literal(right) is None:
             b = self.expr(right, hint)
             return self.expr(left, b.type), b
-        a = self.expr(left, hint)
-        b = self.expr(right, a.type if self.literal(right) is not None else hint)
+        a = self.as_wanted(self.expr(left, hint), hint, left)
+        b = self.as_wanted(self.expr(right, a.type if self.literal(right) is not None else hint), hint, right)
         if a.type == b.type:
             return a, b
         if widens(b.type, a.type):
             return a, self.coerce(b, a.type, right)
         if widens(a.type, b.type):
             return self.coerce(a, b.type, left), b
+        kind = next((t for t in (a.type, b.type) if isinstance(t, Enum) and not t.integer), None)
+        if kind is not None:
+            other = b.type if kind == a.type else a.type
+            raise self.refuse("types", f"{a.type} and {b.type} in one operation", node,
+                              f"use a member of {kind}, such as {kind.called(kind.values()[0])}"
+                              + (f", or its number: {kind.sil}(...)" if isinstance(other, Int) else ""))  # fmt: skip
         names = [n.id for n in (left, right) if isinstance(n, ast.Name)]
         extra = f", or give {names[0]} that type where it is first assigned: {names[0]}: {b.type if names[0] == getattr(left, 'id', '') else a.type} = ..." if names else ""
         raise self.refuse("types", f"{a.type} and {b.type} in one operation", node,
                           f"convert one: {b.type}(...) or {a.type}(...)" + extra)  # fmt: skip
+
+    def as_wanted(self, value: sil.Reg, want: Type | None, node: ast.AST) -> sil.Reg:
+        """Return an IntEnum's member in the type wanted, as a literal would be; others as they are."""
+        return self.coerce(value, want, node) if want is not None and isinstance(value.type, Enum) and widens(value.type, want) else value
 
     # ---- kinds of expression ----------------------------------------------------------------------------------
 
@@ -135,6 +161,11 @@ class ExpressionLowering:
                           "use integers; text goes to print only")  # fmt: skip
 
     def ex_Name(self, node: ast.Name, want: Type | None) -> sil.Reg:
+        constant = self.named_constant(node)
+        if isinstance(constant, bool):
+            return self.emit("const", node, self.reg(BOOL), extra=int(constant))
+        if isinstance(constant, Member):
+            return self.member(constant, node)
         return self.lookup(node)
 
     def ex_BinOp(self, node: ast.BinOp, want: Type | None) -> sil.Reg:
@@ -144,27 +175,33 @@ class ExpressionLowering:
         if op is None:
             raise self.refuse("language", f"the SIP language has no operator {ast.unparse(node)}", node, "multiply in a loop")
         if op in ("shl", "shr"):
-            left = self.expr(node.left, want)
-            right = self.expr(node.right, left.type)
+            left = self.plain(self.as_wanted(self.expr(node.left, want), want, node), node)
+            right = self.plain(self.expr(node.right, left.type), node)
             self.integers(node, left, right)
             right = right if right.type == left.type else self.emit("cast", node, self.reg(left.type), (right,))
             return self.emit(op, node, self.reg(left.type), (left, right))
         left, right = self.pair(node.left, node.right, want, node)
         if left.type == BOOL and op in ("and", "or", "xor"):
             return self.emit(op, node, self.reg(BOOL), (left, right))
+        left, right = self.plain(left, node), self.plain(right, node)
         self.integers(node, left, right)
         return self.emit(op, node, self.reg(left.type), (left, right))
 
     def integers(self, node: ast.AST, *values: sil.Reg) -> None:
         for value in values:
             if not isinstance(value.type, Int):
-                raise self.refuse("types", f"{value.type} in arithmetic", node, "use integers")
+                raise self.refuse("types", f"{value.type} in arithmetic", node, self.number_of(value.type) or "use integers")
+
+    @staticmethod
+    def number_of(type_: Type) -> str:
+        """Return how to write an enum's number; empty for other types."""
+        return f"write its number: {type_.sil}(...)" if isinstance(type_, Enum) else ""
 
     def ex_UnaryOp(self, node: ast.UnaryOp, want: Type | None) -> sil.Reg:
         if isinstance(node.op, ast.Not):
             value = self.expr(node.operand, BOOL)
             return self.emit("not", node, self.reg(BOOL), (self.coerce(value, BOOL, node.operand),))
-        value = self.expr(node.operand, want)
+        value = self.plain(self.as_wanted(self.expr(node.operand, want), want, node), node)
         self.integers(node, value)
         if isinstance(node.op, ast.UAdd):
             return value
@@ -177,10 +214,23 @@ class ExpressionLowering:
         return self.short_circuit_value(node)
 
     def comparison(self, left: ast.expr, op: ast.cmpop, right: ast.expr, node: ast.AST) -> sil.Reg:
-        name = _COMPARE.get(type(op))
-        if name is None:
+        name, same = _COMPARE.get(type(op)), {ast.Is: "eq", ast.IsNot: "ne"}.get(type(op))
+        if name is None and same is None:
             raise self.refuse("language", "the SIP language compares with == != < <= > >= only", node, "use one of them")
-        a, b = self.pair(left, right, None, node)
+        try:
+            a, b = self.pair(left, right, None, node)
+            identical = isinstance(a.type, Enum)
+        except SipError:
+            if name is not None:
+                raise
+            identical = False
+        if name is None and not identical:
+            raise self.refuse("language", "is and is not compare members of an enum only", node, "use == or !=")
+        name = name or same
+        if isinstance(a.type, Enum) and not a.type.integer and name not in ("eq", "ne"):
+            raise self.refuse("types", f"{a.type} has no order", node, f"{self.number_of(a.type)}, or declare it as an IntEnum")
+        if isinstance(a.type, Tuple):
+            raise self.refuse("types", "tuples cannot be compared", node, "compare their values: a[0] == b[0]")
         if a.type.linear or (a.type == BOOL and name not in ("eq", "ne")):
             raise self.refuse("types", f"{a.type} cannot be compared like this", node, "compare integers")
         return self.emit(name, node, self.reg(BOOL), (a, b))
@@ -227,6 +277,8 @@ class ExpressionLowering:
                 left = right
         elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
             self.emit("br", node, extra=(yes if node.value else no).label)
+        elif isinstance(constant := self.named_constant(node), bool):
+            self.emit("br", node, extra=(yes if constant else no).label)
         else:
             value = self.expr(node, BOOL)
             if value.type != BOOL:
@@ -249,28 +301,37 @@ class ExpressionLowering:
         first = self.expr(node.body, want)
         if first.type.linear:
             raise self.refuse("types", "a conditional expression over owned things", node, "use an if statement")
-        result = self.reg(first.type)
-        self.emit("mov", node, result, (first,))
+        result = self.fresh(first.type)
+        self.move(result, first, node)
         self.emit("br", node, extra=after.label)
         self.block = no
         second = self.coerce(self.expr(node.orelse, first.type), first.type, node.orelse)
-        self.emit("mov", node, result, (second,))
+        self.move(result, second, node)
         self.emit("br", node, extra=after.label)
         self.block = after
         return result
 
-    def vector_of(self, node: ast.Subscript) -> sil.Reg:
+    def vector_of(self, node: ast.Subscript, vector: sil.Reg | None = None) -> sil.Reg:
         """Return the vector's register of ``v[i]``."""
-        vector = self.expr(node.value, None)
+        vector = vector or self.expr(node.value, None)
+        if isinstance(vector, TupleValue):
+            raise self.refuse("types", "the values of a tuple cannot be changed", node, "make another one: t = (a, b)")
         if not isinstance(vector.type, Vector):
             raise self.refuse("types", f"{vector.type} has no elements", node, "index an exchange-heap vector")
         if isinstance(node.slice, (ast.Slice, ast.Tuple)):
             raise self.refuse("language", "slices of vectors", node, "copy the elements in a loop")
         return vector
 
+    def of_values(self, vector: sil.Reg, node: ast.AST) -> None:
+        """Refuse an element that is a struct: it lies in the vector and has no value of its own."""
+        if isinstance(vector.type.element, Struct):
+            name = vector.type.element.fields[0][0]
+            raise self.refuse("types", f"an element of {vector.type} is a struct and stays in its vector", node,
+                              f"read or write one field of it, such as v[i].{name}")  # fmt: skip
+
     def index_of(self, node: ast.Subscript) -> sil.Reg:
         """Return the index's register of ``v[i]``."""
-        index = self.expr(node.slice, U64)
+        index = self.plain(self.expr(node.slice, U64), node.slice)
         if isinstance(index.type, Int) and index.type.signed and index.type.bits < 64:
             index = self.coerce(index, I64, node.slice)
         if index.type == I64:  # a negative index becomes huge, and the bounds check finds it
@@ -278,7 +339,11 @@ class ExpressionLowering:
         return self.coerce(index, U64, node.slice)
 
     def ex_Subscript(self, node: ast.Subscript, want: Type | None) -> sil.Reg:
-        vector = self.vector_of(node)
+        value = self.expr(node.value, None) if isinstance(node.value, (ast.Name, ast.Call, ast.Subscript, ast.Tuple)) else None
+        if isinstance(value, TupleValue):
+            return self.part(value, node)
+        vector = self.vector_of(node, value)
+        self.of_values(vector, node)
         return self.emit("load", node, self.reg(vector.type.element), (vector, self.index_of(node)))
 
     def ex_Call(self, node: ast.Call, want: Type | None) -> sil.Reg:
@@ -305,6 +370,11 @@ class ExpressionLowering:
         """Lower any call; returns its value, or None where it has none."""
         if node.keywords or any(isinstance(a, ast.Starred) for a in node.args):
             raise self.refuse("language", "named or starred arguments", node, "give the arguments in order")
+        type_ = self.declared_type(node.func) if isinstance(node.func, (ast.Name, ast.Attribute)) else None
+        if isinstance(type_, Enum):
+            return self.to_enum(node, type_)
+        if isinstance(type_, Struct):
+            raise self.refuse("types", f"{type_} is a struct on the exchange heap", node, f"write new({type_}) and assign its fields")
         if isinstance(node.func, ast.Attribute):
             return self.method(node, statement)
         if not isinstance(node.func, ast.Name):
@@ -323,12 +393,16 @@ class ExpressionLowering:
         if helper.entry:
             raise self.refuse("closed-api", f"{name} is a SIP; processes are started by the system, not called", node,
                               "make it a @function to share its code")  # fmt: skip
-        types, result = self.module.signature(helper)
+        types, result, borrowed = self.module.signature(helper)
         self.arity(node, len(types), name)
         arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args, types)]
-        dest = None if result is None else self.reg(result)
-        self.emit("call", node, dest, arguments, self.module.label(helper))
-        return dest
+        for value, argument, lent in zip(arguments, node.args, borrowed):
+            if lent:
+                self.lend(value, argument, name)
+        made = None if result is None else self.fresh(result)
+        dests = [] if made is None else flat([made])
+        self.emit("call", node, dests[0] if dests else None, flat(arguments), self.module.label(helper), tuple(dests[1:]))
+        return made
 
     def arity(self, node: ast.Call, count: int, name: str) -> None:
         if len(node.args) != count:
@@ -342,7 +416,7 @@ class ExpressionLowering:
             low = value & (1 << type_.bits) - 1
             return self.constant(low - (1 << type_.bits) if type_.signed and low > type_.maximum else low, type_, node)
         reg = self.expr(node.args[0], None)
-        if not isinstance(reg.type, Int) and reg.type != BOOL:
+        if not isinstance(reg.type, (Int, Enum)) and reg.type != BOOL:
             raise self.refuse("types", f"{reg.type} cannot become {type_}", node, "convert integers only")
         return reg if reg.type == type_ else self.emit("cast", node, self.reg(type_), (reg,))
 
@@ -393,11 +467,18 @@ class ExpressionLowering:
         block = self.new_block("got")
         self.emit("receive", node, None, (endpoint,), sil.Receive({message.name: (regs, block.label)}, None))
         self.block = block
+        self.came_in(regs, node)
         return list(regs)
 
     def call_new(self, node: ast.Call) -> sil.Reg:
+        struct = self.new_struct(node)
+        if struct is not None:
+            return struct
         self.arity(node, 2, "new")
         element = INTS.get(getattr(node.args[0], "id", ""))
+        if element is None and isinstance(node.args[0], (ast.Name, ast.Attribute)):
+            declared = self.declared_type(node.args[0])
+            element = declared if isinstance(declared, Struct) else None
         if element is None:
             raise self.refuse("types", f"{ast.unparse(node.args[0])} is no type a vector can have elements of", node,
                               "write the element type first, u8 to u64 or i8 to i64: new(u8, n)")  # fmt: skip
@@ -409,15 +490,15 @@ class ExpressionLowering:
         # a negative count becomes huge and is refused when it runs
         return self.emit("cast", node, self.reg(U64), (value,)) if isinstance(value.type, Int) and value.type.signed else value
 
-    def vector(self, node: ast.Call, name: str) -> sil.Reg:
+    def vector(self, node: ast.Call, name: str, *others: type) -> sil.Reg:
         self.arity(node, 1, name)
         value = self.expr(node.args[0], None)
-        if not isinstance(value.type, Vector):
+        if not isinstance(value.type, (Vector, *others)):
             raise self.refuse("types", f"{name} works on exchange-heap vectors, not on {value.type}", node, "give it a vector")
         return value
 
     def call_free(self, node: ast.Call) -> None:
-        self.emit("free", node, None, (self.vector(node, "free"),))
+        self.emit("free", node, None, (self.vector(node, "free", Struct),))
 
     def call_len(self, node: ast.Call) -> sil.Reg:
         if len(node.args) == 1 and isinstance((ends := self.expr(node.args[0], None)).type, EndpointSet):
@@ -436,6 +517,29 @@ class ExpressionLowering:
         self.arity(node, 0, "yield_")
         self.emit("yield", node)
 
+    def call_thread(self, node: ast.Call) -> sil.Reg:
+        """``thread(f, a...)``: a helper that runs beside its caller; what it is given is its own."""
+        helper = self.program.names.get(getattr(node.args[0], "id", "")) if node.args else None
+        if not isinstance(helper, Program) or helper.entry:
+            raise self.refuse("types", "a thread runs a @function", node, "write thread(f, a, b): f and what it is called with")
+        types, result, borrowed = self.module.signature(helper)
+        if any(borrowed):
+            raise self.refuse("owner.borrow", f"thread {helper.name} borrows a block and may use it longer than its caller owns it", node,
+                              "hand the block over: a parameter without Borrowed[...]")  # fmt: skip
+        if sum(len(t.flat) if isinstance(t, Tuple) else 1 for t in types) > 4:
+            raise self.refuse("language", f"{helper.name} has {len(types)} parameters; a thread is given at most 4", node, "send it the rest in a message")
+        if result not in (None, U64):
+            raise self.refuse("types", f"{helper.name} returns {result}; a thread ends with a u64 or nothing", node, f"let {helper.name} return u64")
+        if len(node.args) - 1 != len(types):
+            raise self.refuse("types", f"{helper.name} takes {len(types)} argument{'s' * (len(types) != 1)}, not {len(node.args) - 1}", node,
+                              "give exactly those")  # fmt: skip
+        arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args[1:], types)]
+        return self.emit("spawn", node, self.reg(U64), flat(arguments), self.module.label(helper))
+
+    def call_join(self, node: ast.Call) -> sil.Reg:
+        self.arity(node, 1, "join")
+        return self.emit("join", node, self.reg(U64), (self.coerce(self.expr(node.args[0], U64), U64, node.args[0]),))
+
     def call_mark(self, node: ast.Call) -> None:
         self.arity(node, 1, "mark")
         value = self.expr(node.args[0], U64)
@@ -452,10 +556,10 @@ class ExpressionLowering:
                     raise self.refuse("types", "half of a surrogate pair cannot be printed", argument, "write the whole character")
                 text += argument.value
                 continue
-            value = self.expr(argument, None)
+            value = self.plain(self.expr(argument, None), argument)
             if not isinstance(value.type, Int) and value.type != BOOL:
-                raise self.refuse("types", f"{value.type} cannot be printed", argument,
-                                  "print its elements in a loop" if isinstance(value.type, Vector) else "print texts, integers and bools")  # fmt: skip
+                raise self.refuse("types", f"{value.type} cannot be printed", argument, "print its elements in a loop" if isinstance(value.type, Vector) else
+                                  "print its fields" if isinstance(value.type, Struct) else self.number_of(value.type) or "print texts, integers and bools")  # fmt: skip
             if text:
                 self.emit("print_text", node, extra=text)
             self.emit("print_int", argument, None, (value,))

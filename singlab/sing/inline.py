@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from singlab.sing.flow import Flow
-from singlab.sing.sil import Arms, Attempt, Block, Function, Instr, Module, Reg, callee
+from singlab.sing.sil import Arms, Attempt, Block, Function, Instr, Module, Reg, callee, started
 from singlab.sing.ssa import Maker, copied
 
 #: Largest function that goes in wherever it is called, and where it is called once only; largest a caller may grow.
@@ -22,7 +22,7 @@ def inline(module: Module, shake: bool = True) -> None:
     for function in module.functions.values():
         for block in function.blocks:
             for instr in block.instrs:
-                if (name := callee(instr)) is not None:
+                if (name := callee(instr) or started(instr)) is not None:
                     calls[name] = calls.get(name, 0) + 1
     for name in callees_first(module):
         caller = module.functions[name]
@@ -50,7 +50,7 @@ def fits(called: Function, caller: Function) -> bool:
 
 
 def callees(function: Function) -> list[str]:
-    return [name for b in function.blocks for i in b.instrs if (name := callee(i)) is not None]
+    return [name for b in function.blocks for i in b.instrs if (name := callee(i) or started(i)) is not None]
 
 
 def reached(module: Module) -> set[str]:
@@ -92,7 +92,7 @@ def insert(caller: Function, block: Block, index: int, called: Function, maker: 
         after, ends = [], {"ret": call.extra.arms["returned"], "raise": call.extra.arms["raised"]}
     else:
         after = [Block(maker.label(), block.instrs[index + 1 :])]
-        ends = {"ret": ((call.dest,) if call.dest is not None else (), after[0].label)}
+        ends = {"ret": (call.results, after[0].label)}
 
     def own(reg: Reg | None) -> Reg | None:
         if reg is not None and reg not in regs:
@@ -106,7 +106,7 @@ def insert(caller: Function, block: Block, index: int, called: Function, maker: 
     for source in called.blocks:
         body = Block(labels[source.label])
         for instr in source.instrs:
-            new = copied(instr, dest=own(instr.dest), args=tuple(map(own, instr.args)))
+            new = copied(instr, dest=own(instr.dest), more=tuple(map(own, instr.more)), args=tuple(map(own, instr.args)))
             if instr.op in ends:
                 given, label = ends[instr.op]
                 body.instrs += [Instr("mov", reg, (value,), None, instr.position) for reg, value in zip(given, new.args)]

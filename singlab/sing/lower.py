@@ -11,15 +11,18 @@ import ast
 from functools import lru_cache
 
 from singlab.sing import sil
+from singlab.sing.borrow import is_borrowed
 from singlab.sing.carried import named_contracts
 from singlab.sing.contracts import Contract, EndpointType, Message
 from singlab.sing.endpointlowering import EndpointLowering
 from singlab.sing.errors import SipError
-from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle
+from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle, start_threads
 from singlab.sing.expressions import ExpressionLowering
+from singlab.sing.looping import LoopLowering
 from singlab.sing.program import Program
 from singlab.sing.trying import ASSERTION, TryLowering
-from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, EndpointSet, Int, Type, Vector
+from singlab.sing.tuples import MOST_RESULTS, TupleValue, flat
+from singlab.sing.types import BOOL, I64, INTS, Endpoint, EndpointSet, Int, Struct, Tuple, Type, Vector
 
 #: Python's constructs that the language leaves out: what a student calls them, and what to write instead.
 LEFT_OUT = {
@@ -27,7 +30,7 @@ LEFT_OUT = {
     "SetComp": ("set comprehension", "write a loop"), "GeneratorExp": ("generator", "write a loop"),
     "Lambda": ("lambda", "write a @function"),     "With": ("with", "call what you need directly"),     "Import": ("import", "a sealed program brings all its code with it: call a @function of this or another cell by its name"),
     "Dict": ("dictionary", "use variables or an exchange-heap vector"), "Set": ("set", "use an exchange-heap vector: new(u8, n)"),
-    "List": ("list", "use an exchange-heap vector: new(u8, n)"), "Tuple": ("tuple here", "use a variable for each value"),
+    "List": ("list", "use an exchange-heap vector: new(u8, n)"),
     "Global": ("global variable", "pass values as parameters"), "Nonlocal": ("variable of an outer function", "pass values as parameters"),
     "Delete": ("del", "free(v) gives a vector back"), "FunctionDef": ("function inside a function", "write it beside this one, as a @function"),
     "ClassDef": ("class inside a function", "use variables and exchange-heap vectors"),
@@ -46,7 +49,7 @@ def _lines(source: str) -> list[str]:
     return source.splitlines()
 
 
-class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
+class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLowering):
     """Lower one function."""
 
     def __init__(self, program: Program, module: ModuleLowering):
@@ -86,9 +89,10 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
         self.count += 1
         return sil.Reg(self.count - 1, type_, name)
 
-    def append(self, op: str, node: ast.AST, dest: sil.Reg | None = None, args: tuple = (), extra=None) -> sil.Reg | None:
+    def append(self, op: str, node: ast.AST, dest: sil.Reg | None = None, args: tuple = (), extra=None,
+               more: tuple = ()) -> sil.Reg | None:  # fmt: skip
         """Append an instruction to the current block; returns its destination."""
-        self.block.instrs.append(sil.Instr(op, dest, tuple(args), extra, self.place(node)))
+        self.block.instrs.append(sil.Instr(op, dest, tuple(args), extra, self.place(node), more))
         return dest
 
     def ended(self) -> bool:
@@ -113,23 +117,33 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
                               "use plain typed parameters: def f(ch: C.Exp, n: u64)")  # fmt: skip
         if len(arguments.args) > 8:
             raise self.refuse("language", f"{node.name} has {len(arguments.args)} parameters", node, "use at most 8")
-        params = []
+        params, borrowed = [], set()
         for argument in arguments.args:
             if argument.annotation is None:
                 raise self.refuse("types", f"parameter {argument.arg} has no type", argument,
                                   f"write {argument.arg}: u64, or {argument.arg}: C.Exp for an endpoint")  # fmt: skip
-            type_ = self.annotation(argument.annotation)
+            type_ = self.parameter(argument.annotation)
+            kind = "vector" if isinstance(type_, Vector) else "set" if isinstance(type_, EndpointSet) else "struct"
             if self.program.entry and type_.block:
-                raise self.refuse("types", f"startup argument {argument.arg} cannot be a vector", argument,
-                                  "receive the vector in a message")  # fmt: skip
-            reg = self.reg(type_, argument.arg)
-            self.variables[argument.arg] = reg
-            params.append(reg)
+                raise self.refuse("types", f"startup argument {argument.arg} cannot be a {kind}", argument,
+                                  f"receive the {kind} in a message")  # fmt: skip
+            if self.program.entry and isinstance(type_, Tuple):
+                raise self.refuse("types", f"startup argument {argument.arg} cannot be a tuple", argument, "take its values one by one")
+            if is_borrowed(argument.annotation):
+                borrowed.add(len(params))
+            self.variables[argument.arg] = self.fresh(type_, argument.arg)
+            params += flat([self.variables[argument.arg]])
+        if len(params) > 8:
+            raise self.refuse("language", f"{node.name} takes {len(params)} values, those of tuples counted", node, "use at most 8")
         self.result: Type | None = None
         if node.returns is not None and not (isinstance(node.returns, ast.Constant) and node.returns.value is None):
             self.result = self.annotation(node.returns)
-            if self.program.entry and self.result.linear:
+            if self.program.entry and (self.result.linear or isinstance(self.result, Tuple)):
                 raise self.refuse("types", f"{node.name} cannot return {self.result}", node.returns, "return an integer")
+            if isinstance(self.result, Tuple) and len(self.result.flat) > MOST_RESULTS:
+                raise self.refuse("types", f"{node.name} returns {len(self.result.flat)} values", node.returns, f"return at most {MOST_RESULTS}")
+        if self.program.entry:
+            self.came_in(params, node)
         self.lent_parameters(node)
         self.statements(node.body)
         if not self.ended():
@@ -137,9 +151,16 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
                 raise self.refuse("types", f"{node.name} promises {self.result} but can end without a return", node,
                                   "add a return at its end")  # fmt: skip
             self.emit("ret" if self.result is None else "fault", node, extra=None if self.result is None else 4)
-        blocks = self.reachable_blocks()
-        return sil.Function(self.module.label(self.program), params, self.result, blocks, self.place(node), self.program.filename,
-                            self.program.source, self.raises)  # fmt: skip
+        return self.finished(params, frozenset(borrowed), node)
+
+    def finished(self, params: list[sil.Reg], borrowed: frozenset[int], node: ast.FunctionDef) -> sil.Function:
+        """Return the function, with the types SIL has."""
+        result = self.result and self.result.sil
+        function = sil.Function(self.module.label(self.program), params, result, self.reachable_blocks(), self.place(node),
+                                self.program.filename, self.program.source, self.raises, borrowed)  # fmt: skip
+        for reg in function.registers():
+            reg.type = reg.type.sil
+        return function
 
     def reachable_blocks(self) -> list[sil.Block]:
         return sil.reachable(self.blocks)
@@ -161,9 +182,16 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
                 return BOOL
             if node.id == "int":
                 return I64
+        type_ = self.declared_type(node) if isinstance(node, (ast.Name, ast.Attribute)) else None
+        if type_ is not None:
+            return type_
+        if is_borrowed(node):
+            raise self.refuse("types", "only a parameter can be borrowed", node, f"write {ast.unparse(node.slice)}")
+        if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) in ("tuple", "Tuple"):
+            return self.tuple_type(node)
         if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ExVec":
             element = self.annotation(node.slice)
-            if isinstance(element, Int):
+            if isinstance(element, (Int, Struct)):
                 return Vector(element)
         if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ESet":
             parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
@@ -185,6 +213,8 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
             for name, other in named_contracts(found, {**found.known, **self.program.names}).items():
                 if self.module.contracts.setdefault(name, other).text != other.text:
                     raise self.refuse("types", f"there are two different contracts named {name}", node, "rename one")
+                for type_ in other.types.values():
+                    self.same(type_, node)
         return found
 
     def message(self, node: ast.expr, endpoint: sil.Reg) -> Message:
@@ -236,6 +266,8 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
             self.unpack(target, node)
         elif isinstance(target, ast.Subscript):
             self.store_element(target, node.value, node)
+        elif isinstance(target, ast.Attribute):
+            self.store_field(target, node.value, node)
         elif isinstance(target, ast.Name):
             known = self.variables.get(target.id)
             value = self.expr(node.value, known.type if known else None)
@@ -259,6 +291,8 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
         """Return a value in a register of its own, so that a later assignment to its variable does not change it."""
         if value.name is None:
             return value
+        if isinstance(value, TupleValue):
+            return TupleValue(value.type, [self.held(part, node) for part in value.parts])
         return self.emit("mov", node, self.reg(value.type), (value,))
 
     def do_Assert(self, node: ast.Assert) -> None:
@@ -285,9 +319,11 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
         """Assign a value to a variable, which gets the value's type if it is new."""
         known = self.variables.get(name)
         if known is None:
-            known = self.variables[name] = self.reg(value.type, name)
+            known = self.variables[name] = self.fresh(value.type, name)
         value = self.coerce(value, known.type, node, name)
-        self.emit("mov", node, known, (value,))
+        if isinstance(value, TupleValue):  # another one's values may be this one's own: t = (t[1], t[0])
+            value = self.held(value, node)
+        self.move(known, value, node)
 
     def do_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Subscript):
@@ -295,6 +331,8 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
             index = self.once(node.target.slice)
             place = ast.copy_location(ast.Subscript(node.target.value, index, ast.Load()), node.target)
             self.store_element(place, ast.copy_location(ast.BinOp(place, node.op, node.value), node), node)
+        elif isinstance(node.target, ast.Attribute):
+            self.augment_field(node)
         elif isinstance(node.target, ast.Name):
             left = ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target)
             known = self.lookup(left)
@@ -306,32 +344,9 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
     def store_element(self, target: ast.Subscript, value_node: ast.expr, node: ast.AST) -> None:
         """``v[i] = value``; as in Python the value comes before the index."""
         vector = self.vector_of(target)
+        self.of_values(vector, target)
         value = self.coerce(self.expr(value_node, vector.type.element), vector.type.element, value_node)
         self.emit("store", node, None, (vector, self.index_of(target), value))
-
-    def unpack(self, target: ast.Tuple, node: ast.Assign) -> None:
-        """``a, b = ch.receive(C.M)`` or ``a, b = b, a``: every value is there before the first is assigned."""
-        names = [element.id for element in target.elts if isinstance(element, ast.Name)]
-        if len(names) != len(target.elts):
-            raise self.refuse("language", "only variables can be assigned together", node, "write one assignment a line")
-        if self.is_call(node.value, "new_channel"):
-            values, what = self.new_channel(node.value), "a channel has"
-        elif self.is_receive(node.value):
-            values, what = self.receive_one(node.value), "the message has"
-        elif isinstance(node.value, ast.Tuple):
-            known = [self.variables.get(name) for name in names] + [None] * len(node.value.elts)
-            values = [
-                self.held(self.expr(value, at.type if at else None), node) for value, at in zip(node.value.elts, known)
-            ]
-            what = "on the right there are"
-        else:
-            raise self.refuse("language", f"{ast.unparse(node.value)} is one value, not {len(names)}", node,
-                              "write a, b = ch.receive(C.M), or a, b = x, y")  # fmt: skip
-        if len(values) != len(names):
-            raise self.refuse("types", f"{what} {len(values)} {'arguments' if what.startswith('the') else 'values'}, not {len(names)}", node,
-                              "give one name for each")  # fmt: skip
-        for name, value in zip(names, values):
-            self.assign(name, value, node)
 
     def do_Return(self, node: ast.Return) -> None:
         if node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None):
@@ -349,7 +364,7 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
             value = self.held(value, node)
             self.unwind(0)
         if not self.ended():
-            self.emit("ret", node, None, (value,))
+            self.emit("ret", node, None, flat([value]))
 
     def do_If(self, node: ast.If) -> None:
         then, after = self.new_block("then"), self.new_block("after")
@@ -382,84 +397,6 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
         self.loops.pop()
         self.block = after
 
-    def do_For(self, node: ast.For) -> None:
-        call = node.iter
-        if node.orelse:
-            raise self.refuse("language", "else after a loop", node.orelse[0], "write it after the loop with a flag")
-        if not isinstance(node.target, ast.Name):
-            raise self.refuse("language", "a loop with several variables", node.target, "write for i in range(n):")
-        if getattr(getattr(call, "func", None), "id", "") != "range":
-            return self.each(node)
-        if call.keywords or not 1 <= len(call.args) <= 3:
-            raise self.refuse("language", "range takes one to three values", call, "write range(stop) or range(start, stop, step)")
-        step = self.literal(call.args[2]) if len(call.args) == 3 else 1
-        if not step:
-            raise self.refuse("language", "the step of a range must be a number other than 0", call.args[-1], "write it as a literal")
-        known = self.variables.get(node.target.id)
-        first_node = call.args[0] if len(call.args) > 1 else ast.copy_location(ast.Constant(0), call)
-        stop_node = call.args[1] if len(call.args) > 1 else call.args[0]
-        want = known.type if known else None
-        bounds = [self.literal(first_node), self.literal(stop_node)]
-        if want is None and step > 0 and all(bound is not None and bound >= 0 for bound in bounds):
-            want = U64  # as in range(len(v)), so that both kinds of index go together
-        first, stop = self.pair(first_node, stop_node, want, call)
-        if not isinstance(stop.type, Int):
-            raise self.refuse("types", f"a range over {stop.type}", call, "use integers")
-        if step < 0 and not stop.type.signed:
-            raise self.refuse("types", f"a range that counts down over {stop.type}", call, "use i64 values")
-        if abs(step) > stop.type.maximum:
-            raise self.refuse("types", f"the step {step} does not fit {stop.type}", call.args[2], "use a wider type for start and stop")
-        counter, limit = self.reg(stop.type), self.reg(stop.type)
-        self.emit("mov", node, counter, (first,))
-        self.emit("mov", node, limit, (stop,))
-        head, body, again, after = (self.new_block(n) for n in ("for", "body", "next", "after"))
-        self.emit("br", node, extra=head.label)
-        self.block = head
-        going = self.emit("lt" if step > 0 else "gt", node, self.reg(BOOL), (counter, limit))
-        self.emit("cbr", node, None, (going,), (body.label, after.label))
-        self.block = body
-        self.assign(node.target.id, counter, node)
-        self.loop(node.body, body, again, after, node)
-        self.block = again
-        if abs(step) > 1:
-            self.stay_within(node, stop.type, (limit, counter) if step > 0 else (counter, limit), abs(step), after)
-        by = self.emit("const", node, self.reg(stop.type), extra=abs(step))
-        self.emit("add" if step > 0 else "sub", node, counter, (counter, by))
-        self.emit("br", node, extra=head.label)
-        self.block = after
-
-    def each(self, node: ast.For) -> None:
-        """``for x in v:`` over the elements a vector has when the loop begins; v stays its owner's."""
-        vector = self.expr(node.iter, None)
-        if not isinstance(vector.type, Vector) or vector.name is None:
-            raise self.refuse("language" if not isinstance(vector.type, Vector) else "types", f"a loop over {ast.unparse(node.iter)}", node,
-                              "loop over range(n), or over a variable that holds a vector")  # fmt: skip
-        counter, limit = self.reg(U64), self.emit("len", node, self.reg(U64), (vector,))
-        self.emit("const", node, counter, extra=0)
-        head, body, again, after = (self.new_block(n) for n in ("for", "body", "next", "after"))
-        self.emit("br", node, extra=head.label)
-        self.block = head
-        going = self.emit("lt", node, self.reg(BOOL), (counter, limit))
-        self.emit("cbr", node, None, (going,), (body.label, after.label))
-        self.block = body
-        self.assign(node.target.id, self.emit("load", node, self.reg(vector.type.element), (vector, counter)), node)
-        self.loop(node.body, body, again, after, node)
-        self.block = again
-        one = self.emit("const", node, self.reg(U64), extra=1)
-        self.emit("add", node, counter, (counter, one))
-        self.emit("br", node, extra=head.label)
-        self.block = after
-
-    def stay_within(self, node: ast.AST, type_: Int, ends: tuple[sil.Reg, sil.Reg], step: int, after: sil.Block) -> None:
-        """Leave a range whose next step would reach its end, before the step can leave the type."""
-        width = Int(type_.bits, False)
-        left = self.emit("cast", node, self.reg(width), (self.emit("sub", node, self.reg(type_), ends),))
-        bound = self.emit("const", node, self.reg(width), extra=step)
-        more = self.emit("gt", node, self.reg(BOOL), (left, bound))
-        onward = self.new_block("step")
-        self.emit("cbr", node, None, (more,), (onward.label, after.label))
-        self.block = onward
-
     def do_Break(self, node: ast.Break) -> None:
         self.jump(node, *self.innermost(node)[::-1])
 
@@ -483,7 +420,7 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
         if self.is_call(node.subject, "receive"):
             return self.switch_receive(node, node.subject.args)
         if not self.is_receive(node.subject) or node.subject.args:
-            raise self.refuse("language", "match works on a received message only", node.subject, "write match ch.receive():")
+            return self.match_value(node)
         if isinstance(self.expr(node.subject.func.value, None).type, EndpointSet):
             return self.switch_receive(node, [node.subject.func.value])
         endpoint = self.endpoint(node.subject.func.value)
@@ -525,6 +462,7 @@ class FunctionLowering(TryLowering, ExpressionLowering, EndpointLowering):
         self.emit("receive", node.subject, None, (endpoint,), sil.Receive(arms, closed))
         for block, body, bindings, pattern in todo:
             self.block = block
+            self.came_in(next((regs for regs, label in arms.values() if label == block.label), ()), pattern)
             for name, reg in bindings:
                 self.assign(name, reg, pattern)
             self.statements(body)
@@ -542,7 +480,9 @@ class ModuleLowering:
         self.program = program
         self.contracts: dict[str, Contract] = {}
         self.functions: dict[str, sil.Function | None] = {}
-        self.signatures: dict[str, tuple[list[Type], Type | None]] = {}
+        #: Declared types in use, by name.
+        self.types: dict[str, Type] = {}
+        self.signatures: dict[str, tuple[list[Type], Type | None, list[bool]]] = {}
         self.waiting: list[Program] = []
         self.labels: dict[str, Program] = {program.name: program}
         self.exceptions = ExceptionTable()
@@ -555,8 +495,8 @@ class ModuleLowering:
             name = f"{program.name}~{number}"
         return name
 
-    def signature(self, program: Program) -> tuple[list[Type], Type | None]:
-        """Return parameter and result types of a helper, and see that it gets lowered."""
+    def signature(self, program: Program) -> tuple[list[Type], Type | None, list[bool]]:
+        """Return parameter and result types of a helper and which parameters are borrowed, and see that it gets lowered."""
         label = self.label(program)
         if label not in self.signatures:
             probe = self.lowering(program, self)
@@ -565,10 +505,11 @@ class ModuleLowering:
                 if argument.annotation is None:
                     raise probe.refuse("types", f"parameter {argument.arg} of {program.name} has no type", argument,
                                        f"write {argument.arg}: u64")  # fmt: skip
-                types.append(probe.annotation(argument.annotation))
+                types.append(probe.parameter(argument.annotation))
             returns = program.node.returns
             none = returns is None or (isinstance(returns, ast.Constant) and returns.value is None)
-            self.signatures[label] = (types, None if none else probe.annotation(returns))
+            modes = [is_borrowed(argument.annotation) for argument in program.node.args.args]
+            self.signatures[label] = (types, None if none else probe.annotation(returns), modes)
             self.waiting.append(program)
         return self.signatures[label]
 
@@ -585,8 +526,10 @@ class ModuleLowering:
             self.exceptions.raising = self.exceptions.raisers(functions)
             functions = {name: self.lowering(program, self).lower() for name, program in programs.items()}
             settle(functions)
+            start_threads(functions)
         return sil.Module(self.program.name, functions, self.program.name, self.contracts, self.program.filename,
-                          self.program.source, self.exceptions.names())  # fmt: skip
+                          self.program.source, self.exceptions.names(),
+                          {t.name: t.sil for t in self.types.values() if isinstance(t, Struct)})  # fmt: skip
 
     def number(self) -> None:
         try:

@@ -1,12 +1,16 @@
 """The notebook extension: ``%load_ext singlab.sing`` gives the cell magic ``%%contract``.
 
 A cell that begins with ``%%contract`` holds contracts in their own notation; each becomes a variable of
-its name, and the last one is drawn. A refusal shows the located message and no traceback.
+its name, and each is drawn. It may extend contracts of the same cell and of cells that have run. A refusal
+shows the located message and no traceback.
 """
 
 from __future__ import annotations
 
+from IPython.display import display
+
 from singlab.sing.contracts import parse_contracts
+from singlab.sing.errors import SipError
 
 
 def load_ipython_extension(shell) -> None:
@@ -14,9 +18,16 @@ def load_ipython_extension(shell) -> None:
 
     def contract_magic(line: str, cell: str):
         """Declare the contracts in this cell."""
+        if line.strip():
+            raise SipError("contract.syntax", f"{line.strip()!r} stands behind %%contract", filename="cell", line=1,
+                           column=len("%%contract ") + 1, source_line=f"%%contract {line.strip()}",
+                           hint="leave the first line alone and write the contracts below it")  # fmt: skip
         found = parse_contracts(cell, "cell", 2, shell.user_ns)
         shell.push(found)
-        return list(found.values())[-1] if found else None
+        *before, last = found.values()
+        for one in before:
+            display(one)
+        return last
 
     shell.register_magic_function(contract_magic, "cell", "contract")
 

@@ -9,7 +9,7 @@ from singlab.sing.codegen import A0, RA, FunctionCode
 from singlab.sing.emitter import Code, Emitter
 from singlab.sing.errors import SipError
 from singlab.sing.expand import expanded
-from singlab.sing.sil import Module, callee
+from singlab.sing.sil import Module, callee, started
 
 
 @dataclass
@@ -40,6 +40,7 @@ class ModuleCode:
         self.spans: dict[tuple[str, str], tuple[int, int]] = {}
         self.count = 0
         self.frames: dict[str, int] = {}
+        self.depths: dict[str, int] = {}
 
     def fresh(self) -> str:
         """Return a new local label."""
@@ -64,9 +65,11 @@ class ModuleCode:
             if entry.result is None:
                 self.out.ins("addi", A0, 0, 0)
             self.out.abi(ABI_NUMBER["exit"])
-        for function in self.module.functions.values():
-            part = FunctionCode(function, self)
-            self.frames[function.name] = part.frame
+        parts = [FunctionCode(function, self) for function in self.module.functions.values()]
+        self.frames = {part.function.name: part.frame for part in parts}
+        self.depths = self.deepest()
+        self.threads()
+        for part in parts:
             part.generate()
         code = self.out.finish(self.data)
         code.text += bytes(-len(code.text) % 8)
@@ -74,10 +77,30 @@ class ModuleCode:
         for key, (first, last) in self.spans.items():
             items = self.out.items[first:last]
             blocks[key] = (items[0].offset, sum(item.size for item in items) // 4)
-        return Generated(code, self.stack() if self.start else 0, blocks)
+        return Generated(code, self.stack(self.module.entry) if self.start else 0, blocks)
 
-    def stack(self) -> int:
-        """Return the deepest stack of the call graph, with headroom; the graph has no cycles."""
+    def thread(self, name: str) -> str:
+        """Return the label at which a thread begins that runs a function."""
+        return f".thread.{name}"
+
+    def threads(self) -> None:
+        """Emit where threads begin: each calls its function and ends with its value."""
+        starts = (started(i) for f in self.module.functions.values() for b in f.blocks for i in b.instrs)
+        for name in dict.fromkeys(name for name in starts if name is not None):
+            function = self.module.functions[name]
+            self.out.line = function.position.line
+            self.out.label(self.thread(name))
+            self.out.jump(name, link=RA)
+            if function.result is None:
+                self.out.ins("addi", A0, 0, 0)
+            self.out.abi(ABI_NUMBER["exit_thread"])
+
+    def stack(self, name: str) -> int:
+        """Return the bytes of stack that a function and all it calls can need, with headroom for an interrupt."""
+        return -(-(self.depths[name] + 512) // 16) * 16
+
+    def deepest(self) -> dict[str, int]:
+        """Return the deepest stack of the call graph below each function; the graph has no cycles."""
         callees = {
             name: {called for b in f.blocks for i in b.instrs if (called := callee(i)) is not None} for name, f in self.module.functions.items()
         }
@@ -90,7 +113,10 @@ class ModuleCode:
                 depth[name] = self.frames[name] + max((deepest(c, (*above, name)) for c in callees[name]), default=0)
             return depth[name]
 
-        return -(-(deepest(self.module.entry, ()) + 512) // 16) * 16
+        if self.start:
+            for name in self.module.functions:
+                deepest(name, ())
+        return depth
 
 
 def generate(module: Module) -> Generated:

@@ -5,6 +5,8 @@ Programs are compiled, never run by Python; each of these says so when it is cal
 
 from __future__ import annotations
 
+import sys
+
 from singlab.sing.errors import SipError
 
 
@@ -69,8 +71,51 @@ new = _word("new", "new(u8, n): a vector of n zeros on the exchange heap, owned 
 free = _word("free", "free(v): give a vector back to the exchange heap. It cannot be used afterwards.", "data = new(u8, 16)\nfree(data)")
 cycles = _word("cycles", "cycles(): the machine's cycle counter, a u64.", "before = cycles()\nyield_()\nspent = cycles() - before")
 yield_ = _word("yield_", "yield_(): let the next ready thread run.", "while cycles() < 100000:\n    yield_()")
+thread = _word(
+    "thread", "thread(f, a, b): start the @function f as another thread of this process; its number, a u64. What it is given is its own.",
+    "@sip\ndef both() -> u64:\n    other = thread(work, 5)\n    return join(other)",
+)  # fmt: skip
+join = _word("join", "join(t): wait until thread t has ended; the u64 it returned, 0 if it returned nothing.", "result: u64 = join(other)")
 mark = _word("mark", "mark(v): put a mark with this value into the trace, where views and statistics find it.", "mark(7)")
 process_id = _word("process_id", "process_id(): the number of this process, a u64.", "me: u64 = process_id()")
+Borrowed = _word(
+    "Borrowed", "Borrowed[ExVec[u8]]: the type of a parameter that reads and writes the caller's block and leaves it the caller's.",
+    "@function\ndef first(data: Borrowed[ExVec[u8]]) -> u8:\n    return data[0]",
+)  # fmt: skip
+copy = _word("copy", "copy(v): another block with the same content, owned by the caller.", "data = new(u8, 16)\nother = copy(data)\nfree(data)\nfree(other)")
+fill = _word("fill", "fill(v, x): every element of the vector becomes x.", "data = new(u8, 16)\nfill(data, 255)\nfree(data)")
+
+
+def exchange(cls: type) -> type:
+    """Declare a struct on the exchange heap: ``@exchange class Packet:`` with fields such as ``length: u32``.
+
+    Fields are integers of all widths, bools and enums. ``new(Packet)`` makes one, zeroed.
+
+    Raises
+    ------
+    SipError
+        If a field is something else.
+
+    Example
+    -------
+    >>> @exchange
+    ... class Packet:
+    ...     length: u32
+    ...     urgent: bool
+    """
+    from singlab.sing.enums import DECLARE_STRUCT
+    from singlab.sing.structs import field_of_python, struct_of_python
+
+    caller = sys._getframe(1)
+    names = {**caller.f_globals, **caller.f_locals}
+    fields = [(name, field_of_python(kind, names)) for name, kind in cls.__dict__.get("__annotations__", {}).items()]
+    try:
+        cls.__sing_struct__ = struct_of_python(cls, fields)
+    except ValueError as error:
+        raise SipError("types", str(error), filename=caller.f_code.co_filename, line=caller.f_lineno,
+                       hint=DECLARE_STRUCT) from None  # fmt: skip
+    cls.__init__ = lambda self: not_python(f"{cls.__name__}()")
+    return cls
 
 
 class ChannelClosed(Exception):

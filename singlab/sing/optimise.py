@@ -42,7 +42,7 @@ def optimise(module: Module, checks: bool = True, shake: bool = True) -> Module:
     """
     module = expanded(module)
     functions = {name: duplicate(function) for name, function in module.functions.items()}
-    new = Module(module.name, functions, module.entry, module.contracts, module.filename, module.source, module.exceptions)
+    new = Module(module.name, functions, module.entry, module.contracts, module.filename, module.source, module.exceptions, module.structs)
     inline(new, shake)
     new.functions = {name: optimised(function, checks) for name, function in new.functions.items()}
     return new
@@ -52,7 +52,7 @@ def duplicate(function: Function) -> Function:
     """Return a copy whose blocks and instructions are its own; registers are shared."""
     blocks = [Block(b.label, [copied(i) for i in b.instrs], b.key) for b in function.blocks]
     return Function(function.name, function.params, function.result, blocks, function.position, function.filename, function.source,
-                    function.raises)  # fmt: skip
+                    function.raises, function.borrowed)  # fmt: skip
 
 
 def optimised(function: Function, checks: bool) -> Function:

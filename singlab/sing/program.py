@@ -15,10 +15,15 @@ from dataclasses import dataclass, field
 from types import FunctionType
 
 from singlab.sing.carried import check_carried
+from singlab.sing.constants import UNKNOWN, declared, enum_of, evaluate, resolve
 from singlab.sing.contracts import Contract, parse_contracts
 from singlab.sing.declaration import declaration
+from singlab.sing.enums import DECLARE_ENUM, DECLARE_STRUCT
 from singlab.sing.errors import SipError
-from singlab.sing.exceptions import ExceptionClass, declared
+from singlab.sing.exceptions import ExceptionClass
+from singlab.sing.exceptions import declared as declared_exception
+from singlab.sing.structs import struct_of
+from singlab.sing.types import Member, Type
 
 
 @dataclass(eq=False)
@@ -35,7 +40,7 @@ class Program:
     filename : str
         For messages.
     names : Mapping
-        What its global names mean: contracts, integer constants, other programs. Looked up when it is compiled.
+        What its global names mean: contracts, constants, declared types, other programs. Looked up when it is compiled.
     entry : bool
         True for ``@sip``, False for ``@function``.
     """
@@ -54,6 +59,17 @@ class Program:
 
     def __repr__(self) -> str:
         return f"<{'SIP' if self.entry else 'function'} {self.name}, {self.filename}:{self.node.lineno}>"
+
+    def _card(self):
+        from singlab.sing.cards import ProgramCard
+
+        return ProgramCard(self)
+
+    def __str__(self) -> str:
+        return str(self._card())
+
+    def _repr_html_(self) -> str:
+        return self._card()._repr_html_()
 
 
 def _capture(function: FunctionType, entry: bool) -> Program:
@@ -105,7 +121,7 @@ def _declared_sip(function: FunctionType) -> Program:
 
 
 def function(function: FunctionType) -> Program:
-    """Make a helper of a typed function, callable from SIPs. Vectors passed to it are handed over for good.
+    """Make a helper of a typed function, callable from SIPs. Blocks passed to it are handed over for good, unless it says Borrowed[...].
 
     Examples
     --------
@@ -118,17 +134,18 @@ def function(function: FunctionType) -> Program:
 
 @dataclass
 class SourceUnit:
-    """What a text declares: contracts, programs (``@sip``), helper functions, exceptions and integer constants."""
+    """What a text declares: contracts, programs (``@sip``), helper functions, exceptions, constants and types."""
 
     contracts: dict[str, Contract] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
     functions: dict[str, Program] = field(default_factory=dict)
-    constants: dict[str, int] = field(default_factory=dict)
+    constants: dict[str, int | bool | Member] = field(default_factory=dict)
     exceptions: dict[str, ExceptionClass] = field(default_factory=dict)
+    types: dict[str, Type] = field(default_factory=dict)
 
     def names(self) -> dict:
         """Return all of them in one table."""
-        return {**self.constants, **self.exceptions, **self.contracts, **self.functions, **self.programs}
+        return {**self.constants, **self.types, **self.exceptions, **self.contracts, **self.functions, **self.programs}
 
 
 #: A cell with more magics than this is not read further.
@@ -165,6 +182,15 @@ def _decoration(node: ast.FunctionDef) -> str | None:
         if name in ("sip", "function"):
             return name
     return None
+
+
+def _named_in(node: ast.ClassDef, message: str) -> ast.AST:
+    """Return the member or field of a class that a message begins with, else the class."""
+    for part in node.body:
+        target = part.targets[0] if isinstance(part, ast.Assign) else getattr(part, "target", None)
+        if isinstance(target, ast.Name) and message.startswith(f"{node.name}.{target.id} "):
+            return part
+    return node
 
 
 def programs_from_source(text: str, filename: str = "<source>", names: Mapping | None = None) -> SourceUnit:
@@ -210,31 +236,34 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
                                        ).at(filename, text)  # fmt: skip
                     unit.contracts[name] = next(iter(found.values()))
             else:
-                constant = _constant(value)
+                known = {**unit.names(), **(names or {})}
+                constant, found = evaluate(value, known), resolve(value, known)
                 if constant is not None:
                     unit.constants[name] = constant
+                elif found is not UNKNOWN and isinstance(found, Type):
+                    unit.types[name] = declared(found)
+        elif isinstance(node, ast.ClassDef):
+            try:
+                known = {**unit.names(), **(names or {})}
+                type_ = struct_of(node, known) or enum_of(node, known)
+            except ValueError as error:
+                where = _named_in(node, str(error))
+                raise SipError("types", str(error), filename=filename, line=where.lineno, column=where.col_offset + 1,
+                               hint=DECLARE_STRUCT if node.decorator_list else DECLARE_ENUM).at(filename, text) from None  # fmt: skip
+            found = declared_exception(node, {**(names or {}), **unit.exceptions})
+            if isinstance(found, SipError):
+                raise found.at(filename, text)
+            if type_ is not None:
+                unit.types[node.name] = type_
+            elif found is not None:
+                unit.exceptions[node.name] = found
         elif isinstance(node, ast.FunctionDef) and (kind := _decoration(node)):
             into = unit.programs if kind == "sip" else unit.functions
             into[node.name] = found = Program(node.name, node, text, filename, table, kind == "sip")
             if kind == "function":
                 declaration(found)  # it has none; a program's is read when it is built, when all names are known
-        elif isinstance(node, ast.ClassDef):
-            found = declared(node, {**(names or {}), **unit.exceptions})
-            if isinstance(found, SipError):
-                raise found.at(filename, text)
-            if found is not None:
-                unit.exceptions[node.name] = found
     table.update(unit.names())
     table.update(names or {})
     for contract_ in unit.contracts.values():
         check_carried(contract_, table)
     return unit
-
-
-def _constant(node: ast.expr) -> int | None:
-    sign = 1
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        sign, node = -1, node.operand
-    if isinstance(node, ast.Constant) and type(node.value) is int:
-        return sign * node.value
-    return None

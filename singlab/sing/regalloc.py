@@ -19,8 +19,8 @@ SHORT = (28, 29, 30, 31, 16, 17)
 
 #: Operations during which caller-saved registers are lost.
 CALLS = frozenset(
-    ("call", "new", "free", "send", "close", "receive", "print_text", "print_int", "process_id", "yield", "mark",
-     "ecall", "attempt", "attempt_new", "new_channel", "heads", "set_new", "set_add", "set_size", "set_take", "set_close")
+    ("call", "new", "new_struct", "free", "send", "close", "receive", "print_text", "print_int", "process_id", "yield", "mark",
+     "ecall", "attempt", "attempt_new", "spawn", "join", "new_channel", "heads", "set_new", "set_add", "set_size", "set_take", "set_close")
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def uses(instr: Instr) -> tuple[Reg, ...]:
 
 def defines(instr: Instr) -> list[Reg]:
     """Return the registers an instruction writes."""
-    found = [instr.dest] if instr.dest is not None else []
+    found = list(instr.results)
     if isinstance(instr.extra, Arms):
         found += [r for regs, _ in instr.extra.arms.values() for r in regs]
     return found
@@ -84,8 +84,7 @@ def liveness(function: Function, skip: dict[Reg, int]) -> tuple[dict[str, set[Re
         killed: set[Reg] = set()
         for instr in block.instrs:
             used |= {r for r in uses(instr) if r not in killed and r not in skip}
-            if instr.dest is not None:
-                killed.add(instr.dest)
+            killed.update(instr.results)
         use[block.label], kill[block.label] = used, killed
     live_in = {block.label: set(use[block.label]) for block in function.blocks}
     live_out: dict[str, set[Reg]] = {block.label: set() for block in function.blocks}
@@ -120,7 +119,7 @@ def interference(function: Function, constants: dict[Reg, int]) -> tuple[dict[Re
         for instr in reversed(block.instrs):
             made = [r for r in defines(instr) if r not in constants]
             for reg in made:
-                others = live - {reg}
+                others = live.union(made) - {reg} if instr.more else live - {reg}
                 if instr.op == "mov":
                     others -= set(instr.args)
                 conflicts.setdefault(reg, set()).update(others)
@@ -149,7 +148,7 @@ def interference(function: Function, constants: dict[Reg, int]) -> tuple[dict[Re
     for block in function.blocks[:1]:
         live = set(live_out[block.label])
         for instr in reversed(block.instrs):
-            live.discard(instr.dest)
+            live.difference_update(instr.results)
             live |= {r for r in uses(instr) if r not in constants}
         for param in entry:
             for other in live - {param}:

@@ -68,6 +68,7 @@ _HELD = "receive %2.exp { Do(%3: u64) -> held; closed -> held }; held:; close %2
 _IMP = "%0.ch: Talk.Imp, %9.n: u64"
 _BLOCK = "%1.v: ExVec[u8] = new %0"
 _WAIT = "receive %0.ch { Answer(%2: u64) -> end; Stop() -> end; closed -> end }; end:; ret %9"
+_BORROWING = "function g(%0.v: &ExVec[u8]) -> u64\nentry:\n  %1: u64 = len %0.v\n  {after}\n  ret %1\n"
 _LOOPING = "function f(%0: u64) -> u64\nentry:\n  %1: u64 = call {callee}, %0\n  ret %1\nfunction g(%0: u64) -> u64\nentry:\n  ret %0\n"
 _ATTEMPT = "attempt f, %0 { returned(%1: u64) -> end; raised(%2: u64) -> end }; end:; ret %0"
 _RAISING = "function f(%0: u64) -> u64 raises\nentry:\n  %1.v: ExVec[u8] = new %0\n{free}  raise %0\n"
@@ -98,6 +99,10 @@ RULES = (
           "Two registers would own it, and one could free it behind the other's back.",
           _BLOCK + "; %2: ExVec[u8] = mov %1.v; %3: u64 = len %1.v; free %2; ret %3",
           _BLOCK + "; %2: ExVec[u8] = mov %1.v; %3: u64 = len %2; free %2; ret %3"),
+    _rule("owner.borrow", "A borrowed vector is not sent, freed, returned or handed on, and not handed over in the call that lends it.",
+          "The caller still owns it and uses it afterwards; a function that gave it away would leave two owners.",
+          _BLOCK + "; %2: u64 = call g, %1.v; free %1.v; ret %2", _BLOCK + "; %2: u64 = call g, %1.v; free %1.v; ret %2",
+          more=_BORROWING.format(after="free %0.v"), repaired=_BORROWING.format(after="mark %1")),
     _rule("owner.leak", "A vector is sent, freed or handed on before its register is used again and before its function ends.",
           "Nothing could ever give it back, and the exchange heap would run dry.",
           _BLOCK + "; ret %0", _BLOCK + "; free %1.v; ret %0"),

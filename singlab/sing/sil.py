@@ -18,12 +18,11 @@ form is :mod:`singlab.sing.sil_text`'s. Two further groups are known to the code
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from singlab.sing.types import Type
+from singlab.sing.types import Tuple, Type
 
 ARITHMETIC = ("add", "sub", "mul", "div", "rem", "and", "or", "xor", "shl", "shr")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
@@ -62,11 +61,13 @@ class Instr:
     args : tuple of Reg
         Source registers in the table's order.
     extra : Any
-        What is not a register: ``const``: int; ``call``: function name; ``send``: message name;
+        What is not a register: ``const``: int; ``call``, ``spawn``: function name; ``send``: message name;
         ``print_text``: str; ``br``: block label; ``cbr``: (label, label);
         ``receive``: ``Receive``; ``select``: ``Select``; ``new_channel``: ``NewChannel``; ``attempt``, ``attempt_new``: ``Attempt``;
         ``fault``: int code.
     position : Position
+    more : tuple of Reg
+        Further destinations, of a call of a function with several results.
     """
 
     op: str
@@ -74,6 +75,12 @@ class Instr:
     args: tuple[Reg, ...] = ()
     extra: Any = None
     position: Position = Position()
+    more: tuple[Reg, ...] = ()
+
+    @property
+    def results(self) -> tuple[Reg, ...]:
+        """Every destination."""
+        return self.more if self.dest is None else (self.dest, *self.more)
 
 
 @dataclass(eq=False)
@@ -151,6 +158,8 @@ class Block:
 class Function:
     """One function; ``blocks[0]`` is the entry. Parameters arrive in ``params``; file and source are for messages.
 
+    ``result`` is None, a type, or a :class:`~singlab.sing.types.Tuple` for several results. ``borrowed`` has the
+    numbers of the parameters whose blocks stay the caller's.
     ``raises`` says that it may end by ``raise`` and is called by ``attempt`` alone.
     """
 
@@ -162,13 +171,19 @@ class Function:
     filename: str = ""
     source: str = ""
     raises: bool = False
+    borrowed: frozenset[int] = frozenset()
+
+    @property
+    def results(self) -> tuple[Type, ...]:
+        """The type of each result."""
+        return () if self.result is None else self.result.parts if isinstance(self.result, Tuple) else (self.result,)
 
     def registers(self) -> list[Reg]:
         """Return every register of the function, parameters first, each once."""
         seen: dict[int, Reg] = {p.number: p for p in self.params}
         for block in self.blocks:
             for instr in block.instrs:
-                found = [instr.dest, *instr.args]
+                found = [*instr.results, *instr.args]
                 if isinstance(instr.extra, Arms):
                     found += [r for regs, _ in instr.extra.arms.values() for r in regs]
                 for reg in found:
@@ -195,6 +210,8 @@ class Module:
         The student's text, for messages and the explorer view.
     exceptions : dict of int to str
         What the exceptions it can raise are called, by number.
+    structs : dict of str to Struct
+        The structs its registers and messages have, by name.
     """
 
     name: str
@@ -204,6 +221,7 @@ class Module:
     filename: str = "<sip>"
     source: str = ""
     exceptions: dict[int, str] = field(default_factory=dict)
+    structs: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         from singlab.sing.sil_text import format_module
@@ -215,7 +233,9 @@ class Module:
         return f"<SIL of {self.name}: {len(self.functions)} function{'s' * (len(self.functions) != 1)}, {size} instructions>"
 
     def _repr_html_(self) -> str:
-        return f"<pre style='line-height:1.35'>{html.escape(str(self))}</pre>"
+        from singlab.sing.cards import ModuleCard
+
+        return ModuleCard(self)._repr_html_()
 
 
 def reachable(blocks: list[Block]) -> list[Block]:
@@ -236,6 +256,11 @@ def callee(instr: Instr) -> str | None:
     if instr.op == "call":
         return instr.extra
     return instr.extra.function if instr.op == "attempt" else None
+
+
+def started(instr: Instr) -> str | None:
+    """Return the name of the function an instruction starts as a thread, if it does."""
+    return instr.extra if instr.op == "spawn" else None
 
 
 def successors(instr: Instr) -> list[str]:

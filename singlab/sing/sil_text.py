@@ -14,16 +14,20 @@ from pathlib import Path
 
 from lark import Lark, Token, Tree, UnexpectedInput
 
-from singlab.sing.contracts import Contract, parse_contracts
+from singlab.sing.contracts import Contract, declaration, parse_contracts, parse_declarations
 from singlab.sing.errors import SipError
 from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
 from singlab.sing.sil_table import OPS
-from singlab.sing.types import BOOL, INTS, Endpoint, EndpointSet, Type, Vector
+from singlab.sing.types import BOOL, INTS, Endpoint, EndpointSet, Struct, Tuple, Type, Vector
 
 #: A text longer than this is refused unread.
 LARGEST_TEXT = 64 * 1024 * 1024
 
 # ---- writing -----------------------------------------------------------------------------------------------
+
+
+#: Instructions whose name stands after the first register.
+_SECOND = frozenset(("send", "load_field", "store_field", "load_item", "store_item"))
 
 
 def _quoted(text: str) -> str:
@@ -75,14 +79,21 @@ def format_instr(instr: Instr) -> str:
     elif instr.op == "print_text":
         parts.append(_quoted(str(instr.extra)))
     elif instr.extra is not None:
-        parts.insert(1 if instr.op == "send" else 0, str(instr.extra))
-    left = f"{instr.dest}: {instr.dest.type} = " if instr.dest is not None else ""
+        parts.insert(1 if instr.op in _SECOND else 0, str(instr.extra))
+    left = ", ".join(f"{reg}: {reg.type}" for reg in instr.results) + " = " if instr.results else ""
     return f"{left}{instr.op} {', '.join(parts)}".rstrip() + table
 
 
 def _contracts(module: Module) -> list[str]:
+    structs = ["structs:", *(f"    {declaration(module.structs[name])}" for name in sorted(module.structs))] if module.structs else []
     texts = dict.fromkeys(one.text.rstrip().strip("\n") for contract in module.contracts.values() for one in contract.lineage)
-    return ["contracts:", *(f"    {line}".rstrip() for text in texts for line in text.splitlines())] if texts else []
+    return structs + (["contracts:", *(f"    {line}".rstrip() for text in texts for line in text.splitlines())] if texts else [])
+
+
+def format_signature(function: Function) -> str:
+    """Return a function's parameters and results as text."""
+    params = ", ".join(f"{p}: {'&' * (i in function.borrowed)}{p.type}" for i, p in enumerate(function.params))
+    return f"({params})" + (f" -> {function.result}" if function.result else "") + " raises" * function.raises
 
 
 def format_module(module: Module) -> str:
@@ -91,10 +102,8 @@ def format_module(module: Module) -> str:
     if module.exceptions:
         out.append("exceptions: " + ", ".join(f"{number} {_quoted(name)}" for number, name in module.exceptions.items()))
     for function in module.functions.values():
-        params = ", ".join(f"{p}: {p.type}" for p in function.params)
-        result = (f" -> {function.result}" if function.result else "") + (" raises" if function.raises else "")
         file = f" file {_quoted(function.filename)}" if function.filename and function.filename != module.filename else ""
-        out.append(f"\nfunction {function.name}({params}){result}{_place(function.position)}{file}")
+        out.append(f"\nfunction {function.name}{format_signature(function)}{_place(function.position)}{file}")
         for block in function.blocks:
             out.append(f"{block.label}:" + (f"  ; {block.key}" if block.key else ""))
             out += [f"  {format_instr(instr)}{_place(instr.position)}" for instr in block.instrs]
@@ -117,6 +126,7 @@ class _Reader:
         self.text, self.filename = text, filename
         self.lines = text.splitlines()
         self.contracts: dict[str, Contract] = {}
+        self.structs: dict[str, Struct] = {}
         self.registers: dict[int, Reg] = {}
 
     def refuse(self, message: str, where, hint: str) -> SipError:
@@ -125,12 +135,14 @@ class _Reader:
                         ).at(self.filename, self.text)  # fmt: skip
 
     def module(self, tree: Tree) -> Module:
-        name, entry, file, contracts, exceptions, *functions = tree.children
+        name, entry, file, structs, contracts, exceptions, *functions = tree.children
+        if structs is not None:
+            self.read_structs(structs)
         if contracts is not None:
             self.read_contracts(contracts)
         own = self.string(file.children[0]) if file is not None else None
         module = Module(str(name), {}, str(entry), self.contracts, own if own is not None else self.filename,
-                        self.text if own is None else "")  # fmt: skip
+                        self.text if own is None else "", {}, self.structs)  # fmt: skip
         for part in exceptions.children if exceptions is not None else ():
             module.exceptions[self.integer(part.children[0])] = self.string(part.children[1])
         for part in functions:
@@ -139,6 +151,16 @@ class _Reader:
                 raise self.refuse(f"function {function.name} stands twice", part.children[0], "rename one of them")
             module.functions[function.name] = function
         return module
+
+    def read_structs(self, token: Token) -> None:
+        try:
+            contracts, types = parse_declarations("\n".join(line[4:] for line in str(token).split("\n")[1:]), self.filename, token.line + 1)
+        except SipError as error:
+            error.column += 4 * bool(error.column)
+            raise error.at(self.filename, self.text) from None
+        if contracts or not all(isinstance(t, Struct) for t in types.values()):
+            raise self.refuse("something is no struct", token, "declare structs: rep struct Packet { uint length; }")
+        self.structs.update(types)
 
     def read_contracts(self, token: Token) -> None:
         lines = str(token).split("\n")[1:]
@@ -165,8 +187,10 @@ class _Reader:
             return INTS[words[0]]
         if words == ["bool"]:
             return BOOL
-        if len(words) == 2 and words[0] == "ExVec" and words[1] in INTS:
-            return Vector(INTS[words[1]])
+        if len(words) == 1 and words[0] in self.structs:
+            return self.structs[words[0]]
+        if len(words) == 2 and words[0] == "ExVec" and (words[1] in INTS or words[1] in self.structs):
+            return Vector(INTS.get(words[1]) or self.structs[words[1]])
         if len(words) == 2 and words[1] in ("Imp", "Exp"):
             return Endpoint(words[0], words[1])
         if len(words) == 4 and words[0] == "ESet" and words[2] in ("Imp", "Exp"):
@@ -195,14 +219,14 @@ class _Reader:
 
     def function(self, tree: Tree, file: str | None) -> Function:
         name, *rest = tree.children
-        params = [part for part in rest if isinstance(part, Tree) and part.data == "parameter"]
+        params = [part for part in rest if isinstance(part, Tree) and part.data in ("parameter", "borrowed")]
         lines = [part for part in rest if isinstance(part, Tree) and part.data in ("label", "instr")]
-        result = next((part for part in rest if isinstance(part, Tree) and part.data == "type"), None)
+        results = [part for part in rest if isinstance(part, Tree) and part.data == "type"]
         place = next((part for part in rest if isinstance(part, Token) and part.type == "PLACE"), None)
         own = next((part for part in rest if isinstance(part, Tree) and part.data == "file"), None)
         file = self.string(own.children[0]) if own is not None else file
         self.registers = {}
-        for part in [*params, *(p for line in lines for p in line.iter_subtrees() if p.data in ("parameter", "result"))]:
+        for part in [*params, *(p for line in lines for p in line.iter_subtrees() if p.data == "parameter")]:
             self.define(part.children[0], self.type(part.children[1]))
         blocks: list[Block] = []
         for line in lines:
@@ -213,9 +237,12 @@ class _Reader:
             else:
                 blocks[-1].instrs.append(self.instr(line, file))
         raises = any(isinstance(part, Token) and part.type == "RAISES" for part in rest)
-        return Function(str(name), [self.register(p.children[0]) for p in params], self.type(result) if result is not None else None, blocks,
+        borrowed = frozenset(i for i, part in enumerate(params) if part.data == "borrowed")
+        types = tuple(map(self.type, results))
+        result = Tuple(types) if len(types) > 1 else types[0] if types else None
+        return Function(str(name), [self.register(p.children[0]) for p in params], result, blocks,
                         self.place(place, tree, file), file if file is not None else self.filename,
-                        "" if file is not None else self.text, raises)  # fmt: skip
+                        "" if file is not None else self.text, raises, borrowed)  # fmt: skip
 
     def instr(self, tree: Tree, file: str | None) -> Instr:
         result, word, *rest, arms, place = tree.children
@@ -225,14 +252,14 @@ class _Reader:
         args = tuple(self.register(o) for o in operands if o.type == "REG")
         others = [*(o for o in operands if o.type != "REG"), *([arms] if arms is not None else [])]
         extra = self.extra(op, others, tree)
-        dest = self.register(result.children[0]) if result is not None else None
-        return Instr(op, dest, args, extra, self.place(place, tree, file))
+        dest, *more = [self.register(part.children[0]) for part in result.children] if result is not None else [None]
+        return Instr(op, dest, args, extra, self.place(place, tree, file), tuple(more))
 
     def extra(self, op: str, others: list, tree: Tree):
         """Return what an instruction has beside registers."""
-        wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
-                  "print_text": ["text"], "receive": ["arms"], "attempt": ["name", "arms"], "attempt_new": ["arms"], "select": ["arms"],
-                  "new_channel": ["name", "arms"]}.get(op, [])  # fmt: skip
+        wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "spawn": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
+                  "print_text": ["text"], **dict.fromkeys(_SECOND, ["name"]), "receive": ["arms"], "attempt": ["name", "arms"],
+                  "attempt_new": ["arms"], "select": ["arms"], "new_channel": ["name", "arms"]}.get(op, [])  # fmt: skip
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
         fits = len(others) == len(wanted) and all(
             isinstance(o, Tree) if kind == "arms" else isinstance(o, Token) and o.type in kinds[kind] for o, kind in zip(others, wanted)

@@ -16,7 +16,7 @@ from singlab.sing.errors import SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER
 from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
 from singlab.sing.sil_table import TABLE
-from singlab.sing.types import BOOL, U64, Bool, Endpoint, EndpointSet, Int, Type, Vector
+from singlab.sing.types import BOOL, INTS, U64, Bool, Endpoint, EndpointSet, Int, Struct, Tuple, Type, Vector, checked_struct
 
 
 class Malformed(Exception):
@@ -31,13 +31,18 @@ class Malformed(Exception):
 _FUNCTION_NAME = re.compile(r"[A-Za-z_]\w*(~\d+)?")
 _LABEL = re.compile(r"\w+")
 #: Parameters that travel in registers.
-_MOST_PARAMETERS = 8
+_MOST_PARAMETERS = _MOST_RESULTS = 8
+#: Parameters of a function that is started as a thread.
+_MOST_THREAD_PARAMETERS = 4
 
 
 def check_module(module: Module) -> None:
     """Check what functions there are and how they are called; raises Malformed."""
     nowhere = Position()
     _need(isinstance(module.functions, dict) and isinstance(module.contracts, dict), "a module has no functions", nowhere)
+    _need(isinstance(module.structs, dict), "a module has no structs", nowhere)
+    for key, struct in module.structs.items():
+        _struct(key, struct, nowhere)
     _need(isinstance(module.exceptions, dict) and all(
         type(number) is int and FIRST_NUMBER <= number <= LAST_NUMBER and isinstance(name, str) for number, name in module.exceptions.items()),
         f"exceptions have numbers from {FIRST_NUMBER} to {LAST_NUMBER}, and names", nowhere)  # fmt: skip
@@ -50,14 +55,22 @@ def check_module(module: Module) -> None:
               f"{name} has more than {_MOST_PARAMETERS} parameters, or none at all", function.position)  # fmt: skip
         for param in function.params:
             _need(isinstance(param, Reg) and _is_type(param.type, module), f"{name}: {param!r} is no parameter", function.position)
+        borrowed = function.borrowed
+        _need(isinstance(borrowed, frozenset) and all(type(i) is int and 0 <= i < len(function.params) and function.params[i].type.block for i in borrowed),
+              f"{name} borrows what is no block", function.position)  # fmt: skip
         _need(type(function.raises) is bool, f"{name} neither raises nor does not", function.position)
         result = function.result
-        _need(result is None or _is_type(result, module), f"{name}: a result of no known type", function.position)
+        several = isinstance(result, Tuple)
+        _need(not several or (isinstance(result.parts, tuple) and 1 < len(result.parts) <= _MOST_RESULTS),
+              f"{name} has more than {_MOST_RESULTS} results, or less than two as several", function.position)  # fmt: skip
+        for part in function.results:
+            _need(_is_type(part, module) and not (several and isinstance(part, Endpoint)), f"{name}: a result of no known type", function.position)
     entry = module.functions.get(module.entry) if isinstance(module.entry, str) else None
     _need(entry is not None, f"the entry {module.entry!r} is no function", nowhere)
     _need(not entry.raises, "nobody could catch what the entry raises", entry.position)
-    startup = [*(p.type for p in entry.params), *([entry.result] if entry.result else [])]
-    _need(not any(t.block for t in startup), "a process starts and ends without vectors and sets", entry.position)
+    startup = [*(p.type for p in entry.params), *entry.results]
+    _need(len(entry.results) < 2, "a process ends with one value", entry.position)
+    _need(not any(t.block for t in startup), "a process starts and ends without blocks and sets", entry.position)
     _need(not isinstance(entry.result, Endpoint), "a process ends without an endpoint", entry.position)
     _check_contracts(module)
 
@@ -77,12 +90,27 @@ def _check_contracts(module: Module) -> None:
                 raise Malformed(RULE, error.message, nowhere, error.hint) from None
 
 
+def _struct(key, struct, nowhere: Position) -> None:
+    """Check a declared struct: its fields have room and a type each."""
+    good = isinstance(struct, Struct) and struct.name == key and isinstance(key, str) and _LABEL.fullmatch(key) and isinstance(struct.fields, tuple)
+    _need(good and key not in INTS and key != "bool", f"{key!r} is no struct", nowhere)
+    for field in struct.fields:
+        _need(isinstance(field, tuple) and len(field) == 2 and isinstance(field[0], str) and _LABEL.fullmatch(field[0])
+              and (isinstance(field[1], Bool) or field[1] in INTS.values()), f"struct {key} has a field of no known type", nowhere)  # fmt: skip
+    try:
+        checked_struct(key, list(struct.fields))
+    except ValueError as error:
+        _need(False, str(error), nowhere)
+
+
 def _is_type(type_, module: Module) -> bool:
     """Whether something is a type SIL has."""
     if isinstance(type_, Int):
         return type(type_.bits) is int and type_.bits in (8, 16, 32, 64) and type(type_.signed) is bool
     if isinstance(type_, Vector):
-        return isinstance(type_.element, Int) and _is_type(type_.element, module)
+        return isinstance(type_.element, (Int, Struct)) and _is_type(type_.element, module)
+    if isinstance(type_, Struct):
+        return isinstance(type_.name, str) and module.structs.get(type_.name) == type_
     if isinstance(type_, Endpoint):
         return isinstance(type_.contract, str) and type_.contract in module.contracts and type_.side in ("Imp", "Exp")
     if isinstance(type_, EndpointSet):
@@ -112,7 +140,7 @@ def check_function(function: Function, module: Module) -> None:
             _need((instr.op in sil.TERMINATORS) == last, f"block {block.label} does not end in exactly one terminator", instr.position)
             # the entry block also receives the parameters, so nothing may jump to it
             _instruction(instr, function, module, labels - {function.blocks[0].label}, known)
-            given = [instr.dest, *(r for regs, _ in instr.extra.arms.values() for r in regs)] if isinstance(instr.extra, Arms) else [instr.dest]
+            given = [*instr.results, *(r for regs, _ in instr.extra.arms.values() for r in regs)] if isinstance(instr.extra, Arms) else instr.results
             # what a function leaves in its parameters is its caller's
             _need(not any(id(reg) in lent for reg in given), "an endpoint parameter is given another endpoint", instr.position)
 
@@ -127,7 +155,8 @@ def _register(reg, known: dict[int, Reg], module: Module, position: Position) ->
     _need(known.setdefault(reg.number, reg) is reg, f"register {reg.number} is two things", position)
 
 
-_KINDS = {Int: "an integer", Vector: "a vector", Endpoint: "an endpoint", EndpointSet: "a set of endpoints"}
+_KINDS = {Int: "an integer", Vector: "a vector", Struct: "a struct", (Vector, Struct): "a block", Endpoint: "an endpoint",
+          EndpointSet: "a set of endpoints"}  # fmt: skip
 
 
 def _type(reg: Reg, wanted, instr: Instr) -> None:
@@ -143,16 +172,18 @@ _SHAPES = {op.name: (op.count, op.dest) for op in TABLE if op.dest is not None}
 
 def _instruction(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
     op, args, dest, position = instr.op, instr.args, instr.dest, instr.position
-    _need(isinstance(args, tuple), f"{op} has no operands", position)
-    for reg in (*args, *([dest] if dest is not None else [])):
+    _need(isinstance(args, tuple) and isinstance(instr.more, tuple), f"{op} has no operands", position)
+    for reg in (*args, *instr.results):
         _register(reg, known, module, position)
+    _need(not instr.more or (op == "call" and dest is not None), f"{op} has several destinations", position)
+    _need(len({id(reg) for reg in instr.results}) == len(instr.results), "a register gets two values at once", position)
     if isinstance(op, str) and op.startswith("raw_"):
         raise Malformed("privileged", f"{op} reaches memory directly", position, "only the kernel's own functions may")
     if op in _SHAPES:
         count, has_dest = _SHAPES[op]
-        _need(len(args) == count and (dest is not None) == has_dest, f"{op} has the wrong operands", position)
+        _need(count in (-1, len(args)) and (dest is not None) == has_dest, f"{op} has the wrong operands", position)
     else:
-        _need(op in ("call", "send", "ret", "attempt", "select"), f"{op!r} is no instruction", position)
+        _need(op in ("call", "send", "ret", "attempt", "spawn", "select"), f"{op!r} is no instruction", position)
     check = globals().get(f"_check_{op}")
     if op in sil.ARITHMETIC:
         _arithmetic(instr)
@@ -204,20 +235,59 @@ def _check_new(instr: Instr, *_) -> None:
     _type(instr.dest, Vector, instr)
 
 
+def _check_new_struct(instr: Instr, *_) -> None:
+    _type(instr.dest, Struct, instr)
+
+
 def _check_free(instr: Instr, *_) -> None:
+    _type(instr.args[0], (Vector, Struct), instr)
+
+
+def _field(struct: Type, instr: Instr) -> Type:
+    """Return the type of the field an instruction names."""
+    _need(isinstance(struct, Struct), f"{instr.op}: {struct} has no fields", instr.position, "types")
+    type_ = dict(struct.fields).get(instr.extra) if isinstance(instr.extra, str) else None
+    _need(type_ is not None, f"{struct} has no field {instr.extra!r}", instr.position, "types")
+    return type_
+
+
+def _check_load_field(instr: Instr, *_) -> None:
+    _type(instr.dest, _field(instr.args[0].type, instr), instr)
+
+
+def _check_store_field(instr: Instr, *_) -> None:
+    _type(instr.args[1], _field(instr.args[0].type, instr), instr)
+
+
+def _check_load_item(instr: Instr, *_) -> None:
     _type(instr.args[0], Vector, instr)
+    _type(instr.args[1], U64, instr)
+    _type(instr.dest, _field(instr.args[0].type.element, instr), instr)
+
+
+def _check_store_item(instr: Instr, *_) -> None:
+    _type(instr.args[0], Vector, instr)
+    _type(instr.args[1], U64, instr)
+    _type(instr.args[2], _field(instr.args[0].type.element, instr), instr)
 
 
 def _check_load(instr: Instr, *_) -> None:
     _type(instr.args[0], Vector, instr)
     _type(instr.args[1], U64, instr)
+    _integers(instr)
     _type(instr.dest, instr.args[0].type.element, instr)
 
 
 def _check_store(instr: Instr, *_) -> None:
     _type(instr.args[0], Vector, instr)
     _type(instr.args[1], U64, instr)
+    _integers(instr)
     _type(instr.args[2], instr.args[0].type.element, instr)
+
+
+def _integers(instr: Instr) -> None:
+    """A vector whose elements are values by themselves."""
+    _need(isinstance(instr.args[0].type.element, Int), f"{instr.op}: an element of {instr.args[0].type} is a struct", instr.position, "types")
 
 
 def _check_len(instr: Instr, *_) -> None:
@@ -266,7 +336,7 @@ def _check_send(instr: Instr, function: Function, module: Module, *_) -> None:
     wanted = contract.messages[instr.extra].arguments
     _need(len(wanted) == len(instr.args) - 1, f"{instr.extra} carries {len(wanted)} arguments", instr.position, "contract.arguments")
     for reg, (_, type_) in zip(instr.args[1:], wanted):
-        _type(reg, type_, instr)
+        _type(reg, type_.sil, instr)
 
 
 def _check_receive(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
@@ -285,7 +355,7 @@ def _check_receive(instr: Instr, function: Function, module: Module, labels: set
         _need(len({id(r) for r in regs}) == len(regs), "an argument is taken twice", instr.position)
         for reg, (_, type_) in zip(regs, wanted):
             _register(reg, known, module, instr.position)
-            _type(reg, type_, instr)
+            _type(reg, type_.sil, instr)
 
 
 def _check_set_new(instr: Instr, *_) -> None:
@@ -355,7 +425,7 @@ def _check_select(instr: Instr, function: Function, module: Module, labels: set,
             _need(cell[0] == CLOSED or cell[0] in contract.messages, f"contract {contract.name} has no message {cell[0]!r}", position,
                   "contract.receive")  # fmt: skip
             own: list[Type] = [arg.type.member] if isinstance(arg.type, EndpointSet) else []
-            own += [type_ for _, type_ in contract.messages[cell[0]].arguments] if cell[0] != CLOSED else []
+            own += [type_.sil for _, type_ in contract.messages[cell[0]].arguments] if cell[0] != CLOSED else []
             _need(cell[1] == len(own), f"{cell[0] or 'closed'} carries {len(own)} arguments", position, "contract.arguments")
             wanted += own
         _need(len(regs) == len(wanted), "a row has not one register for each argument", position, "contract.arguments")
@@ -377,17 +447,32 @@ def _callee(name, instr: Instr, module: Module) -> Function:
 def _check_call(instr: Instr, function: Function, module: Module, *_) -> None:
     callee = _callee(instr.extra, instr, module)
     _need(not callee.raises, f"{instr.extra} may raise an exception and is called as if it did not", instr.position)
-    _need((instr.dest is None) == (callee.result is None), f"{instr.extra}: result and destination differ", instr.position, "types")
-    if instr.dest is not None:
-        _type(instr.dest, callee.result, instr)
+    _need(len(instr.results) == len(callee.results), f"{instr.extra}: result and destination differ", instr.position, "types")
+    for reg, type_ in zip(instr.results, callee.results):
+        _type(reg, type_, instr)
 
 
-def _attempt(instr: Instr, module: Module, labels: set, known: dict[int, Reg], result: Type | None | type) -> None:
+def _check_spawn(instr: Instr, function: Function, module: Module, *_) -> None:
+    callee = _callee(instr.extra, instr, module)
+    _need(not callee.raises, f"nobody could catch what thread {instr.extra} raises", instr.position)
+    _need(not callee.borrowed, f"thread {instr.extra} borrows a block and may use it longer than its caller owns it", instr.position, "owner.borrow")
+    _need(len(callee.params) <= _MOST_THREAD_PARAMETERS, f"thread {instr.extra} has more than {_MOST_THREAD_PARAMETERS} parameters", instr.position, "types")
+    _need(callee.result is None or callee.result == U64, f"thread {instr.extra} returns no u64", instr.position, "types")
+    _need(instr.dest is not None, "spawn gives a thread's number", instr.position)
+    _type(instr.dest, U64, instr)
+
+
+def _check_join(instr: Instr, *_) -> None:
+    _type(instr.args[0], U64, instr)
+    _type(instr.dest, U64, instr)
+
+
+def _attempt(instr: Instr, module: Module, labels: set, known: dict[int, Reg], results: tuple) -> None:
     """Check the two ways out of an attempt: one with the result, one with the exception."""
     table = instr.extra
     _need(table.closed is None and isinstance(table.arms, dict) and set(table.arms) == {"returned", "raised"},
           f"{instr.op} has other ways than returned and raised", instr.position)  # fmt: skip
-    for name, types in (("returned", [] if result is None else [result]), ("raised", [U64])):
+    for name, types in (("returned", results), ("raised", (U64,))):
         way = table.arms[name]
         _need(isinstance(way, tuple) and len(way) == 2 and isinstance(way[0], tuple) and _leads(way[1], labels), f"{name} leads nowhere", instr.position)
         _need(len(way[0]) == len(types), f"{instr.op}: {name} gives {len(types)} values", instr.position, "types")
@@ -400,13 +485,16 @@ def _check_attempt(instr: Instr, function: Function, module: Module, labels: set
     _need(instr.dest is None and isinstance(instr.extra, Attempt), "attempt has no ways out", instr.position)
     callee = _callee(instr.extra.function, instr, module)
     _need(callee.raises, f"{callee.name} raises no exception and is attempted", instr.position)
-    _attempt(instr, module, labels, known, callee.result)
+    _attempt(instr, module, labels, known, callee.results)
 
 
 def _check_attempt_new(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
     _need(isinstance(instr.extra, Attempt) and instr.extra.function is None, "attempt_new has no ways out", instr.position)
-    _type(instr.args[0], U64, instr)
-    _attempt(instr, module, labels, known, Vector)
+    _attempt(instr, module, labels, known, ((Vector, Struct),))
+    struct = isinstance(instr.extra.arms["returned"][0][0].type, Struct)
+    _need(len(instr.args) == 1 - struct, "attempt_new has the wrong operands", instr.position)
+    for reg in instr.args:
+        _type(reg, U64, instr)
 
 
 def _check_raise(instr: Instr, *_) -> None:
@@ -414,10 +502,10 @@ def _check_raise(instr: Instr, *_) -> None:
 
 
 def _check_ret(instr: Instr, function: Function, *_) -> None:
-    _need(instr.dest is None and len(instr.args) == (function.result is not None), f"{function.name} returns the wrong thing",
+    _need(instr.dest is None and len(instr.args) == len(function.results), f"{function.name} returns the wrong thing",
           instr.position, "types")  # fmt: skip
-    if instr.args:
-        _type(instr.args[0], function.result, instr)
+    for reg, type_ in zip(instr.args, function.results):
+        _type(reg, type_, instr)
 
 
 def _leads(label, labels: set) -> bool:

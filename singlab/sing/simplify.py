@@ -9,12 +9,12 @@ any other. A check that was made before, or that a branch has made, is left out.
 from __future__ import annotations
 
 from singlab.sing import sil
-from singlab.sing.codegen import power
+from singlab.sing.fieldcode import memory, power
 from singlab.sing.flow import Flow
 from singlab.sing.regalloc import defines
 from singlab.sing.sil import Function, Instr, Position, Reg
 from singlab.sing.ssa import Maker
-from singlab.sing.types import BOOL, I64, U64, Bool, Int, Type
+from singlab.sing.types import BOOL, I64, U64, Bool, Int, Type, bytes_of
 
 _COMMUTE = frozenset(("add", "mul", "and", "or", "xor"))
 _SWAPPED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "ne"}
@@ -194,8 +194,11 @@ class Simplifier:
             found = self.value(op, dest.type, args, at, dest)
             if found is not dest:
                 self.alias[dest] = found
-        elif op in ("load", "store"):
+        elif op in ("load", "store", "load_item", "store_item"):
             self.access(instr)
+        elif op in ("load_field", "store_field"):
+            base = self.value("base", U64, (args[0],), at)
+            self.touch(instr, base, args[0].type.offsets[instr.extra])
         elif op == "check":
             self.check(args[0], args[1], at)
         else:
@@ -225,29 +228,39 @@ class Simplifier:
 
     def access(self, instr: Instr) -> None:
         """A load or store: a check, an address, and the access at it."""
-        vector, index, *value = instr.args
+        vector, index = instr.args[:2]
         at, element = instr.position, vector.type.element
+        stride, size = bytes_of(element), power(element)
+        field = element.offsets[instr.extra] if instr.op.endswith("_item") else 0
         if self.checks:
             self.check(index, self.value("len", U64, (vector,), at), at)
         base = self.value("base", U64, (vector,), at)
         root, offset = index, 0
         made = self.made.get(index)
         if made is not None and made.op == "add" and (c := self.constant(made.args[1])) is not None:
-            distance = wrap(c << power(element), I64)
-            if -2048 <= distance < 2048:
+            distance = wrap(c * stride, I64)
+            if distance >= -2048 and distance + field < 2048:
                 root, offset = made.args[0], distance
         c = self.constant(root)
-        if c is not None and c << power(element) < 2048:
-            address, offset = base, offset + (c << power(element))
+        if c is not None and offset + c * stride + field < 2048:
+            address, offset = base, offset + c * stride
         else:
             scaled = root
-            if power(element):
-                scaled = self.value("shl", U64, (root, self.number(power(element), U64, at)), at)
+            if size is None:
+                scaled = self.value("mul", U64, (root, self.number(stride, U64, at)), at)
+            elif size:
+                scaled = self.value("shl", U64, (root, self.number(size, U64, at)), at)
             address = self.value("add", U64, (base, scaled), at)
-        if instr.op == "load":
-            new = Instr("peek", instr.dest, (address,), (element, offset), at)
+        self.touch(instr, address, offset + field)
+
+    def touch(self, instr: Instr, address: Reg, offset: int) -> None:
+        """The access of a load or store at an address."""
+        at = instr.position
+        if instr.dest is not None:
+            new = Instr("peek", instr.dest, (address,), (memory(instr.dest.type), offset), at)
             self.made[instr.dest] = new
         else:
+            value, element = instr.args[-1:], memory(instr.args[-1].type)
             made = self.made.get(value[0])
             while (
                 made is not None

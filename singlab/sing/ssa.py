@@ -38,7 +38,7 @@ class Maker:
 
 def copied(instr: Instr, **changes) -> Instr:
     """Return an instruction of its own, with changes."""
-    new = Instr(instr.op, instr.dest, instr.args, instr.extra, instr.position)
+    new = Instr(instr.op, instr.dest, instr.args, instr.extra, instr.position, instr.more)
     if isinstance(instr.extra, Arms):
         new.extra = instr.extra.mapped()
     for name, value in changes.items():
@@ -141,6 +141,7 @@ def into_ssa(function: Function, maker: Maker, flow: Flow) -> None:
             instr.args = tuple(map(read, instr.args))
             if instr.dest is not None:
                 instr.dest = fresh(instr.dest)
+            instr.more = tuple(map(fresh, instr.more))
             if isinstance(instr.extra, Arms):
                 for name, (regs, target) in instr.extra.arms.items():
                     new = tuple(maker.reg(r.type, r.name) if r in several else r for r in regs)
@@ -226,6 +227,7 @@ def coalesce(function: Function) -> None:
         for instr in block.instrs:
             instr.args = tuple(map(find, instr.args))
             instr.dest = instr.dest and find(instr.dest)
+            instr.more = tuple(map(find, instr.more))
             if isinstance(instr.extra, Arms):
                 instr.extra = instr.extra.mapped(find)
             if not (instr.op == "mov" and instr.dest is instr.args[0]):
@@ -291,7 +293,7 @@ def rotate(function: Function) -> None:
     for head, body in Flow(function).loops.items():
         test = blocks[head].instrs
         leaves = test[-1].op == "cbr" and any(label not in body for label in test[-1].extra)
-        if not leaves or len(test) > _TEST or any(i.op in ("call", "new", "send") for i in test):
+        if not leaves or len(test) > _TEST or any(i.op in ("call", "new", "new_struct", "send") for i in test):
             continue
         for label in sorted(body):
             last = blocks[label].instrs[-1]

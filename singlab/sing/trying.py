@@ -54,20 +54,21 @@ class TryLowering:
 
     # ---- checks ------------------------------------------------------------------------------------------------
 
-    def emit(self, op: str, node: ast.AST, dest: sil.Reg | None = None, args: tuple = (), extra=None) -> sil.Reg | None:
+    def emit(self, op: str, node: ast.AST, dest: sil.Reg | None = None, args: tuple = (), extra=None,
+             more: tuple = ()) -> sil.Reg | None:  # fmt: skip
         """Append an instruction, its check made explicit where somebody could catch it; returns its destination."""
         if op == "call":
             if self.frames:
                 self.module.exceptions.attempted.add(extra)
             if extra in self.module.exceptions.raising:
-                return self.attempt(node, dest, args, extra)
+                return self.attempt(node, dest, args, extra, more)
         elif op in _EXPLICIT and (self.frames or self.raises):
             cls, explicit = _EXPLICIT[op]
             if self.caught(cls):
                 explicit(self, op, node, dest, tuple(args), extra)
-                if op == "new":
+                if op in ("new", "new_struct"):
                     return dest
-        return self.append(op, node, dest, args, extra)
+        return self.append(op, node, dest, args, extra, more)
 
     def caught(self, cls: ExceptionClass) -> bool:
         """Whether anything would become of an exception of a class raised here."""
@@ -112,9 +113,9 @@ class TryLowering:
             self.throw(CLOSED, CLOSED.faults[0], node)
             self.block = before
 
-    def attempt(self, node: ast.AST, dest: sil.Reg | None, args: tuple, name: str) -> sil.Reg | None:
+    def attempt(self, node: ast.AST, dest: sil.Reg | None, args: tuple, name: str, more: tuple = ()) -> sil.Reg | None:
         good, bad, exception = self.new_block("good"), self.new_block("bad"), self.reg(U64)
-        arms = {"returned": ((dest,) if dest is not None else (), good.label), "raised": ((exception,), bad.label)}
+        arms = {"returned": ((dest, *more) if dest is not None else (), good.label), "raised": ((exception,), bad.label)}
         self.append("attempt", node, None, args, sil.Attempt(arms, None, name))
         self.block = bad
         self.rethrow(exception, node)
@@ -308,6 +309,8 @@ class TryLowering:
 
 _EXPLICIT = {
     "load": (INDEX, TryLowering.check_element), "store": (INDEX, TryLowering.check_element),
+    "load_item": (INDEX, TryLowering.check_element), "store_item": (INDEX, TryLowering.check_element),
+    "new_struct": (MEMORY, TryLowering.check_memory),
     "div": (DIVISION, TryLowering.check_divisor), "rem": (DIVISION, TryLowering.check_divisor),
     "new": (MEMORY, TryLowering.check_memory), "receive": (CLOSED, TryLowering.check_closed),
 }  # fmt: skip

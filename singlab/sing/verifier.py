@@ -14,6 +14,7 @@ init                    a register has a value on every path before it is used
 owner.use-after-send    a vector that was sent is not used
 owner.use-after-free    nor one that was freed
 owner.use-after-move    nor one that was handed on
+owner.borrow            a borrowed vector is not sent, freed, returned or handed on
 owner.leak              a vector is sent, freed or handed on before its register or function ends
 owner.leak-on-raise     and before an exception leaves a function, too
 owner.merge             paths that meet agree on who owns a vector
@@ -34,40 +35,23 @@ A process that ends by a fault owes nothing: the kernel takes back what it had.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from singlab.sing import sil
 from singlab.sing.callgraph import check_calls
-from singlab.sing.endpointflow import ASTRAY, CLOSED, MOVED, OWED, PEER_GONE, UNSET, EndpointFlow, states_of
+from singlab.sing.contract_flow import ContractFlow
+from singlab.sing.endpointflow import CLOSED, MOVED, OWED, UNSET, EndpointFlow, states_of
 from singlab.sing.errors import SipError
-from singlab.sing.ownership import GONE, Gone, Owned, Status, Torn, give_back, named, what
-from singlab.sing.sil import Block, Function, Instr, Module, Position, Receive, Reg
+from singlab.sing.ownership import GONE, give_back, what
+from singlab.sing.report import Report
+from singlab.sing.sil import Block, Function, Instr, Module, Position, Reg
 from singlab.sing.sil_types import Malformed, check_function, check_module
+from singlab.sing.status import Gone, Lent, Owned, Status, Torn, named
 from singlab.sing.types import Endpoint
 
 
-@dataclass
-class Report:
-    """What the verifier found; empty means accepted."""
-
-    module: Module
-    findings: list[SipError] = field(default_factory=list)
-
-    @property
-    def accepted(self) -> bool:
-        return not self.findings
-
-    def __repr__(self) -> str:
-        return "accepted" if self.accepted else "\n".join(str(f) for f in self.findings)
-
-    def _repr_html_(self) -> str:
-        if self.accepted:
-            return f"<div style='border-left:4px solid #009E73;padding:.4em .8em'><b>Accepted:</b> {self.module.name}</div>"
-        return "".join(f._repr_html_() for f in self.findings)
-
-
-class FunctionFlow(EndpointFlow):
+class FunctionFlow(ContractFlow, EndpointFlow):
     """Follow one function from given endpoint states."""
 
     def __init__(self, function: Function, flow: ModuleFlow, entry: dict[Reg, Status]):
@@ -139,8 +123,8 @@ class FunctionFlow(EndpointFlow):
             for instr in block.instrs:
                 for reg in instr.args:
                     uses |= 1 << self.bit[reg] & ~gives
-                if instr.dest is not None:
-                    gives |= 1 << self.bit[instr.dest]
+                for reg in instr.results:
+                    gives |= 1 << self.bit[reg]
             used[label], given[label] = uses, gives
             for target in sil.successors(block.instrs[-1]):
                 into[target].append(label)
@@ -186,6 +170,9 @@ class FunctionFlow(EndpointFlow):
                     return one
                 if isinstance(one, Owned):
                     return one if isinstance(other, Owned) else Torn(one.position)
+            for one, other in ((a, b), (b, a)):
+                if isinstance(one, Lent):  # where one way has no vector any more, neither has what follows
+                    return other
             return a or b
         return False
 
@@ -280,6 +267,10 @@ class FunctionFlow(EndpointFlow):
     def consume(self, reg: Reg, state: dict[Reg, Status], instr: Instr) -> None:
         """A linear register hands on what it owns; an endpoint that is an argument of a call is lent only."""
         if reg.type.block:
+            if isinstance(state.get(reg), Lent) and instr.op != "mov":
+                how = {"send": "sent", "free": "freed", "ret": "returned"}.get(instr.op, "handed over")
+                self.error("owner.borrow", f"{what(reg)} {named(reg)} is borrowed and cannot be {how}: it belongs to the caller", instr.position,
+                           "leave it to the caller, or take it for good: a parameter without Borrowed[...]")  # fmt: skip
             state[reg] = Gone(instr.op, instr.position)
         elif isinstance(reg.type, Endpoint) and instr.op not in ("call", "attempt"):
             self.move_away(reg, state, instr)
@@ -320,27 +311,32 @@ class FunctionFlow(EndpointFlow):
             self.set_add(instr, state)
         elif op in ("free", "set_close"):
             self.consume(instr.args[0], state, instr)
+        elif op == "spawn":
+            self.called(self.flow.module.functions[instr.extra], instr, state)
+            for reg in instr.args:
+                if isinstance(reg.type, Endpoint):
+                    self.move_away(reg, state, instr)
         elif op == "call":
             callee = self.flow.module.functions[instr.extra]
             after = self.called(callee, instr, state)
             if after.returned is None:
                 return False
             self.moved(instr, state, after.returned)
-        if instr.dest is not None:
+        for reg in instr.results:
             status: Status = True
-            if isinstance(instr.dest.type, Endpoint):
+            if isinstance(reg.type, Endpoint):
                 if op == "mov":
                     status = states_of(state.get(instr.args[0])) | (state.get(instr.args[0]) or frozenset()) & {OWED}
                     self.consume(instr.args[0], state, instr)
                 else:
                     status = after.result | {OWED}
-            elif instr.dest.type.block:
+            elif reg.type.block:
                 status = Owned(instr.position)
                 if op == "mov":
                     before = state.get(instr.args[0])
-                    status = before if isinstance(before, Owned) else status
+                    status = before if isinstance(before, (Owned, Lent)) else status
                     self.consume(instr.args[0], state, instr)
-            self.define(instr.dest, status, state, instr)
+            self.define(reg, status, state, instr)
         return True
 
     # ---- calls -------------------------------------------------------------------------------------------------
@@ -350,14 +346,18 @@ class FunctionFlow(EndpointFlow):
         endpoints = [r for r in instr.args if isinstance(r.type, Endpoint)]
         if len(set(endpoints)) != len(endpoints):
             self.error("contract.send", "one endpoint is handed over twice in this call", instr.position, "hand it over once")
-        blocks = [r for r in instr.args if r.type.block]
+        lent = {r for i, r in enumerate(instr.args) if i in callee.borrowed}
+        blocks = [r for i, r in enumerate(instr.args) if r.type.block and i not in callee.borrowed]
         for reg in blocks:
+            if reg in lent:
+                self.error("owner.borrow", f"block {named(reg)} is lent and handed over in one call", instr.position, "pass two blocks")
+                break
             if blocks.count(reg) > 1:
                 self.error("owner.use-after-move", f"block {named(reg)} is handed over twice in this call", instr.position,
                            "a block has one owner; pass two blocks")  # fmt: skip
                 break
         after = self.flow.follow(callee, tuple(states_of(state.get(r)) for r in endpoints), report=self.say is not None)
-        for reg in instr.args:
+        for reg in blocks:
             self.consume(reg, state, instr)
         return after
 
@@ -391,7 +391,10 @@ class FunctionFlow(EndpointFlow):
 
     def leave(self, instr: Instr, state: dict[Reg, Status]) -> None:
         """A return: nothing may be owned any more but what is returned."""
-        for reg in instr.args:
+        for index, reg in enumerate(instr.args):
+            if reg.type.block and reg in instr.args[:index]:
+                self.error("owner.use-after-move", f"{what(reg)} {named(reg)} is returned twice", instr.position,
+                           f"a {what(reg)} has one owner; return two {what(reg)}s")  # fmt: skip
             if isinstance(reg.type, Endpoint):
                 self.result |= states_of(state.get(reg))
             self.consume(reg, state, instr)
@@ -417,101 +420,6 @@ class FunctionFlow(EndpointFlow):
         """Return the states of the endpoint parameters at one more way out of the function."""
         params = [p for p in self.function.params if isinstance(p.type, Endpoint)]
         return tuple(old | (state.get(p) or frozenset()) - {OWED} for old, p in zip(known or (frozenset(),) * len(params), params))
-
-    # ---- contracts ---------------------------------------------------------------------------------------------
-
-    def closed(self, instr: Instr, state: int) -> None:
-        what = "this side has closed it" if state == CLOSED else "the peer has closed it"
-        self.error("contract.closed", f"{named(instr.args[0])} is used although {what}", instr.position,
-                   "end the conversation here")  # fmt: skip
-
-    def send(self, instr: Instr, state: dict[Reg, Status]) -> None:
-        endpoint = instr.args[0]
-        contract, side = self.flow.module.contracts[endpoint.type.contract], endpoint.type.side
-        after = set(state.get(endpoint) or ()) & {OWED}
-        for s in sorted(states_of(state.get(endpoint))):
-            if s == ASTRAY:
-                after.add(s)
-                continue
-            if s < 0:
-                self.closed(instr, s)
-                continue
-            step = contract.transitions[s]
-            if instr.extra in step and contract.messages[instr.extra].sender == side:
-                after.add(step[instr.extra])
-                continue
-            turn = contract.turn(s)
-            if turn is None:
-                allowed = "there the conversation is over"
-                hint = "remove the send, or close the endpoint"
-            elif turn != side:
-                allowed = f"there it is the other side's turn to send {' or '.join(step)}"
-                hint = f"receive {' or '.join(step)} first"
-            else:
-                allowed = f"there it may send {' or '.join(step)}"
-                hint = f"send {' or '.join(step)} here"
-            self.error("contract.send", f"{instr.extra} is sent in state {contract.states[s]}; {allowed}", instr.position, hint)
-            after.add(ASTRAY)  # reported once: what follows on this path is not held against the contract
-        state[endpoint] = frozenset(after)
-
-    def receive(self, instr: Instr, state: dict[Reg, Status]) -> list[tuple[str, dict[Reg, Status]]]:
-        endpoint = instr.args[0]
-        contract, side = self.flow.module.contracts[endpoint.type.contract], endpoint.type.side
-        table: Receive = instr.extra
-        arrive: dict[str, set[int]] = {name: set() for name in table.arms}
-        owed = (state.get(endpoint) or frozenset()) & {OWED}
-        for s in sorted(states_of(state.get(endpoint))):
-            if s == ASTRAY:
-                for name in table.arms:
-                    arrive[name].add(s)
-                continue
-            if s < 0:
-                self.closed(instr, s)
-                continue
-            step = contract.transitions[s]
-            turn = contract.turn(s)
-            if turn == side:
-                own = " or ".join(step)
-                self.error("contract.receive", f"{self.function.name} waits for a message in state {contract.states[s]}, but "
-                           f"there it is its own turn to send {own}: both sides would wait for ever (deadlock)",
-                           instr.position, f"send {own} first")  # fmt: skip
-                for name in table.arms:
-                    arrive[name] |= {t for st in contract.transitions for m, t in st.items() if m == name}
-                continue
-            if turn is None and table.closed is None:
-                self.error("contract.receive", f"{self.function.name} waits for a message in state {contract.states[s]}, where "
-                           "the conversation is over", instr.position, "handle case ChannelClosed():, or return")  # fmt: skip
-            for name, target in step.items():
-                if name in arrive:
-                    arrive[name].add(target)
-                else:
-                    where = contract.states[s]
-                    self.error("contract.exhaustive", f"{name} can arrive here (state {where}) and is not handled",
-                               instr.position, f"add: case {contract.name}.{name}"
-                               f"({', '.join(n for n, _ in contract.messages[name].arguments)}):")  # fmt: skip
-        result = []
-        for name, (regs, label) in table.arms.items():
-            if not arrive[name]:
-                continue
-            arm = dict(state)
-            arm[endpoint] = frozenset(arrive[name]) | owed
-            self.arrive(regs, contract.messages[name], arm, instr)
-            result.append((label, arm))
-        if table.closed is not None:
-            result.append((table.closed, {**state, endpoint: frozenset({PEER_GONE}) | owed}))
-        return self.together(result)
-
-    def together(self, ways: list[tuple[str, dict[Reg, Status]]]) -> list[tuple[str, dict[Reg, Status]]]:
-        """Join the ways of one receive that lead to the same block."""
-        joined: dict[str, dict[Reg, Status]] = {}
-        for label, state in ways:
-            if label in joined:
-                joined[label] = {r: self.join(r, joined[label].get(r, False), state.get(r, False))
-                                 for r in set(joined[label]) | set(state)}  # fmt: skip
-            else:
-                joined[label] = state
-        return list(joined.items())
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -541,10 +449,12 @@ class ModuleFlow:
         if key not in self.known or (report and key not in self.reported):
             state: dict[Reg, Status] = {}
             remaining = list(endpoints)
-            for param in function.params:
+            for index, param in enumerate(function.params):
                 if isinstance(param.type, Endpoint):
                     # a startup endpoint is the kernel's to close; one that is lent must not be lost
                     state[param] = remaining.pop(0) | (frozenset() if function.name == self.module.entry else {OWED})
+                elif index in function.borrowed:
+                    state[param] = Lent(function.position)
                 else:
                     state[param] = Owned(function.position) if param.type.block else True
             flow = FunctionFlow(function, self, state)

@@ -26,7 +26,7 @@ SENTENCES = {
     Kind.PROCESS_FAULT: "{process} ends by a fault: {fault}",
     Kind.THREAD_CREATE: "thread {a} of {owner} is made",
     Kind.THREAD_RUN: "thread {a} of {runner} runs",
-    Kind.THREAD_BLOCK: "thread {a} of {runner} waits for a message",
+    Kind.THREAD_BLOCK: "thread {a} of {runner} waits for {awaited}",
     Kind.THREAD_READY: "thread {a} of {runner} is ready",
     Kind.THREAD_PREEMPT: "thread {a} of {runner} has used up its time slice",
     Kind.THREAD_YIELD: "thread {a} of {runner} lets others run",
@@ -124,6 +124,7 @@ class Trace:
             "state": states[b] if b < len(states) else f"state {b}",
             "holder": name(b >> 32), "taker": name(b & _LOW32), "tagged": name(b >> 48),
             "type": PAGE_TYPES[b >> 32 & 15] if (b >> 32 & 15) < len(PAGE_TYPES) else "?",
+            "awaited": "a message" if b else "another thread to end",
             "fault": (f"uncaught {exception}" if exception else FAULTS.get(fault, f"code {fault}")) + (f" (line {line})" if line else ""),
         }  # fmt: skip
 

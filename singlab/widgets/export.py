@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from singlab.trace.record import FAULTS
+from singlab.trace.statemachine import drawings
 from singlab.trace.trace import SENTENCES, Trace
 from singlab.widgets.assets import script, style
 
@@ -25,6 +26,7 @@ def replay_data(trace: Trace) -> str:
         {
             "events": base64.b64encode(trace.events.tobytes()).decode(),
             "meta": trace.meta,
+            "drawings": drawings(trace.meta),
             "sentences": {str(int(k)): v for k, v in SENTENCES.items()},
             "faults": {str(k): v for k, v in FAULTS.items()},
         }
@@ -32,7 +34,7 @@ def replay_data(trace: Trace) -> str:
 
 
 def _scripts() -> str:
-    return f"<style>{style()}</style><script>{script('model', 'view', 'replay')}</script>"
+    return f"<style>{style()}</style><script>{script('model', 'contracts', 'view', 'replay')}</script>"
 
 
 def replay_html(trace: Trace, path: str | Path | None = None, title: str = "singlab replay") -> str:

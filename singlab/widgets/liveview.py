@@ -1,4 +1,4 @@
-"""The live view: threads, memory and messages of a run, played forwards and backwards.
+"""The live view: threads, memory, messages and contracts of a run, played forwards and backwards.
 
 It reads events only. Given a trace it replays it; given a live source (anything with ``trace``,
 ``advance(events=n)``, ``done``, ``snapshot()`` and ``restore(...)``, as a system has) it runs the source when the play head reaches
@@ -18,6 +18,7 @@ import numpy as np
 import traitlets
 
 from singlab.trace.record import EVENT, FAULTS
+from singlab.trace.statemachine import drawings
 from singlab.trace.trace import SENTENCES, Trace
 from singlab.widgets.assets import script, style
 from singlab.widgets.still import still_picture
@@ -30,7 +31,7 @@ _PREVIEW_EVENTS = 1200
 
 
 class LiveView(anywidget.AnyWidget):
-    """Show a run in three linked panes.
+    """Show a run in linked panes: threads, memory, messages, and the contract of each channel with its sides' states.
 
     Parameters
     ----------
@@ -48,10 +49,11 @@ class LiveView(anywidget.AnyWidget):
         ``done``: no more events can come.
     """
 
-    _esm = script("model", "view", "widget")
+    _esm = script("model", "contracts", "view", "widget")
     _css = style()
     events = traitlets.Bytes(b"").tag(sync=True)
     meta = traitlets.Dict().tag(sync=True)
+    drawings = traitlets.Dict().tag(sync=True)
     sentences = traitlets.Dict().tag(sync=True)
     faults = traitlets.Dict().tag(sync=True)
     position = traitlets.Int(0).tag(sync=True)
@@ -70,6 +72,7 @@ class LiveView(anywidget.AnyWidget):
         super().__init__(
             events=trace.events.tobytes(),
             meta=trace.meta,
+            drawings=drawings(trace.meta),
             sentences={str(int(k)): v for k, v in SENTENCES.items()},
             faults={str(k): v for k, v in FAULTS.items()},
             position=min(position, len(trace)),
@@ -136,7 +139,7 @@ class LiveView(anywidget.AnyWidget):
         names = {**trace.meta, "cycles": 0}
         text = json.dumps(names, sort_keys=True)
         if text != self._meta_sent:
-            content["meta"], self._meta_sent = trace.meta, text
+            content["meta"], content["drawings"], self._meta_sent = trace.meta, drawings(trace.meta), text
         data = trace.events[first:].tobytes()
         self._sent = len(trace)
         self.total, self.done = self._sent, done

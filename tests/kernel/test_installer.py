@@ -363,7 +363,8 @@ def test_nothing_may_run_into_the_middle_of_a_call():
     assert "not in the ABI" in refused(claimed(site, [(0, 9999)]))
     assert "runs off its end" in refused(claimed(site, pad="nop"))
     assert "runs off its end" in refused(claimed("nop", [(4, ABI_NUMBER["yield"])], pad=site))
-    system.install(claimed("nop", [(4, exit_)], pad=site))
+    for last in ("exit", "exit_thread", "fault"):
+        fresh().install(claimed("nop", [(4, ABI_NUMBER[last])], pad=site))
 
 
 @settings(max_examples=200, deadline=None)

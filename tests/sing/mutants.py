@@ -48,6 +48,92 @@ def p(ch: Talk.Imp, n: u64) -> u64:
 )
 
 
+#: Structs, vectors of them, borrowed parameters and several results; elements of 12 bytes, no power of two.
+RICH = '''
+Parcel = contract("""
+enum Kind { DATA, ACK }
+rep struct Packet { uint length; byte kind; bool ok; short shift; Kind what; }
+contract Parcel {
+    in  message Ask(ulong n);
+    in  message Give(Packet* in ExHeap p);
+    in  message Many(Packet[]* in ExHeap v, uint n);
+    out message Answer(ulong n);
+    out message Back(Packet* in ExHeap p);
+    out message Sum(ulong n, Packet[]* in ExHeap v);
+    state Start: one { Ask? -> Answer! -> Start; Give? -> Back! -> Start; Many? -> Sum! -> Start; }
+}
+""")
+Packet = Parcel.Packet
+
+@sip
+def rich_server(ch: Parcel.Exp):
+    while True:
+        match ch.receive():
+            case Parcel.Ask(n):
+                ch.send(Parcel.Answer(n + 1))
+            case Parcel.Give(p):
+                p.length += 1
+                p.ok = not p.ok
+                ch.send(Parcel.Back(p))
+            case Parcel.Many(v, n):
+                t: u64 = n
+                for i in range(len(v)):
+                    t += v[i].length
+                    v[i].what = Parcel.Kind.ACK
+                ch.send(Parcel.Sum(t, v))
+            case ChannelClosed():
+                return
+
+@function
+def total(v: Borrowed[ExVec[Packet]]) -> u64:
+    t: u64 = 0
+    for i in range(len(v)):
+        t += v[i].length
+    return t
+
+@function
+def mark_it(p: Borrowed[Packet], x: u32) -> u64:
+    p.length += x
+    p.shift -= 1
+    return u64(p.length)
+
+@function
+def both(v: Borrowed[ExVec[Packet]], p: Packet) -> tuple[Packet, u64]:
+    v[0].length = p.length
+    p.length = u32(total(v))
+    return p, len(v)
+
+@function
+def made(n: u64) -> tuple[ExVec[Packet], Packet, u64]:
+    v = new(Packet, n)
+    v[n - 1].kind = 3
+    return v, new(Packet), n * 2
+
+@sip
+def p(ch: Parcel.Imp, n: u64) -> u64:
+    v, q, t = made(16)
+    t += mark_it(q, 5) + total(v)
+    q, k = both(v, q)
+    ch.send(Parcel.Give(q))
+    match ch.receive():
+        case Parcel.Back(r):
+            t += mark_it(r, 1) + u64(r.ok)
+            free(r)
+        case ChannelClosed():
+            free(v)
+            return 1
+    if n > 3:
+        w = copy(v)
+        t += total(w) + k
+        free(w)
+    ch.send(Parcel.Many(v, 7))
+    s, x = ch.receive(Parcel.Sum)
+    t += s + total(x)
+    free(x)
+    return t
+'''
+
+
 #: Another one, with exceptions on every way they can take.
 EXCEPTIONAL = (
     TALK
@@ -117,6 +203,7 @@ class Subject:
     """A fresh module of SUBJECT's ``p``, or of another text's."""
 
     def __init__(self, text: str = SUBJECT):
+        self.text = text
         self.module: Module = module(text)
         self.fresh = 1000
 

@@ -1,17 +1,12 @@
-"""Contracts: the slots an endpoint needs against all interleavings of two sides, and the drawing."""
+"""Contracts: the slots an endpoint needs against all interleavings of two sides."""
 
 from __future__ import annotations
-
-from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_contracts import CARD
 
 from singlab.sing import SipError, contract
-from singlab.sing.contracts import Contract, Message
-from singlab.sing.types import U8
 
 
 @st.composite
@@ -80,7 +75,6 @@ def test_slots_are_what_all_interleavings_need(text):
     assert most is not None, "an accepted contract lets any number of messages be under way"
     assert spoken.slots == {"Imp": max(1, most[0]), "Exp": max(1, most[1])}
     assert spoken.copies == most[2]
-    drawing(spoken)
 
 
 @st.composite
@@ -130,37 +124,3 @@ def test_exactly_the_well_formed_are_accepted(drawn):
 def test_slots_of_known_contracts(states, slots):
     messages = "in message A(); in message E(); out message B(); out message D();"
     assert tuple(contract(f"contract C {{ {messages} {states} }}").slots.values())[::-1] == slots
-
-
-# ---- drawing ------------------------------------------------------------------------------------------------------
-
-
-def drawing(spoken: Contract) -> ElementTree.Element:
-    """Return the parsed picture, checked for what every picture must have."""
-    root = ElementTree.fromstring(spoken._repr_html_())
-    svg = root.find("svg")
-    titles = [t.text for t in svg.iter("title")]
-    for name in spoken.states:
-        assert titles.count(name) >= 1
-    labels = {t.text for t in svg.iter("text")} | {t.find("title").tail for t in svg.iter("text") if t.find("title") is not None}
-    used = {m for step in spoken.transitions for m in step}
-    assert {name + spoken.messages[name].direction for name in used} <= labels
-    arrows = {(s, t) for s, step in enumerate(spoken.transitions) for t in step.values()}
-    assert sum(p.get("class") == "e" for p in svg.iter("path")) == len(arrows) + 1, "one arrow a pair, one into the start"
-    x, y, width, height = map(float, svg.get("viewBox").split())
-    for text in svg.iter("text"):
-        assert x <= float(text.get("x")) <= width and y <= float(text.get("y")) <= height
-    return svg
-
-
-def test_drawing_of_the_driver():
-    svg = drawing(contract(CARD))
-    assert "http" not in contract(CARD)._repr_html_(), "nothing is fetched to show it"
-    assert "Card" in svg.get("aria-label")
-
-
-def test_drawing_escapes_names():
-    name = '<b>&"x'
-    messages = {name: Message("C", name, 0, "?", ((name, U8),))}
-    svg = drawing(Contract(name, "", messages, [name, "T"], [{name: 1}, {}], {"Imp": 1, "Exp": 1}, {name: 1}))
-    assert svg.get("aria-label").endswith(name)

@@ -210,14 +210,18 @@ def test_names_of_a_contract_are_not_python():
         _ = spoken.Pol
 
 
-def test_the_notebook_magic_declares_and_draws():
+def test_the_notebook_magic_declares_and_draws(monkeypatch):
+    shown = []
+    monkeypatch.setattr("singlab.sing.magic.display", shown.append)
     magics, names = {}, {}
     shell = SimpleNamespace(
         register_magic_function=lambda f, kind, name: magics.update({(kind, name): f}), push=names.update, user_ns=names
     )
     load_ipython_extension(shell)
     drawn = magics["cell", "contract"]("", "contract A { state S: ; }\ncontract B { state S: ; }")
-    assert set(names) == {"A", "B"} and drawn is names["B"]
+    assert set(names) == {"A", "B"} and drawn is names["B"] and shown == [names["A"]]
+    with pytest.raises(SipError, match="stands behind"):
+        magics["cell", "contract"]("A", "contract A { state S: ; }")
     with pytest.raises(SipError) as caught:
         magics["cell", "contract"]("", "contract A { state S: X? -> S; }")
     assert caught.value.place == "cell:2:23"

@@ -49,12 +49,12 @@ BODIES = {
     "language": [
         "return «n / 2", "return «n ** 2", "return 1 if «n is s else 0", "return 1 if «n in s else 0", "return «1.5", 'return «"text"',
         "x = «[1, 2]\nreturn 0", "x = «[i for i in n]\nreturn 0", "x = «{}\nreturn 0", "f = «lambda: 1\nreturn 0",
-        "x = «(1, 2)\nreturn 0", "«import os\nreturn 0", "«from os import path\nreturn 0",
+        "x = «()\nreturn 0", "«import os\nreturn 0", "«from os import path\nreturn 0",
         "«try:\n    pass\nexcept* KeyError:\n    pass\nreturn 0", "raise KeyError from «n\nreturn 0", "«raise\nreturn 0",
         "try:\n    pass\n«except:\n    pass\nexcept KeyError:\n    pass\nreturn 0", "raise «KeyError(n)\nreturn 0",
         "raise «KeyError('a', 'b')\nreturn 0", "«with n:\n    pass\nreturn 0", "assert b, «'never'\nreturn 0",
         "«del n\nreturn 0", "«global n\nreturn 0", "«def f():\n    pass\nreturn 0", "«class A:\n    pass\nreturn 0", "«n\nreturn 0",
-        "«x = y[0] = 1\nreturn 0", "«a, n[0] = 1, 2\nreturn 0", "«a, c = n\nreturn 0", "«n.x = 1\nreturn 0", "«n.x += 1\nreturn 0", "«x: u64\nreturn 0",
+        "«x = y[0] = 1\nreturn 0", "«a, (c, d) = 1, 2\nreturn 0", "«a, c = n\nreturn 0", "«n.x = 1\nreturn 0", "«n.x += 1\nreturn 0", "«x: u64\nreturn 0",
         "«break\nreturn 0", "«continue\nreturn 0", "while b:\n    pass\nelse:\n    «return 1\nreturn 0",
         "«for i in n:\n    pass\nreturn 0", "for «i, j in range(n):\n    pass\nreturn 0", "for i in «range():\n    pass\nreturn 0",
         "for i in range(1, 2, «n):\n    pass\nreturn 0", "for i in range(1, 2, «0):\n    pass\nreturn 0",
@@ -236,7 +236,7 @@ if builtins.ran.append("condition"):
 def test_a_text_declares_contracts_constants_helpers_and_programs():
     unit = programs_from_source(HEADER + "\nA = 5\nB = -7\nD = True\nE = A + 1\n", "text")
     assert set(unit.contracts) == {"Talk"} and set(unit.functions) == {"twice", "note", "spent"}
-    assert set(unit.programs) == {"other"} and unit.constants == {"A": 5, "B": -7}
+    assert set(unit.programs) == {"other"} and unit.constants == {"A": 5, "B": -7, "D": True, "E": 6}
     assert unit.names()["Talk"] is unit.contracts["Talk"]
     with pytest.raises(SipError, match="ordinary Python"):
         unit.programs["other"](3)

@@ -14,7 +14,7 @@ import pytest
 from guard import run_guarded
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mutants import EXCEPTIONAL, SUBJECT, Subject
+from mutants import EXCEPTIONAL, RICH, SUBJECT, Subject
 from running import image
 
 from singlab.kernel import System
@@ -23,7 +23,7 @@ from singlab.machine.jit import DISABLED
 from singlab.sing import SipError, contract, format_module, sil, sil_types, verify
 from singlab.sing.build import seal_module
 from singlab.sing.sil import Attempt, Block, Function, Instr, Module, Receive, Reg
-from singlab.sing.types import BOOL, I32, U8, U64, Endpoint, Vector
+from singlab.sing.types import BOOL, I32, U8, U64, Endpoint, Tuple, Vector
 from singlab.sing.verifier import FunctionFlow
 
 TALK = contract("""
@@ -38,11 +38,33 @@ contract Talk {
 }
 """)
 
-GONE, CLOSED, PEER_CLOSED = "gone", -1, -2
+GONE, LENT, CLOSED, PEER_CLOSED = "gone", "lent", -1, -2
+
+
+#: Which of the blocks a call names its helper takes for good.
+TAKES = {"look": lambda used: [], "take": lambda used: used, "pair": lambda used: [], "both": lambda used: used[1:]}
+
+
+def helpers() -> dict[str, Function]:
+    """Return the helpers of a graph: ``look`` borrows, ``take`` takes, ``pair`` makes, ``both`` borrows one, takes one and makes two."""
+    v, w, n, x = Reg(0, Vector(U8), "v"), Reg(1, Vector(U8), "w"), Reg(2, U64, "n"), Reg(3, Vector(U8), "x")
+    look = [Instr("len", n, (v,)), Instr("ret", None, (n,))]
+    take = [Instr("free", None, (v,)), Instr("ret")]
+    pair = [Instr("new", v, (n,)), Instr("ret", None, (v, n))]
+    both = [Instr("len", n, (v,)), Instr("new", x, (n,)), Instr("ret", None, (x, w))]
+    return {
+        "look": Function("look", [v, n], U64, [Block("e", look)], borrowed=frozenset({0})),
+        "take": Function("take", [v], None, [Block("e", take)]),
+        "pair": Function("pair", [n], Tuple((Vector(U8), U64)), [Block("e", pair)]),
+        "both": Function("both", [v, w], Tuple((Vector(U8), Vector(U8))), [Block("e", both)], borrowed=frozenset({0})),
+    }
 
 
 class Graph:
-    """A random function over two blocks of memory and an endpoint, and what happens on each of its paths."""
+    """A random function over blocks of memory and an endpoint, and what happens on each of its paths.
+
+    One of the blocks may be lent to it by its caller; its helpers borrow, take and make blocks.
+    """
 
     def __init__(self, seed: int):
         self.random = random.Random(seed)
@@ -52,19 +74,35 @@ class Graph:
         self.labels = [f"b{i}" for i in range(self.random.randint(1, 6))]
         # many graphs are about one thing only: so more of them are right, or wrong by a hair
         self.about = self.random.choice(["one block", "blocks", "messages", "everything"])
+        self.lends = self.random.random() < 0.5
+        if self.lends:
+            self.memory.append(Reg(12, Vector(U8), "x"))
         start = [Instr("const", self.size, (), 8), Instr("const", self.bool, (), 1)]
-        start += [Instr("new", v, (self.size,)) for v in self.memory[: self.random.randint(0, 1 + (self.about != "one block"))]]
+        start += [Instr("new", v, (self.size,)) for v in self.memory[: self.random.randint(0, 1 + (self.about != "one block"))]
+                  if v.number < 12]  # fmt: skip
         blocks = [Block("start", [*start, Instr("br", extra=self.labels[0])])]
         blocks += [Block(label, self.straight() + [self.end()]) for label in self.labels]
-        self.function = Function("p", [self.channel, self.number], U64, blocks)
-        self.module = Module("p", {"p": self.function}, "p", {"Talk": TALK})
+        lent = self.memory[2:]
+        self.function = Function("f", [self.channel, self.number, *lent], U64, blocks, borrowed=frozenset({2} if lent else ()))
+        self.module = Module("p", {"p": self.caller(), "f": self.function, **helpers()}, "p", {"Talk": TALK})
+
+    def caller(self) -> Function:
+        """Return the entry, which calls the function and lends it a block."""
+        ch, n, x = Reg(0, Endpoint("Talk", "Imp"), "ch"), Reg(1, U64, "n"), Reg(2, Vector(U8), "x")
+        made, gone = ([Instr("new", x, (n,))], [Instr("free", None, (x,))]) if self.lends else ([], [])
+        call = Instr("call", n, (ch, n, x)[: 2 + self.lends], "f")
+        return Function("p", [ch, n], U64, [Block("start", [*made, call, *gone, Instr("ret", None, (n,))])])
 
     def straight(self) -> list[Instr]:
         """Return what a block does before its end."""
         (v, w), ch, n = self.random.sample(self.memory, 2), self.channel, self.number
         if self.about == "one block":
-            v = w = self.memory[0]
-        blocks = [Instr("new", v, (self.size,)), Instr("free", None, (v,)), Instr("free", None, (v,)), Instr("len", n, (v,)),
+            v = w = self.random.choice([self.memory[0], self.memory[-1]])
+        calls = [Instr("call", n, (v, n), "look"), Instr("call", None, (v,), "take"), Instr("call", v, (self.size,), "pair", more=(n,)),
+                 Instr("call", n, (v, n), "look")]  # fmt: skip
+        if v is not w:
+            calls.append(Instr("call", v, (v, self.random.choice([v, w])), "both", more=(w,)))
+        blocks = [*calls, Instr("new", v, (self.size,)), Instr("free", None, (v,)), Instr("free", None, (v,)), Instr("len", n, (v,)),
                   Instr("mov", v, (w,))]  # fmt: skip
         messages = [Instr("send", None, (ch, n), "Ask"), Instr("send", None, (ch, n), "Ask"), Instr("close", None, (ch,))]
         choice = {"messages": messages, "everything": [*blocks, *messages, Instr("send", None, (ch, v), "Give")]}.get(self.about, blocks)
@@ -87,7 +125,7 @@ class Graph:
     def wrong_paths(self) -> bool:
         """Return whether some path misuses something, or two that meet disagree on who owns a block."""
         # a state: who owns v, who owns w (True, GONE or None before), and the endpoint's state
-        start = ("start", None, None, 0)
+        start = ("start", None, None, *([LENT] if self.lends else []), 0)
         seen, todo = {start}, [start]
         while todo:
             label, *owns, state = todo.pop()
@@ -98,8 +136,8 @@ class Graph:
             todo += [w for w in ways if w not in seen]
             seen.update(ways)
         entered = {}
-        for label, v, w, _ in seen:
-            entered.setdefault(label, set()).add((v is True, w is True))
+        for label, *owns, _ in seen:
+            entered.setdefault(label, set()).add(tuple(own is True for own in owns))
         return any(len(owners) > 1 for owners in entered.values())
 
     def follow(self, block: Block, owns: list, state: int):
@@ -107,8 +145,12 @@ class Graph:
         owns = list(owns)
         for instr in block.instrs[:-1]:
             used = [self.memory.index(r) for r in instr.args if r in self.memory]
-            if any(owns[i] is not True for i in used):
+            if any(owns[i] not in (True, LENT) for i in used):
                 return None
+            takes = [i for i in used if instr.op in ("free", "send")] if instr.op != "call" else TAKES[instr.extra](used)
+            if any(owns[i] is LENT for i in takes) or len(set(takes)) < len(takes) or (instr.extra == "both" and used[0] == used[1]):
+                return None
+            moved = owns[used[0]] if instr.op == "mov" else True
             if instr.op == "close":
                 if state == CLOSED:
                     return None
@@ -118,14 +160,12 @@ class Graph:
                 if instr.extra not in step or TALK.messages[instr.extra].sender != "Imp":
                     return None
                 state = step[instr.extra]
-            for i in used:
-                if instr.op in ("free", "mov", "send"):
-                    owns[i] = GONE
-            if instr.dest in self.memory:
-                i = self.memory.index(instr.dest)
+            for i in used if instr.op == "mov" else takes:
+                owns[i] = GONE
+            for i in [self.memory.index(reg) for reg in instr.results if reg in self.memory]:
                 if owns[i] is True:
                     return None
-                owns[i] = True
+                owns[i] = moved
         last = block.instrs[-1]
         if last.op == "ret":
             return None if True in owns else []
@@ -176,7 +216,8 @@ class Chance:
         function, block, index = self.somewhere()
         instr = block.instrs[index]
         registers = function.registers()
-        kind = self.random.randrange(12)
+        kind = self.random.randrange(16 if self.subject.module.structs else 12)
+        structs = list(self.subject.module.structs.values())
         if kind == 0 and len(block.instrs) > 1:
             del block.instrs[index]
         elif kind == 1:
@@ -192,14 +233,15 @@ class Chance:
             same = [r for r in registers if r.type == instr.dest.type] if self.random.random() < 0.8 else registers
             instr.dest = self.random.choice(same)
         elif kind == 5:
-            instr.op = self.random.choice([*sil.ARITHMETIC, *sil.COMPARISONS, "mov", "load", "len", "free", "neg", "cast", "new"])
+            instr.op = self.random.choice([*sil.ARITHMETIC, *sil.COMPARISONS, "mov", "load", "len", "free", "neg", "cast", "new", "new_struct", "load_field", "load_item"])
         elif kind == 6 and instr.op in ("br", "cbr"):
             labels = [b.label for b in function.blocks]
             instr.extra = self.random.choice(labels) if instr.op == "br" else tuple(self.random.choices(labels, k=2))
         elif kind == 7 and instr.op == "const":
             instr.extra = self.random.choice([0, 1, 255, 1 << 31, (1 << 64) - 1, self.random.randrange(1 << 64)])
         elif kind == 8:
-            self.random.choice(registers).type = self.random.choice([U8, U64, I32, BOOL, Vector(U8), Vector(U64), Endpoint("Talk", "Imp")])
+            self.random.choice(registers).type = self.random.choice([U8, U64, I32, BOOL, Vector(U8), Vector(U64), Endpoint(next(iter(self.subject.module.contracts)), "Imp"),
+                                                             *structs, *map(Vector, structs)])  # fmt: skip
         elif kind == 9:
             other_block = self.random.choice(function.blocks)
             other_block.instrs.insert(self.random.randrange(len(other_block.instrs)), copy.copy(instr))
@@ -213,6 +255,21 @@ class Chance:
             same = [r for r in registers if r.type == arms[name][0][0].type]
             arms[name] = ((self.random.choice(same),), self.random.choice([arms[name][1], *labels]))
             instr.extra = Receive(arms, self.random.choice([instr.extra.closed, None, *labels]))
+        elif kind == 12:
+            block.instrs.insert(index, Instr("free", None, (self.random.choice([r for r in registers if r.type.block] or registers),)))
+        elif kind == 13:
+            block_params = [i for i, p in enumerate(function.params) if p.type.block]
+            if block_params:
+                function.borrowed ^= {self.random.choice(block_params)}
+        elif kind == 14:
+            fields = [i for b in function.blocks for i in b.instrs if i.op in ("load_field", "store_field", "load_item", "store_item")]
+            if fields:
+                self.random.choice(fields).extra = self.random.choice(["length", "kind", "ok", "shift"])
+        elif kind == 15:
+            several = [i for b in function.blocks for i in b.instrs if i.more]
+            if several:
+                call = self.random.choice(several)
+                call.more = tuple(self.random.choice([r for r in registers if r.type == reg.type]) for reg in call.more)
         else:
             rest = function.blocks[1:]
             self.random.shuffle(rest)
@@ -247,12 +304,14 @@ class Chance:
             instr.extra = Attempt({**instr.extra.arms, name: (regs, label)}, None, instr.extra.function)
 
 
-def run_among_others(module: Module, isolation: str, text: str, optimiser: bool) -> None:
-    """Run a module beside a good pair; nothing but its own state may show that it ran."""
+def run_among_others(module: Module, isolation: str, text: str, optimiser: bool, source: str = SUBJECT) -> None:
+    """Run a module, with its server from a source, beside a good pair; nothing but its own state may show that it ran."""
     system = System(isolation=isolation, ram="4M", quantum_us=20)
     good, good_server = system.create(image(SUBJECT), n=5), system.create(image(SUBJECT, "server"))
     system.connect(good["ch"], good_server["ch"])
-    mutant, server = system.create(seal_module(module, verified=True, optimiser=optimiser), name="mutant", n=7), system.create(image(SUBJECT, "server"))
+    module.name = "mutant"  # two programs of one name cannot both be installed
+    peer = image(source.replace("def server(", "def other_server("), "rich_server" if source == RICH else "other_server")
+    mutant, server = system.create(seal_module(module, verified=True, optimiser=optimiser), n=7), system.create(peer)
     system.connect(mutant["ch"], server["ch"])
     kernel_text = system.machine.read(at.TEXT_BASE, 0x1_0000)
     code = {p.number: system.machine.read(p._field(at.P_CODE), p._field(at.P_CODE_BYTES)) for p in system.processes}
@@ -286,7 +345,8 @@ def harmless(seed: int, isolation: str, optimiser: bool = True, text: str = SUBJ
     except SipError as error:
         assert error.rule and error.message
         return False
-    run_among_others(chance.subject.module, isolation, f"seed {seed}\n{format_module(chance.subject.module)}", optimiser)
+    run_among_others(chance.subject.module, isolation, f"seed {seed}\n{format_module(chance.subject.module)}", optimiser,
+                     chance.subject.text)  # fmt: skip
     return True
 
 
@@ -300,6 +360,18 @@ def test_what_is_accepted_after_random_changes_harms_nobody(isolation, seeds):
 def test_what_is_accepted_with_exceptions_changed_harms_nobody(isolation, seeds):
     accepted = sum(harmless(seed, isolation, text=EXCEPTIONAL) for seed in seeds)
     assert accepted > 20, "the changes are so wild that nothing is left to run"
+
+
+@pytest.mark.parametrize(("isolation", "seeds"), [("sip", range(400)), ("ring3", range(400, 700))])
+def test_what_is_accepted_with_structs_and_lent_blocks_changed_harms_nobody(isolation, seeds):
+    accepted = sum(harmless(seed, isolation, text=RICH) for seed in seeds)
+    assert accepted > 20, "the changes are so wild that nothing is left to run"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_twenty_thousand_programs_with_structs_and_lent_blocks_changed_harm_nobody(part):
+    assert sum(harmless(seed, "sip", text=RICH) for seed in range(5_000 * (part + 1), 5_000 * (part + 2))) > 300
 
 
 @pytest.mark.slow
@@ -332,6 +404,7 @@ def silent(*rules: str):
 WEAKENED = {
     "a vector may be used after it has gone": silent("owner.use-after-free", "owner.use-after-send", "owner.use-after-move"),
     "a register may be used before it has a value": silent("init"),
+    "a borrowed block may be given away": silent("owner.borrow"),
     "messages may be sent in any state": silent("contract.send"),
     "operands may have any type": (sil_types, "_type", lambda *_: None),
 }
@@ -343,7 +416,7 @@ def test_a_weakened_verifier_is_found_out(rule, monkeypatch):
     monkeypatch.setattr(*WEAKENED[rule])
     for seed in range(2000):
         try:
-            harmless(seed, "sip", optimiser=False)
+            harmless(seed, "sip", False, (SUBJECT, RICH)[seed % 2])
         except AssertionError:
             return
         except (AttributeError, KeyError, TypeError, IndexError, SipError):

@@ -76,6 +76,34 @@ def test_state_at_any_event_is_what_the_events_say(replay, system):
     assert found == expected
 
 
+def test_the_states_both_sides_are_in_are_filled(replay, system):
+    """At each event: which half of which state is filled, against the states the events give, from the first one on."""
+    channel, at, closed, expected = None, {}, set(), []
+    for event in system.trace.events:
+        a, b = int(event["a"]), int(event["b"])
+        if event["kind"] == Kind.CHANNEL_CREATE:
+            channel, at = a, {0: 0, 1: 0}
+        elif event["kind"] == Kind.CHANNEL_STATE:
+            at[a >> 56] = b
+        elif event["kind"] == Kind.CHANNEL_CLOSE:
+            closed.add(b)
+        expected.append([at[side] if side in at and side not in closed else None for side in (0, 1)])
+    assert channel is not None and len({tuple(e) for e in expected}) > 3
+    found = replay.evaluate(
+        """() => singlabView.run.events.map((_, index) => {
+            singlabView.position = index + 1;
+            singlabView.paint();
+            return ["imp", "exp"].map((side) => {
+                const on = [...document.querySelectorAll(`.sl-draw .${side}`)].filter((half) => half.style.fill);
+                return on.length ? Number(on[0].parentElement.dataset.state) : null;
+            });
+        })"""
+    )
+    assert found == expected
+    names = replay.locator("[data-testid=sl-channels] b").all_inner_texts()
+    assert names == ["closed", "closed"] and replay.locator(".sl-channel.sl-off").count() == 1
+
+
 def test_a_block_changes_colour_when_it_changes_owner(replay, system):
     moments = [i for i, event in enumerate(system.trace.events) if event["kind"] == Kind.BLOCK_OWNER]
     colours = set()
@@ -116,6 +144,8 @@ def test_playing_comes_to_an_end_and_begins_again(replay, system):
     replay.click("[data-testid=sl-play]")
     replay.wait_for_function(f"() => singlabView.position === {len(system.trace)} && !singlabView.playing", timeout=20_000)
     replay.wait_for_function("() => document.querySelector('[data-testid=sl-play]').textContent.includes('Play')")
+    # slow enough that it has not come to its end again before it is paused
+    replay.locator("[data-testid=sl-speed]").evaluate("node => { node.value = 3; node.dispatchEvent(new Event('input')); }")
     replay.click("[data-testid=sl-play]")
     replay.wait_for_function(f"() => singlabView.playing && singlabView.position < {len(system.trace)}")
     replay.click("[data-testid=sl-play]")

@@ -9,7 +9,7 @@ from importlib import import_module
 from singlab.grading.conversation import Conversation
 
 #: Exercise names, in order; each is a module here with an ``EXERCISE``.
-NAMES = ("ex00_first_sip", "ex01_measure")
+NAMES = ("ex00_first_sip", "ex01_measure", "ex02_fixed_code", "ex05_contracts", "ex06_ownership")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def exercise(name: str):
 
     Returns
     -------
-    Exercise or singlab.grading.measuring.Measuring
+    Exercise, singlab.grading.measuring.Measuring or singlab.grading.examination.Examination
 
     Raises
     ------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from singlab.grading.conversation import LIMIT_CYCLES, Conversation
+from singlab.grading.conversation import Conversation, ending
 from singlab.grading.exercises import Check, Exercise
 
 _MULTIPLIER, _INCREMENT = 6364136223846793005, 1442695040888963407
@@ -80,24 +80,6 @@ def _answers(seed: int, chunks: int, size: int, vary: int, reports: int) -> Iter
         yield f"Largest{which} over {len(seen)} bytes", max(seen, default=0)
 
 
-def _ending(conversation: Conversation, where: Callable[[int], str]) -> str:
-    """Return what is wrong with how the conversation ended, if it did not reach its end."""
-    server, client = conversation.server, conversation.client
-    if conversation.outcome == "limit":
-        return (f"No end: after {LIMIT_CYCLES:,} cycles the server was still computing. "
-                "Look for a loop whose condition never becomes false.")  # fmt: skip
-    if conversation.outcome == "deadlock":
-        return f"Deadlock: nobody can go on.\n{conversation.report}"
-    if client.state == "exit":
-        return ""
-    if server.fault is not None:
-        return f"The kernel ended your server: {server.fault.message} ({where(server.fault.line)})."
-    if server.state == "exit":
-        return ("Your server ended while the client was still waiting for an answer. A server goes on "
-                "(while True) until it receives ChannelClosed.")  # fmt: skip
-    return f"The conversation broke off: the client ended by {client.fault}."
-
-
 def _judge(hidden: bool, arguments: dict[str, int], only: str = "") -> Callable:
     """Return a judge that compares what the client received with what it must have received."""
     expected = list(_answers(**arguments))
@@ -110,7 +92,7 @@ def _judge(hidden: bool, arguments: dict[str, int], only: str = "") -> Callable:
                 return f"Wrong value in {message}." + detail + _hint(message, value, got)
             if got != value:
                 break
-        broken = _ending(conversation, where)
+        broken = ending(conversation, where)
         reached = [what for (what, _), _ in zip(expected, conversation.marks, strict=False)]
         if broken and not (only and any(what.startswith(only) for what in reached)):
             return broken
@@ -136,7 +118,7 @@ def _hint(message: str, value: int, got: int) -> str:
 
 def _closing(conversation: Conversation, where: Callable[[int], str]) -> str:
     """Judge how the server ends once the client is gone."""
-    if broken := _ending(conversation, where):
+    if broken := ending(conversation, where):
         return broken
     if conversation.server.fault is not None:
         return (f"When the client had gone, the kernel ended your server: {conversation.server.fault.message} "

@@ -9,7 +9,8 @@ from singlab.kernel.core.endpoints import channel_create, endpoint_check, record
 from singlab.kernel.core.heap import block_alloc, block_check, block_free
 from singlab.kernel.core.processes import process_exit, process_fault
 from singlab.kernel.core.scheduler import queue_put, schedule
-from singlab.kernel.core.sets import set_add, set_close, set_new, set_take
+from singlab.kernel.core.sets import set_add, set_close, set_new, set_take, set_waited
+from singlab.kernel.core.threads import thread_create, thread_deliver, thread_exit, thread_find, thread_forget
 from singlab.kernel.core.waiting import closed_deliver, heads_of, message_deliver, waiter_set
 from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
@@ -18,6 +19,7 @@ from singlab.kernel.layout import (
     E_COUNT,
     E_PEER,
     E_WAITER,
+    ENDED,
     G_CURRENT,
     G_HERTZ,
     G_PREEMPTED_HEAD,
@@ -30,10 +32,13 @@ from singlab.kernel.layout import (
     P_CONTRACTS,
     P_FAULT_PC,
     P_ID,
+    P_THREADS,
     READY,
     SELECT_MOST,
     T_A0,
     T_ID,
+    T_JOINER,
+    T_JOINS,
     T_PROCESS,
     T_SELECTED,
     T_STATE,
@@ -47,6 +52,7 @@ MARK = 26
 REFUSED = 28
 
 OK = 0
+E_NOT_OWNER = 2
 E_BAD_ARGUMENT = 5
 NO_MESSAGE = 0xFFFE
 NO_ENDPOINTS = 0xFFFD_FFFD_FFFD_FFFD
@@ -61,11 +67,13 @@ ABI_RECEIVE = 3
 ABI_CLOSE = 4
 ABI_FREE = 6
 ABI_PRINT_TEXT = 7
-ABI_NEW_CHANNEL = 13
-ABI_SELECT = 14
-ABI_SET_ADD = 16
-ABI_SET_TAKE = 17
-ABI_SET_SIZE = 18
+ABI_CREATE_THREAD = 13
+ABI_JOIN_THREAD = 15
+ABI_NEW_CHANNEL = 16
+ABI_SELECT = 17
+ABI_SET_ADD = 19
+ABI_SET_TAKE = 20
+ABI_SET_SIZE = 21
 
 
 def abi_exit(m, value):
@@ -102,12 +110,11 @@ def abi_receive(m, endpoint):
     thread = ld64(m, G_CURRENT)
     process = ld64(m, thread + T_PROCESS)
     status = endpoint_check(m, endpoint, process)
+    if status == OK:
+        if ld64(m, endpoint + E_WAITER) != 0:  # an endpoint belongs to one thread
+            status = E_NOT_OWNER
     if status != OK:
         emit(m, REFUSED, ABI_RECEIVE, status)
-        st64(m, thread + T_A0, NO_MESSAGE)
-        return 0
-    if ld64(m, endpoint + E_WAITER) != 0:
-        emit(m, REFUSED, ABI_RECEIVE, E_BAD_ARGUMENT)
         st64(m, thread + T_A0, NO_MESSAGE)
         return 0
     if ld64(m, endpoint + E_COUNT) != 0:
@@ -129,9 +136,15 @@ def abi_close(m, endpoint):
     """Close an endpoint of the calling process, or a set with all its members."""
     process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
     if record_check(m, endpoint, process, MAGIC_SET) == OK:
+        if set_waited(m, endpoint) != 0:  # another thread of this process waits there
+            emit(m, REFUSED, ABI_CLOSE, E_NOT_OWNER)
+            return E_NOT_OWNER
         set_close(m, endpoint, process)
         return OK
     status = endpoint_check(m, endpoint, process)
+    if status == OK:
+        if ld64(m, endpoint + E_WAITER) != 0:  # another thread of this process waits on it
+            status = E_NOT_OWNER
     if status != OK:
         emit(m, REFUSED, ABI_CLOSE, status)
         return status
@@ -189,7 +202,10 @@ def abi_fault(m, code, line):
     """End the calling process because a run-time check failed."""
     thread = ld64(m, G_CURRENT)
     number = ld64(m, thread + T_ID)
-    process_fault(m, ld64(m, thread + T_PROCESS), code & 0xFFFF, line & 0xFFFFFFFF)
+    code = code & 0xFFFF
+    if code == 0:  # there is no fault without a code
+        code = BAD_ABI_CALL
+    process_fault(m, ld64(m, thread + T_PROCESS), code, line & 0xFFFFFFFF)
     schedule(m, number)
     return 0
 
@@ -202,6 +218,56 @@ def abi_get_process_id(m):
 def abi_get_cycles_per_second(m):
     """Return the clock rate of the machine."""
     return ld64(m, G_HERTZ)
+
+
+def abi_create_thread(m, entry, stack, word0, word1, word2, word3):
+    """Start another thread of the calling process; returns its number, or 0."""
+    process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
+    thread = thread_create(m, process, entry, stack, word0, word1, word2, word3)
+    if thread == 0:
+        emit(m, REFUSED, ABI_CREATE_THREAD, E_BAD_ARGUMENT)
+        return 0
+    return ld64(m, thread + T_ID)
+
+
+def abi_exit_thread(m, value):
+    """End the calling thread."""
+    thread = ld64(m, G_CURRENT)
+    process = ld64(m, thread + T_PROCESS)
+    number = ld64(m, thread + T_ID)
+    if ld64(m, process + P_THREADS) == thread:
+        process_exit(m, process, value)
+    else:
+        thread_exit(m, process, thread, value)
+    schedule(m, number)
+    return 0
+
+
+def abi_join_thread(m, number):
+    """Take the value of another thread of the calling process, or block until it has ended."""
+    thread = ld64(m, G_CURRENT)
+    process = ld64(m, thread + T_PROCESS)
+    other = thread_find(m, process, number)
+    refused = 1
+    if other != 0:
+        if (other != thread) and (ld64(m, other + T_JOINER) == 0):
+            refused = 0
+    if refused != 0:
+        emit(m, REFUSED, ABI_JOIN_THREAD, E_BAD_ARGUMENT)
+        st64(m, thread + T_A0, E_BAD_ARGUMENT)
+        return 0
+    if ld64(m, other + T_STATE) == ENDED:
+        thread_deliver(m, other, thread)
+        thread_forget(m, process, other)
+        return 0
+    own = ld64(m, thread + T_ID)
+    st64(m, other + T_JOINER, thread)
+    st64(m, thread + T_JOINS, other)
+    st64(m, thread + T_WAITS, 0)
+    st64(m, thread + T_STATE, BLOCKED)
+    emit(m, THREAD_BLOCK, own, 0)
+    schedule(m, own)
+    return 0
 
 
 def abi_new_channel(m, number):

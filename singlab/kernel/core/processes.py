@@ -18,6 +18,7 @@ from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
     BLOCKED,
     E_MAGIC,
+    ENDED,
     G_CURRENT,
     G_FREE_PROCESSES,
     G_FREE_THREADS,
@@ -51,6 +52,7 @@ from singlab.kernel.layout import (
     T_PROCESS,
     T_SIBLING,
     T_STATE,
+    T_WAITS,
     TAG_KERNEL_SYSTEM,
     THREAD_BYTES,
     UNBORN,
@@ -117,10 +119,12 @@ def threads_end(m, process):
             queue_remove(m, G_UNBLOCKED_HEAD, thread)
             queue_remove(m, G_PREEMPTED_HEAD, thread)
         elif state == BLOCKED:
-            waiter_forget(m, thread)
+            if ld64(m, thread + T_WAITS) != 0:
+                waiter_forget(m, thread)
         if ld64(m, G_CURRENT) == thread:
             st64(m, G_CURRENT, 0)
-        emit(m, THREAD_EXIT, ld64(m, thread + T_ID), 0)
+        if state != ENDED:
+            emit(m, THREAD_EXIT, ld64(m, thread + T_ID), 0)
         following = ld64(m, thread + T_SIBLING)
         record_free(m, G_FREE_THREADS, thread)
         thread = following

@@ -80,6 +80,18 @@ def set_take(m, process, ends):
     return member
 
 
+def set_waited(m, ends):
+    """Return whether a thread waits at a set, or at a member of it behind its back."""
+    if ld64(m, ends + E_WAITER) != 0:
+        return 1
+    member = ld64(m, ends + S_MEMBERS)
+    while member != 0:
+        if ld64(m, member + E_WAITER) != 0:
+            return 1
+        member = ld64(m, member + E_MEMBER_NEXT)
+    return 0
+
+
 def set_close(m, ends, process):
     """Close a set and every member of it."""
     member = ld64(m, ends + S_MEMBERS)

@@ -37,6 +37,11 @@ STYLE = """
 .slv .slv-bar{display:flex;height:18px;border-radius:4px;overflow:hidden;background:rgba(128,128,128,.2);margin:4px 0 6px;max-width:1000px}
 .slv .slv-bar i{display:block;height:100%}.slv i.slv-key{display:inline-block;width:10px;height:10px;border-radius:3px;margin-right:6px}
 .slv [data-address]{cursor:default}
+.slv pre.slv-lines{margin:2px 0 6px;padding:4px 8px;max-height:460px;overflow:auto;background:none;color:inherit;font:12px/1.55 var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace);border:1px solid rgba(128,128,128,.3);border-radius:4px}
+.slv pre.slv-lines b{font-weight:400;opacity:.45;display:inline-block;min-width:3em;padding-right:1em;text-align:right;user-select:none;box-sizing:border-box}
+.slv .slv-word{color:var(--jp-mirror-editor-keyword-color,#0072B2);font-weight:600}.slv .slv-text{color:var(--jp-mirror-editor-string-color,#B35900)}
+.slv .slv-number{color:var(--jp-mirror-editor-number-color,#00734f)}.slv .slv-comment{color:var(--jp-mirror-editor-comment-color,#6b7785);font-style:italic}
+.slv .slv-name{color:var(--jp-mirror-editor-def-color,#0072B2)}
 """
 
 
@@ -110,7 +115,14 @@ class Bar:
     parts: list[tuple[str, float, str]]
 
 
-Block = Heading | Remark | Table | Grid | Bar
+@dataclass(frozen=True)
+class Listing:
+    """Lines of a text: what stands in the margin, and pieces of (text, kind); a kind is word, text, number, comment, name, soft or strong."""
+
+    lines: list[tuple[str, list[tuple[str, str]]]]
+
+
+Block = Heading | Remark | Table | Grid | Bar | Listing
 
 
 def counted(number: int, what: str, plural: str = "") -> str:
@@ -169,6 +181,9 @@ def _text(block: Block) -> str:
         return f"  {block.text}"
     if isinstance(block, Bar):
         return ""
+    if isinstance(block, Listing):
+        margin = max((len(number) for number, _ in block.lines), default=0)
+        return "\n".join(f"  {number:>{margin}}  {''.join(text for text, _ in pieces)}".rstrip() for number, pieces in block.lines)
     if isinstance(block, Grid):
         names = max((len(name) for name, _ in block.items), default=0)
         texts = [f"{cell.aside}  {_flat(cell)}" if cell.aside else _flat(cell) for _, cell in block.items]
@@ -215,6 +230,12 @@ def _key(colour: str) -> str:
     return f'<i class="slv-key" style="background:{colour}"></i>' if colour else ""
 
 
+def _line(line: tuple[str, list[tuple[str, str]]]) -> str:
+    number, pieces = line
+    marked = "".join(f'<span class="slv-{kind}">{escape(text)}</span>' if kind else escape(text) for text, kind in pieces)
+    return f"{f'<b>{escape(number)}</b>' if number else ''}{marked}\n"
+
+
 def _html(block: Block) -> str:
     if isinstance(block, Heading):
         return f"<h5>{escape(block.text)}{f'<small>{escape(block.note)}</small>' if block.note else ''}</h5>"
@@ -227,6 +248,8 @@ def _html(block: Block) -> str:
             if share > 0
         )
         return f'<div class="slv-bar">{parts}</div>'
+    if isinstance(block, Listing):
+        return f'<pre class="slv-lines">{"".join(map(_line, block.lines))}</pre>'
     if isinstance(block, Grid):
         items = "".join(
             f"<div{_attributes(Cell('', 'changed' if 'changed' in cell.kind else '', cell.address))}><b>{escape(name)}</b>"

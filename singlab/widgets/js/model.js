@@ -13,7 +13,8 @@ const CHECKPOINT = 512;
 const PAGE_TYPES = ["unallocated", "nongc", "stack", "system", "shared", "code", "unknown"];
 
 class Run {
-  constructor(meta, sentences, faults) {
+  constructor(meta, sentences, faults, drawings) {
+    this.drawings = drawings || {};
     this.sentences = sentences;
     this.faults = faults;
     this.events = [];
@@ -158,6 +159,7 @@ class Run {
       state: contract && contract.states[e.b] !== undefined ? contract.states[e.b] : `state ${e.b}`,
       holder: this.name(e.bHigh), taker: this.name(e.bLow), tagged: this.name(e.bHigh >>> 16),
       type: PAGE_TYPES[e.bHigh & 15] || "?",
+      awaited: e.b ? "a message" : "another thread to end",
       fault: (exception ? `uncaught ${exception}` : this.faults[fault] || `code ${fault}`) + (line ? ` (line ${line})` : ""),
     };
     const sentence = this.sentences[e.kind] || `event of kind ${e.kind}`;

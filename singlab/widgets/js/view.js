@@ -48,12 +48,14 @@ class View {
         <span class="sl-zoom"><button data-act="out" title="Show more events" aria-label="Zoom out">−</button><button data-act="in" title="Show fewer events" aria-label="Zoom in">+</button></span></h4><svg data-testid="sl-threads"></svg></section>
       <div class="sl-two">
         <section class="sl-pane sl-memory"><h4>Memory<small>coloured by owner</small></h4><svg data-testid="sl-memory"></svg><table class="sl-holds"></table></section>
-        <section class="sl-pane sl-messages"><h4>Messages<small>time runs down</small></h4><div class="sl-channels"></div><svg data-testid="sl-messages"></svg></section>
+        <section class="sl-pane sl-messages"><h4>Messages<small>time runs down</small></h4><svg data-testid="sl-messages"></svg></section>
       </div>
+      <section class="sl-pane sl-contracts" hidden><h4>Contracts<small>where each side stands: the client (Imp) left, the server (Exp) right</small></h4><div class="sl-channels" data-testid="sl-channels"></div></section>
       <div class="sl-tip" hidden></div>`;
     this.root = root;
     root.tabIndex = 0;
     this.$ = (selector) => root.querySelector(selector);
+    this.contracts = new ContractsPane(this.$(".sl-channels"), this);
     this.seekBar = this.$("[data-testid=sl-seek]");
     root.addEventListener("click", (event) => this.click(event));
     this.seekBar.addEventListener("input", () => { this.pause(); this.seek(Number(this.seekBar.value)); });
@@ -197,6 +199,7 @@ class View {
     this.paintThreads(state);
     this.paintMemory(state);
     this.paintMessages(state);
+    this.contracts.paint(state);
   }
 
   size(svg, height) {
@@ -303,18 +306,6 @@ class View {
 
   paintMessages(state) {
     const svg = this.$(".sl-messages svg"), run = this.run;
-    const chips = [];
-    for (const [number, channel] of Object.entries(run.meta.channels || {})) {
-      const contract = (run.meta.contracts || {})[channel.contract];
-      if (!contract || !state.contract.has(number * 2)) continue;
-      const side = (which, process) => {
-        const closed = state.closed.has(number * 2 + which);
-        const name = closed ? "closed" : contract.states[state.contract.get(number * 2 + which)];
-        return `<span data-process="${process}" style="opacity:${this.dim(process)}"><i style="background:${this.colour(process)}"></i>${escapeText(run.name(process))}: <b class="${closed ? "sl-shut" : ""}">${escapeText(name)}</b></span>`;
-      };
-      chips.push(`<div class="sl-chip"><em>channel ${number} · ${escapeText(channel.contract)}</em>${side(0, channel.imp)}${side(1, channel.exp)}</div>`);
-    }
-    this.$(".sl-channels").innerHTML = chips.slice(0, 4).join("") + (chips.length > 4 ? `<div class="sl-chip"><em>and ${chips.length - 4} more channels</em></div>` : "");
     const lanes = run.processes();
     const row = 24, top = 30, rows = 15, height = top + rows * row + 10;
     const width = this.size(svg, height);

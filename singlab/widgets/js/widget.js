@@ -7,7 +7,7 @@ function bytesOf(value) {
 }
 
 function render({ model, el }) {
-  const run = new Run(model.get("meta"), model.get("sentences"), model.get("faults"));
+  const run = new Run(model.get("meta"), model.get("sentences"), model.get("faults"), model.get("drawings"));
   run.append(bytesOf(model.get("events")));
   let asked = false, quiet = false, saved = 0;
   const save = (view, force) => {
@@ -42,7 +42,7 @@ function render({ model, el }) {
   const message = (content, buffers) => {
     if (content.type !== "frame") return;
     asked = false;
-    if (content.meta) run.setMeta(content.meta);
+    if (content.meta) { run.drawings = content.drawings; run.setMeta(content.meta); }
     if (content.first === run.length) for (const buffer of buffers) run.append(bytesOf(buffer));
     view.grown(content.done);
   };
