@@ -134,7 +134,7 @@ def _stub(number: int, ring3: bool) -> str:
     pick = f"la t3, {at.G_CURRENT}\nld t2, 0(t3)"
     if function.name in ("exit", "fault", "exit_thread"):
         return f"{enter}\nhook {number}\n{pick}\nj switch_in"
-    results = _move("ld", _RESULTS) if function.name in ("receive", "join_thread") else ""
+    results = _move("ld", _RESULTS) if function.name in ("receive", "select", "new_channel", "join_thread") else ""
     switch = f"{pick}\nbne t2, tp, switch_out" if function.blocks else ""
     return f"{enter}\nsd ra, {at.T_PC}(tp)\nhook {number}\n{switch}\n{results}\nld ra, {at.T_PC}(tp)\n{leave}"
 

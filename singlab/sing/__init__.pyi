@@ -7,7 +7,9 @@ from singlab.sing.classes import managed as managed
 from singlab.sing.names import Array as Array
 from singlab.sing.names import Borrowed as Borrowed
 from singlab.sing.names import ChannelClosed as ChannelClosed
+from singlab.sing.names import ESet as ESet
 from singlab.sing.names import ExVec as ExVec
+from singlab.sing.names import Unsatisfiable as Unsatisfiable
 from singlab.sing.names import array as array
 from singlab.sing.names import char as char
 from singlab.sing.names import copy as copy
@@ -22,7 +24,9 @@ from singlab.sing.names import i64 as i64
 from singlab.sing.names import join as join
 from singlab.sing.names import mark as mark
 from singlab.sing.names import new as new
+from singlab.sing.names import new_channel as new_channel
 from singlab.sing.names import process_id as process_id
+from singlab.sing.names import receive as receive
 from singlab.sing.names import thread as thread
 from singlab.sing.names import to_array as to_array
 from singlab.sing.names import to_vector as to_vector

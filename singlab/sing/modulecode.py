@@ -8,6 +8,7 @@ from singlab.kernel.abi import ABI_NUMBER
 from singlab.sing.codegen import A0, RA, FunctionCode
 from singlab.sing.emitter import Code, Emitter
 from singlab.sing.errors import SipError
+from singlab.sing.expand import expanded
 from singlab.sing.heapcode import GROW, LIMIT, TOP, grow, makes_objects
 from singlab.sing.heaptables import HeapTables
 from singlab.sing.sil import Module, started
@@ -40,7 +41,7 @@ class ModuleCode:
     """Generate a module: an entry that calls the SIP and exits with its value, then every function."""
 
     def __init__(self, module: Module, start: bool = True):
-        self.module, self.start = module, start
+        self.module, self.start = expanded(module), start
         self.out = Emitter()
         self.data: dict[str, bytes] = {}
         self.spans: dict[tuple[str, str], tuple[int, int]] = {}

@@ -13,7 +13,7 @@ from singlab.sing.heapcode import element_of
 from singlab.sing.program import Program
 from singlab.sing.sil_classes import fields, inherits, is_subtype
 from singlab.sing.tuples import TupleValue
-from singlab.sing.types import BOOL, Array, Endpoint, Enum, Object, Reference, Str, Struct, Tuple, Type, Vector
+from singlab.sing.types import BOOL, Array, Endpoint, EndpointSet, Enum, Object, Reference, Str, Struct, Tuple, Type, Vector
 
 
 def spoken(type_: Type) -> str:
@@ -233,7 +233,7 @@ class ObjectLowering:
         at, called = node.func.value, node.func.attr
         if isinstance(at, ast.Call) and getattr(at.func, "id", None) == "super" and not at.args:
             return self.call_super(node)
-        if isinstance(at, ast.Name) and (at.id not in self.variables or isinstance(self.variables[at.id].type, (Endpoint, Vector))):
+        if isinstance(at, ast.Name) and (at.id not in self.variables or isinstance(self.variables[at.id].type, (Endpoint, EndpointSet, Vector))):
             return super().method(node, statement)
         value = self.held(self.certain(self.expr(at, None), at), at)
         if not isinstance(value.type, Object) and called in ("send", "receive", "close"):
@@ -369,7 +369,7 @@ class ObjectLowering:
         for parameter, argument in zip(parameters, node.args):
             value = None if self.literal_like(argument) else self.held(self.expr(argument, None), argument)
             if value is not None and parameter.annotation is not None:
-                self.bind(parameter.annotation, value.type, variables, bindings, argument)
+                self.learn(parameter.annotation, value.type, variables, bindings, argument)
             values.append(value)
         for name in sorted(variables - set(bindings)):
             raise self.refuse("types", f"what {name} is in {program.name} cannot be told from this call", node,
@@ -379,7 +379,7 @@ class ObjectLowering:
         given = [self.coerce(v if v is not None else self.expr(a, t), t, a) for v, t, a in zip(values, types, node.args)]
         return made, given
 
-    def bind(self, part: ast.expr, type_: Type, variables: set[str], bindings: dict[str, Type], node: ast.AST) -> None:
+    def learn(self, part: ast.expr, type_: Type, variables: set[str], bindings: dict[str, Type], node: ast.AST) -> None:
         """Learn from an argument's type what a type variable is."""
         if isinstance(part, ast.Name) and part.id in variables:
             known = bindings.setdefault(part.id, type_)
@@ -388,10 +388,10 @@ class ObjectLowering:
             if type_.linear:
                 raise self.refuse("types", f"{part.id} cannot be {type_}, which has one owner", node, "write a function for that type")
         elif isinstance(part, ast.Subscript) and isinstance(type_, Array) and getattr(part.value, "id", "") == "Array":
-            self.bind(part.slice, type_.element, variables, bindings, node)
+            self.learn(part.slice, type_.element, variables, bindings, node)
         elif isinstance(part, ast.BinOp) and isinstance(type_, Reference):
             for side in (part.left, part.right):
-                self.bind(side, type_.certain, variables, bindings, node)
+                self.learn(side, type_.certain, variables, bindings, node)
 
     def named_instance(self) -> str:
         """Return what to say behind a message about a generic function."""

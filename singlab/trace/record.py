@@ -46,6 +46,8 @@ class Kind(enum.IntEnum):
     REFUSED = 28  #: a = ABI function, b = error code: a call the kernel refused
     CLOSED_SEEN = 29  #: a = channel | side << 56 (side that saw it): ChannelClosed delivered
     ABI = 30  #: a = ABI function, b = first argument (only when ABI tracing is on)
+    CHANNEL_CONTRACT = 31  #: a = channel, b = address of its contract's table in the kernel
+    ENDPOINT_OWNER = 32  #: a = channel | side << 56, b = new owner process | old owner << 32: an endpoint went along in a message
 
 
 #: Structured view of a ring or of a saved trace.
@@ -73,6 +75,9 @@ FAULTS = {
     12: "integer conversion out of range",
     13: "an assertion does not hold",
     14: "joined what is no thread of its own that runs, or was joined before",
+    15: "no memory left for a channel",
+    16: "waited for what can never come: no case can be satisfied any more",
+    17: "sent one end of a channel over the other",
     20: "None was used as an object",
     21: "an object of another class",
     22: "out of memory",

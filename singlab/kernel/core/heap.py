@@ -21,12 +21,15 @@ from singlab.kernel.layout import (
     BLOCK_BYTES,
     G_BUCKETS,
     G_FREE_RECORDS,
+    G_RECORD_FIRST,
+    G_USER_FIRST,
     LARGEST_BUCKET,
     MAGIC_BLOCK,
     P_BLOCKS,
     P_ID,
     PAGE,
     PAGE_SHIFT,
+    RAM_BASE,
     SMALLEST_BUCKET,
     TAG_KERNEL_SHARED,
     ZONE_RECORD,
@@ -37,6 +40,9 @@ BLOCK_ALLOC = 19
 BLOCK_OWNER = 20
 BLOCK_FREE = 21
 BLOCK_COPY = 22
+OK = 0
+E_BAD_HANDLE = 1
+E_NOT_OWNER = 2
 
 
 def block_link(m, block, process):
@@ -147,8 +153,8 @@ def block_give(m, block, giver, taker):
     return 0
 
 
-def block_copy(m, block, giver, taker):
-    """Return a copy of a block owned by the taker and free the original; 0 when memory is exhausted."""
+def block_copy(m, block, taker):
+    """Return a copy of a block owned by the taker; 0 when memory is exhausted."""
     size = ld64(m, block + B_SIZE)
     copy = block_alloc(m, taker, size)
     if copy == 0:
@@ -170,5 +176,18 @@ def block_copy(m, block, giver, taker):
         st64(m, target + 8, ld64(m, source + 8))
         source += 16
         target += 16
-    block_free(m, block, giver)
     return copy
+
+
+def block_check(m, handle, process):
+    """Return OK if a handle names a live block of this process, whatever word it is, else why not."""
+    if handle & (BLOCK_BYTES - 1) != 0:
+        return E_BAD_HANDLE
+    page = (handle - RAM_BASE) >> PAGE_SHIFT
+    if (page < ld64(m, G_RECORD_FIRST)) or (page >= ld64(m, G_USER_FIRST)):
+        return E_BAD_HANDLE
+    if ld64(m, handle + B_MAGIC) != MAGIC_BLOCK:
+        return E_BAD_HANDLE
+    if ld64(m, handle + B_OWNER) != ld64(m, process + P_ID):
+        return E_NOT_OWNER
+    return OK
