@@ -235,9 +235,9 @@ def p(n: u64) -> u64:
 @pytest.mark.parametrize(
     ("body", "rule"),
     [
-        ("a = thread(answer, ch, 1)\nch.close()\nreturn join(a)", "owner.use-after-move"),
-        ("a = thread(answer, ch, 1)\nb = thread(answer, ch, 1)\nreturn join(a) + join(b)", "owner.use-after-move"),
-        ("a = thread(answer, ch, 1)\nreturn answer(ch, 2) + join(a)", "owner.use-after-move"),
+        ("a = thread(answer, ch, 1)\nch.close()\nreturn join(a)", "endpoint.moved"),
+        ("a = thread(answer, ch, 1)\nb = thread(answer, ch, 1)\nreturn join(a) + join(b)", "endpoint.moved"),
+        ("a = thread(answer, ch, 1)\nreturn answer(ch, 2) + join(a)", "endpoint.moved"),
         ("v = new(u8, 4)\na = thread(drop, v)\nv[0] = 1\nreturn join(a)", "owner.use-after-move"),
         ("v = new(u8, 4)\na = thread(drop, v)\nfree(v)\nreturn join(a)", "owner.use-after-move"),
         ("return join(thread(leak, new(u8, 4)))", "owner.leak"),
