@@ -158,13 +158,12 @@ def check_table(image: SealedImage, name: str, contract: dict) -> None:
     if same:
         for state, message, target in contract["transitions"]:
             expected[state * messages + message] = target
-        structs = {text.split()[2] for text in contract["types"] if text.startswith("rep struct ")}
+        structs = {said[2] for said in (str(type_).split() for type_ in contract.get("types", ())) if said[:2] == ["rep", "struct"] and said[2:]}
         ends = list(zip(table[first::2], table[first + 1 :: 2]))
         for word, message in zip(about, contract["messages"]):
             same &= word & 0xFF == len(message["arguments"]) and word >> 16 & 1 == (message["direction"] == "!")
             for index, argument in enumerate(message["arguments"]):
-                block = argument.startswith("ExVec[") or argument.rpartition(" ")[0] in structs
-                same &= word >> 8 >> index & 1 == block
+                same &= word >> 8 >> index & 1 == (argument.startswith("ExVec[") or argument.rpartition(" ")[0] in structs)
                 if word >> 24 >> index & 1:
                     same &= end_is(*ends.pop(0), argument, image)
                 elif END.match(argument):

@@ -62,6 +62,9 @@ class TypeBuilder:
         if str(name) in SCALARS:
             raise self.refuse("contract.types", f"{name} is a type already", name, "rename it")
         if self.tree.data == "struct":
+            held = next((part for part in parts if part.children[0].data == "endpoint"), None)
+            if held is not None:
+                raise self.refuse("contract.types", f"struct {name} cannot hold endpoints", held, "hand the endpoint over as an argument of its own")
             try:
                 made = checked_struct(str(name), [(str(part.children[1]), self.type(part.children[0])) for part in parts])
             except ValueError as error:
