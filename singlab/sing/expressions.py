@@ -10,6 +10,7 @@ import ast
 
 from singlab.sing import sil
 from singlab.sing.borrow import BorrowLowering
+from singlab.sing.builtincalls import BuiltinLowering
 from singlab.sing.enums import EnumLowering
 from singlab.sing.errors import SipError
 from singlab.sing.heapcode import element_of
@@ -53,7 +54,7 @@ def widens(source: Type, target: Type) -> bool:
             and target.minimum <= source.minimum and source.maximum <= target.maximum)  # fmt: skip
 
 
-class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowering):
+class ExpressionLowering(BuiltinLowering, EnumLowering, StructLowering, TupleLowering, BorrowLowering):
     """The half of a function's lowering that deals with expressions."""
 
     def literal(self, node: ast.expr) -> int | None:
@@ -537,110 +538,3 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
         self.block = block
         self.came_in(regs, node)
         return list(regs)
-
-    def call_new(self, node: ast.Call) -> sil.Reg:
-        struct = self.new_struct(node)
-        if struct is not None:
-            return struct
-        self.arity(node, 2, "new")
-        element = INTS.get(getattr(node.args[0], "id", ""))
-        if element is None and isinstance(node.args[0], (ast.Name, ast.Attribute)):
-            declared = self.declared_type(node.args[0])
-            element = declared if isinstance(declared, Struct) else None
-        if element is None:
-            raise self.refuse("types", f"{ast.unparse(node.args[0])} is no type a vector can have elements of", node,
-                              "write the element type first, u8 to u64 or i8 to i64: new(u8, n)")  # fmt: skip
-        count = self.coerce(self.count_of(node.args[1]), U64, node.args[1])
-        return self.emit("new", node, self.reg(Vector(element)), (count,))
-
-    def count_of(self, node: ast.expr) -> sil.Reg:
-        value = self.expr(node, U64)
-        # a negative count becomes huge and is refused when it runs
-        return self.emit("cast", node, self.reg(U64), (value,)) if isinstance(value.type, Int) and value.type.signed else value
-
-    def vector(self, node: ast.Call, name: str, *others: type) -> sil.Reg:
-        self.arity(node, 1, name)
-        value = self.expr(node.args[0], None)
-        if not isinstance(value.type, (Vector, *others)):
-            raise self.refuse("types", f"{name} works on exchange-heap vectors, not on {value.type}", node, "give it a vector")
-        return value
-
-    def call_free(self, node: ast.Call) -> None:
-        self.emit("free", node, None, (self.vector(node, "free", Struct),))
-
-    def call_len(self, node: ast.Call) -> sil.Reg:
-        if len(node.args) == 1 and isinstance((ends := self.expr(node.args[0], None)).type, EndpointSet):
-            return self.emit("set_size", node, self.reg(U64), (ends,))
-        return self.emit("len", node, self.reg(U64), (self.vector(node, "len"),))
-
-    def call_cycles(self, node: ast.Call) -> sil.Reg:
-        self.arity(node, 0, "cycles")
-        return self.emit("cycles", node, self.reg(U64))
-
-    def call_process_id(self, node: ast.Call) -> sil.Reg:
-        self.arity(node, 0, "process_id")
-        return self.emit("process_id", node, self.reg(U64))
-
-    def call_yield_(self, node: ast.Call) -> None:
-        self.arity(node, 0, "yield_")
-        self.emit("yield", node)
-
-    def call_thread(self, node: ast.Call) -> sil.Reg:
-        """``thread(f, a...)``: a helper that runs beside its caller; what it is given is its own."""
-        helper = self.program.names.get(getattr(node.args[0], "id", "")) if node.args else None
-        if not isinstance(helper, Program) or helper.entry:
-            raise self.refuse("types", "a thread runs a @function", node, "write thread(f, a, b): f and what it is called with")
-        types, result, borrowed = self.module.signature(helper)
-        if any(borrowed):
-            raise self.refuse("owner.borrow", f"thread {helper.name} borrows a block and may use it longer than its caller owns it", node,
-                              "hand the block over: a parameter without Borrowed[...]")  # fmt: skip
-        if sum(len(t.flat) if isinstance(t, Tuple) else 1 for t in types) > 4:
-            raise self.refuse("language", f"{helper.name} has {len(types)} parameters; a thread is given at most 4", node, "send it the rest in a message")
-        if result not in (None, U64):
-            raise self.refuse("types", f"{helper.name} returns {result}; a thread ends with a u64 or nothing", node, f"let {helper.name} return u64")
-        if len(node.args) - 1 != len(types):
-            raise self.refuse("types", f"{helper.name} takes {len(types)} argument{'s' * (len(types) != 1)}, not {len(node.args) - 1}", node,
-                              "give exactly those")  # fmt: skip
-        arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args[1:], types)]
-        return self.emit("spawn", node, self.reg(U64), flat(arguments), self.module.label(helper))
-
-    def call_join(self, node: ast.Call) -> sil.Reg:
-        self.arity(node, 1, "join")
-        return self.emit("join", node, self.reg(U64), (self.coerce(self.expr(node.args[0], U64), U64, node.args[0]),))
-
-    def call_mark(self, node: ast.Call) -> None:
-        self.arity(node, 1, "mark")
-        value = self.expr(node.args[0], U64)
-        self.integers(node, value)
-        self.emit("mark", node, None, (value,))
-
-    def call_print(self, node: ast.Call) -> None:
-        """Text and numbers with a space between them and a new line at the end, as Python prints them."""
-        text = ""
-        arguments = [(index, part) for index, argument in enumerate(node.args)
-                     for part in (self.pieces(argument) if isinstance(argument, ast.JoinedStr) else [argument])]  # fmt: skip
-        last = 0
-        for index, argument in arguments:
-            text += " " if index != last else ""
-            last = index
-            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                if any("\ud800" <= letter <= "\udfff" for letter in argument.value):
-                    raise self.refuse("types", "half of a surrogate pair cannot be printed", argument, "write the whole character")
-                text += argument.value
-                continue
-            value = self.expr(argument, None)
-            if isinstance(value.type, (Str, Char)):
-                if text:
-                    self.emit("print_text", node, extra=text)
-                self.print_value(value, argument)
-                text = ""
-                continue
-            value = self.plain(value, argument)
-            if not isinstance(value.type, Int) and value.type != BOOL:
-                raise self.refuse("types", f"{spoken(value.type)} cannot be printed", argument, "print its elements in a loop" if isinstance(value.type, Vector) else
-                                  "print its fields" if isinstance(value.type, Struct) else self.number_of(value.type) or "print texts, integers and bools")  # fmt: skip
-            if text:
-                self.emit("print_text", node, extra=text)
-            self.emit("print_int", argument, None, (value,))
-            text = ""
-        self.emit("print_text", node, extra=text + "\n")

@@ -1,6 +1,6 @@
 """The instructions of SIL, one row each: operands, effect, and what ends the process.
 
-The form check (:mod:`singlab.sing.sil_types`) takes the shapes from here, and the documentation
+The form check (:mod:`singlab.sing.sil_operands`) takes the shapes from here, and the documentation
 (``docs/sil.md``) is this table as text.
 """
 

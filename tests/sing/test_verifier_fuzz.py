@@ -20,7 +20,7 @@ from running import image
 from singlab.kernel import System
 from singlab.kernel import layout as at
 from singlab.machine.jit import DISABLED
-from singlab.sing import SipError, contract, format_module, sil, sil_types, verify
+from singlab.sing import SipError, contract, format_module, sil, sil_operands, sil_types, verify
 from singlab.sing.build import seal_module
 from singlab.sing.sil import Attempt, Block, Function, Instr, Module, Receive, Reg
 from singlab.sing.types import BOOL, I32, STR, U8, U64, Array, Endpoint, Object, Reference, Tuple, Vector
@@ -459,13 +459,13 @@ WEAKENED = {
     "a register may be used before it has a value": silent("init"),
     "a borrowed block may be given away": silent("owner.borrow"),
     "messages may be sent in any state": silent("contract.send"),
-    "operands may have any type": (sil_types, "_type", lambda *_: None),
+    "operands may have any type": (sil_operands, "_type", lambda *_: None),
 }
 
 
 WEAKENED_OBJECTS = {
-    "None is an object": (sil_types, "_certain", lambda *_: None),
-    "operands may have any type": (sil_types, "_type", lambda *_: None),
+    "None is an object": (sil_operands, "_certain", lambda *_: None),
+    "operands may have any type": (sil_operands, "_type", lambda *_: None),
     "a method may stand for any other": (sil_types, "_methods", lambda *_: None),
 }
 
