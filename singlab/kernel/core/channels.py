@@ -7,7 +7,8 @@ channel is seen on receive only, after the messages still under way are drained.
 Leaves out endpoints as message arguments and waiting on several endpoints at once.
 """
 
-from singlab.kernel.core.heap import block_copy, block_free, block_give
+from singlab.kernel.core.crossing import blocks_arrive, blocks_prepare
+from singlab.kernel.core.heap import block_free, block_give
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import thread_wake
 from singlab.kernel.core.words import emit, ld32, ld64, st64
@@ -33,12 +34,12 @@ from singlab.kernel.layout import (
     E_WAITER,
     ENDPOINT_BYTES,
     G_CHECK,
-    G_COPY,
     G_FREE_ENDPOINTS,
     G_KERNEL_FIRST,
     G_NEXT_CHANNEL,
     G_RECORD_FIRST,
     G_USER_FIRST,
+    G_WINDOW,
     MAGIC_BLOCK,
     MAGIC_ENDPOINT,
     NO_STATE,
@@ -167,8 +168,11 @@ def message_deliver(m, endpoint, thread):
     side = ld64(m, endpoint + E_SIDE) << 56
     channel = ld64(m, endpoint + E_CHANNEL)
     emit(m, RECEIVE, channel | message << 32 | side, word)
+    table = ld64(m, endpoint + E_TABLE)
+    if ld64(m, G_WINDOW) != 0:
+        blocks_arrive(m, slot, ld64(m, table + 8 + message * 8) >> 8 & 0xFF)
     if ld64(m, G_CHECK) != 0:
-        state = contract_step(m, ld64(m, endpoint + E_TABLE), ld64(m, endpoint + E_STATE), message)
+        state = contract_step(m, table, ld64(m, endpoint + E_STATE), message)
         st64(m, endpoint + E_STATE, state)
         emit(m, CHANNEL_STATE, channel | side, state)
     return 0
@@ -204,26 +208,15 @@ def blocks_check(m, slot, mask, process):
     return OK
 
 
-def blocks_pass(m, slot, mask, giver, taker):
-    """Hand the masked blocks of a message slot to the receiver; E_FULL if copies find no memory."""
-    word = slot + 8
-    copying = ld64(m, G_COPY)
-    while mask != 0:
-        if mask & 1 != 0:
-            block = ld64(m, word)
-            if taker == 0:
-                block_free(m, block, giver)
-            else:
-                if copying != 0:
-                    copy = block_copy(m, block, giver, taker)
-                    if copy == 0:
-                        return E_FULL
-                    st64(m, word, copy)
-                else:
-                    block_give(m, block, giver, taker)
-        mask = mask >> 1
-        word += 8
-    return OK
+def block_pass(m, masked, block, given, giver, taker):
+    """Hand one argument of a message over if it is a block: to the receiver, or back if there is none or it gets a copy."""
+    if masked & 1 == 0:
+        return 0
+    if (taker == 0) or (given != block):
+        block_free(m, block, giver)
+    else:
+        block_give(m, block, giver, taker)
+    return 0
 
 
 def message_send(m, process, endpoint, message, word0, word1, word2, word3):
@@ -263,9 +256,14 @@ def message_send(m, process, endpoint, message, word0, word1, word2, word3):
         status = blocks_check(m, slot, mask, process)
         if status != OK:
             return status
-        status = blocks_pass(m, slot, mask, process, taker)
-        if status != OK:
-            return status
+        if taker != 0:
+            status = blocks_prepare(m, slot, mask, process, taker)
+            if status != OK:
+                return status
+        block_pass(m, mask, word0, ld64(m, slot + 8), process, taker)
+        block_pass(m, mask >> 1, word1, ld64(m, slot + 16), process, taker)
+        block_pass(m, mask >> 2, word2, ld64(m, slot + 24), process, taker)
+        block_pass(m, mask >> 3, word3, ld64(m, slot + 32), process, taker)
     channel = ld64(m, endpoint + E_CHANNEL)
     st64(m, endpoint + E_STATE, following)
     emit(m, SEND, channel | message << 32 | side << 56, ld64(m, slot + 8))
