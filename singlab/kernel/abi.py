@@ -56,7 +56,7 @@ ABI = _table(
      "Put a message into the peer's slots; exchange-heap arguments change owner. Never blocks, never allocates."),
     ("Channels", "receive", ("endpoint",), ("message", "word0", "word1", "word2", "word3"), True,
      "Take the next message; blocks while there is none. CHANNEL_CLOSED once the peer is gone and the slots are empty."),
-    ("Channels", "close", ("endpoint",), ("status",), False, "Close this end of the channel."),
+    ("Channels", "close", ("endpoint",), ("status",), False, "Close this end of the channel, or a set of endpoints with all its members."),
     ("Exchange Heap", "allocate", ("bytes",), ("block",), False,
      "A zeroed block owned by this process; 0 when the heap is exhausted."),
     ("Exchange Heap", "free", ("block",), ("status",), False, "Give a block back; only its owner can."),
@@ -74,6 +74,16 @@ ABI = _table(
     ("Threads & Synchronization", "exit_thread", ("value",), (), True, "End the calling thread; the main thread's end is its process's."),
     ("Threads & Synchronization", "join_thread", ("thread",), ("status", "value"), True,
      "Wait until another thread of this process has ended, and take its value; each thread is joined once."),
+    ("Channels", "new_channel", ("contract",), ("imp", "exp"), False,
+     "A channel whose two ends this process owns, of a contract of its image by number; 0 when memory is exhausted."),
+    ("Channels", "select", ("seen", "endpoint0", "endpoint1", "endpoint2", "endpoint3"), ("heads",), True,
+     "What waits at up to four endpoints or sets (0 = none), 16 bits each: the oldest message, CHANNEL_CLOSED, NO_MESSAGE, or "
+     "NO_ENDPOINT for a set without members. Takes nothing; blocks as long as that is what the caller has seen."),
+    ("Channels", "new_set", (), ("set",), False, "An empty set of endpoints; 0 when memory is exhausted."),
+    ("Channels", "set_add", ("set", "endpoint"), ("status",), False, "Put an endpoint into a set."),
+    ("Channels", "set_take", ("set",), ("endpoint",), False,
+     "Take the member at which something has waited longest out of a set; 0 if nothing waits at any."),
+    ("Channels", "set_size", ("set",), ("members",), False, "How many members a set has."),
 )
 
 #: By name.
@@ -81,6 +91,9 @@ ABI_NUMBER = {function.name: function.number for function in ABI}
 
 #: What ``receive`` returns as message once the peer has closed and its messages are drained.
 CHANNEL_CLOSED = 0xFFFF
+#: What ``select`` returns for an endpoint at which nothing waits, and for an empty set or a word that is nothing of the caller's.
+NO_MESSAGE = 0xFFFE
+NO_ENDPOINT = 0xFFFD
 
 #: Status values.
 OK = 0
@@ -106,7 +119,11 @@ BLOCK_SIZE = 8  #: bytes
 # ---- layout of a contract table (an array of 64-bit words) -------------------------------------------
 # word 0: states | messages << 16 | slots of the Imp's inbox << 32 | slots of the Exp's inbox << 48
 # then one word a message: argument count | mask of exchange-heap arguments << 8 | direction << 16
+#      | mask of endpoint arguments << 24 | number of its first carried endpoint << 32
 #      (direction 0 = '?', Imp to Exp; 1 = '!', Exp to Imp)
 # then states x messages words: the next state, or NO_STATE. State 0 is the start.
+# then two words for each endpoint that messages carry, in their order: side (0 = Imp) | its state << 16; the
+#      contract it speaks: its number among the image's contracts by name, and once installed its table's address.
+# The kernel has one table of each contract: endpoints speak the same contract if their tables are one.
 NO_STATE = 0xFFFF
 MAX_MESSAGE_WORDS = 4

@@ -6,6 +6,7 @@ taken for true. Each refusal is one :class:`InstallError` that says what is wron
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 
@@ -15,6 +16,7 @@ from singlab.kernel.image import Manifest, SealedImage
 from singlab.kernel.manifest import NAME, SCALARS, VERSION, InstallError, difference, fingerprint
 from singlab.kernel.resources import check_conflicts, check_resources
 from singlab.kernel.scan import scan
+from singlab.kernel.tables import sound
 
 #: A program has at most this many startup parameters: they arrive in registers.
 MAX_PARAMETERS = 8
@@ -126,6 +128,21 @@ def check_contracts(image: SealedImage) -> None:
         check_table(image, name, contract)
 
 
+#: An argument that is an endpoint, as ``Contract.describe`` writes it: contract, side and state.
+END = re.compile(r"([A-Za-z_]\w*)\.(Imp|Exp)(?::(\w+))? ")
+
+
+def end_is(about: int, number: int, argument: str, image: SealedImage) -> bool:
+    """Whether a table's two words about an endpoint that a message carries are what its description says."""
+    found = END.match(argument)
+    order = sorted(image.manifest.contracts)
+    if found is None or number >= len(order) or order[number] != found[1]:
+        return False
+    states = image.manifest.contracts[found[1]]["states"]
+    state = found[3] or (states[0] if states else None)
+    return state in states and about == (found[2] == "Exp") | states.index(state) << 16
+
+
 def check_table(image: SealedImage, name: str, contract: dict) -> None:
     """Refuse a contract's table, which the kernel goes by, unless it is the description's."""
     offset, words = contract["table"]
@@ -133,16 +150,24 @@ def check_table(image: SealedImage, name: str, contract: dict) -> None:
         raise InstallError(f"{image.name}: the table of contract {name} lies outside the image. {_AGAIN}")
     table = struct.unpack_from(f"<{words}Q", image.tables, offset * 8)
     states, messages, slots_imp, slots_exp = (table[0] >> shift & 0xFFFF for shift in (0, 16, 32, 48))
-    if words != 1 + messages + states * messages:
+    about, first = table[1 : 1 + messages], 1 + messages + states * messages
+    if words != first + 2 * sum((word >> 24 & 0xFF).bit_count() for word in about) or not sound(about):
         raise InstallError(f"{image.name}: the table of contract {name} has the wrong size. {_AGAIN}")
     expected = [NO_STATE] * (states * messages)
     same = states == len(contract["states"]) and messages == len(contract["messages"])
     if same:
         for state, message, target in contract["transitions"]:
             expected[state * messages + message] = target
-        for word, message in zip(table[1:], contract["messages"]):
+        ends = list(zip(table[first::2], table[first + 1 :: 2]))
+        for word, message in zip(about, contract["messages"]):
             same &= word & 0xFF == len(message["arguments"]) and word >> 16 & 1 == (message["direction"] == "!")
-    if not same or list(table[1 + messages :]) != expected:
+            for index, argument in enumerate(message["arguments"]):
+                same &= word >> 8 >> index & 1 == argument.startswith("ExVec[")
+                if word >> 24 >> index & 1:
+                    same &= end_is(*ends.pop(0), argument, image)
+                elif END.match(argument):
+                    same = False
+    if not same or list(table[1 + messages : first]) != expected:
         raise InstallError(f"{image.name}: the table of contract {name} is not that of its description. {_AGAIN}")
     if max(slots_imp, slots_exp) > at.MAX_SLOTS:
         raise InstallError(

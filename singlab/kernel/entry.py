@@ -166,7 +166,7 @@ def _stub(number: int, isolation: Isolation) -> str:
     if function.name in ("exit", "fault", "exit_thread"):
         leave_domain, fence, forget = (_LEAVE_DOMAIN, _FENCE, _FORGET) if isolation.paged else ("", "", "")
         return f"{enter}\n{leave_domain}\nhook {number}\n{fence}\n{pick}\nj switch_in\n{forget}"
-    results = _move("ld", _RESULTS) if function.name in ("receive", "join_thread") else ""
+    results = _move("ld", _RESULTS) if function.name in ("receive", "select", "new_channel", "join_thread") else ""
     switch = f"{pick}\nbne t2, tp, switch_out" if function.blocks else ""
     fence, forget = (_FENCE, _FORGET) if isolation.paged and function.name in _UNMAPPING else ("", "")
     return f"{enter}\nsd ra, {at.T_PC}(tp)\nhook {number}\n{fence}\n{switch}\n{results}\nld ra, {at.T_PC}(tp)\n{leave}\n{forget}"

@@ -41,6 +41,9 @@ _EXIT, _YIELD, _SEND, _RECEIVE, _CLOSE, _ALLOCATE, _FREE, _TEXT, _INT, _MARK, _F
         "fault", "get_process_id", "get_cycles_per_second", "create_thread", "exit_thread", "join_thread",
     )
 )
+_NEW_CHANNEL, _SELECT, _NEW_SET, _SET_ADD, _SET_TAKE, _SET_SIZE = (
+    _W(ABI_NUMBER[name]) for name in ("new_channel", "select", "new_set", "set_add", "set_take", "set_size")
+)
 _TIMER, _TRAP = _W(at.HOOK_TIMER), _W(at.HOOK_FAULT)
 
 # Bound to plain names: numba resolves them once, as compile-time constants.
@@ -49,6 +52,8 @@ abi_close, abi_allocate, abi_free = native.abi_close, native.abi_allocate, nativ
 abi_print_text, abi_print_int, abi_mark = native.abi_print_text, native.abi_print_int, native.abi_mark
 abi_fault, abi_get_process_id = native.abi_fault, native.abi_get_process_id
 abi_get_cycles_per_second = native.abi_get_cycles_per_second
+abi_new_channel, abi_select = native.abi_new_channel, native.abi_select
+abi_new_set, abi_set_add, abi_set_take, abi_set_size = native.abi_new_set, native.abi_set_add, native.abi_set_take, native.abi_set_size
 abi_create_thread, abi_exit_thread, abi_join_thread = native.abi_create_thread, native.abi_exit_thread, native.abi_join_thread
 timer_fired, trap_fault = native.timer_fired, native.trap_fault
 
@@ -108,6 +113,18 @@ def hook(m):
         m[_RA0] = abi_get_process_id(m)
     elif number == _HERTZ:
         m[_RA0] = abi_get_cycles_per_second(m)
+    elif number == _SELECT:
+        abi_select(m, a0, m[_RA1], m[_RA2], m[_RA3], m[_RA4])
+    elif number == _NEW_CHANNEL:
+        abi_new_channel(m, a0)
+    elif number == _SET_TAKE:
+        m[_RA0] = abi_set_take(m, a0)
+    elif number == _SET_ADD:
+        m[_RA0] = abi_set_add(m, a0, m[_RA1])
+    elif number == _SET_SIZE:
+        m[_RA0] = abi_set_size(m, a0)
+    elif number == _NEW_SET:
+        m[_RA0] = abi_new_set(m)
     elif number == _THREAD_NEW:
         m[_RA0] = abi_create_thread(m, a0, m[_RA1], m[_RA2], m[_RA3], m[_RA4], m[_RA5])
     elif number == _JOIN:

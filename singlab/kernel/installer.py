@@ -14,6 +14,7 @@ from singlab.kernel.image import SealedImage, open_image
 from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError
 from singlab.kernel.native import native
 from singlab.kernel.resources import resource_rows
+from singlab.kernel.tables import contract_keys, placed_tables
 from singlab.machine import state as _s
 
 _W = np.uint64
@@ -41,22 +42,41 @@ class Installing:
         notes = admit(image, self._host.installed, self.allow_unverified, int(self._m[_s.RAM_BYTES]))
         address = self._kernel_pages(len(image.data), IMAGE_TAG)
         try:
-            tables = self._tables(image.tables)
+            tables, directory = self._tables(image)
         except InstallError:
             self._free_kernel_pages(address, len(image.data))
             raise
         self.machine.write(address, image.data)
-        installed = Installed(image, address, len(image.data), image.seal, tables, notes)
+        installed = Installed(image, address, len(image.data), image.seal, tables, directory, notes)
         self._host.installed[image.name] = installed
         return installed
 
-    def _tables(self, tables: bytes) -> int:
-        """Return where contract tables lie in the kernel's memory. They stay there: an open endpoint goes by its contract's table."""
-        if tables and tables not in self._host.tables:
-            address = self._kernel_pages(len(tables), TABLE_TAG)
-            self.machine.write(address, tables)
-            self._host.tables[tables] = address
-        return self._host.tables.get(tables, 0)
+    def _tables(self, image: SealedImage) -> tuple[dict[str, int], int]:
+        """Put the contract tables that are not known yet into the kernel; returns where all are, and where these addresses are.
+
+        They stay there: an open endpoint goes by its contract's table.
+        """
+        host, contracts = self._host, image.manifest.contracts
+        if not contracts:
+            return {}, 0
+        keys = contract_keys(image)
+        fresh = [name for name in contracts if keys[name] not in host.tables]
+        whole = " ".join(keys[name] for name in sorted(contracts))
+        if whole in host.directories:
+            return {name: host.tables[keys[name]] for name in contracts}, host.directories[whole]
+        directory = host.directories[whole] = self._kernel_pages(8 * len(contracts) + sum(8 * contracts[name]["table"][1] for name in fresh), TABLE_TAG)
+        place = directory + 8 * len(contracts)
+        for name in fresh:
+            host.tables[keys[name]], host.speaks[place] = place, name
+            host.described[place] = {key: value for key, value in contracts[name].items() if key != "table"}
+            place += 8 * contracts[name]["table"][1]
+        places = {name: host.tables[keys[name]] for name in contracts}
+        tables = placed_tables(image, places)
+        for name in fresh:
+            self.machine.write(places[name], tables[name])
+        for index, name in enumerate(sorted(contracts)):
+            self.machine.store_u64(directory + 8 * index, places[name])
+        return places, directory
 
     def uninstall(self, name: str) -> None:
         """Take an installed image out again; its resources are free for another.

@@ -112,6 +112,8 @@ P_FAULT = 88  #: fault code, 0 = none
 P_FAULT_LINE = 96
 P_FAULT_PC = 104
 P_STOPPED = 112  #: 1 = it was stopped from outside
+P_CONTRACTS = 120  #: addresses of its image's contract tables, by contract number, and how many there are
+P_CONTRACT_COUNT = 128
 P_DOMAIN = 192  #: protection domain, 0 = none
 P_HEAP = 200  #: free lists of the exchange heap its small blocks come from
 P_SATP = 208  #: page table it runs with
@@ -126,7 +128,7 @@ T_ID = 8
 T_PROCESS = 16
 T_STATE = 24
 T_NEXT = 32  #: link in a ready queue
-T_WAITS = 40  #: endpoint it is blocked on; 0 if it waits for another thread
+T_WAITS = 40  #: endpoint it is blocked on, the first of them in a select; 0 if it waits for another thread
 T_SIBLING = 48  #: next thread of the process
 T_FULL = 56  #: 1 = the context holds all registers, 0 = those a call preserves
 T_CONTEXT = 64  #: resume address, then x1 to x31
@@ -136,6 +138,8 @@ T_JOINER = T_STATUS + 16  #: thread that waits for its end
 T_JOINS = T_STATUS + 24  #: thread whose end it waits for
 T_STACK = T_STATUS + 32  #: its own stack, 0 for a main thread's
 T_STACK_PAGES = T_STATUS + 40
+T_SELECTS = T_STATUS + 48  #: 1 = it waits on what stands in T_SELECTED
+T_SELECTED = T_STATUS + 56  #: endpoints of a select, 0 = none
 T_PC = T_CONTEXT
 T_A0 = T_CONTEXT + 10 * 8  #: a0 to a4 take the results of a call that blocked
 
@@ -159,11 +163,27 @@ E_WAITER = 88  #: thread blocked in receive, 0 = none
 E_CLOSED = 96
 E_NEXT = 104  #: list of the owner's endpoints
 E_PREVIOUS = 112
-E_QUEUE = 128  #: the message slots
-SLOT_BYTES = 48
+E_TRAVELS = 120  #: 1 = it is in a message its owner has not taken yet, so nobody can use it
+E_DOOMED = 128  #: next of the endpoints about to be closed
+E_SET = 136  #: the set it is in, 0 = none
+E_READY = 144  #: 1 = it is in its set's queue of endpoints at which something waits
+E_READY_NEXT = 152
+E_READY_PREVIOUS = 160
+E_MEMBER_NEXT = 168  #: list of its set's members
+E_MEMBER_PREVIOUS = 176
+E_QUEUE = 192  #: the message slots
+SLOT_BYTES = 40
 SLOT_WORDS = 4  #: argument words; word 0 of a slot is the message, argument i at 8 * (i + 1)
 MAX_SLOTS = (ENDPOINT_BYTES - E_QUEUE) // SLOT_BYTES
 
+# A set of endpoints is a record of the same size on its owner's list of endpoints, with the fields it shares at
+# the same offsets: owner, links and waiter; E_COUNT is the number of its members.
+MAGIC_SET = 0x4553_4554
+S_FIRST = 192  #: queue of members at which something waits, the oldest first
+S_LAST = 200
+S_MEMBERS = 208  #: list of all of them
+
+SELECT_MOST = 4  #: endpoints of one select
 DOMAIN_BYTES = 256
 D_MAGIC = 0
 D_ID = 8

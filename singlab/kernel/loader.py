@@ -37,8 +37,10 @@ class Installed:
         Where the image lies in the kernel's memory.
     seal : str
         What it was sealed as.
-    tables : int
-        Address of its contract tables; 0 if it has none.
+    tables : dict of str to int
+        Address of each contract's table; images that have a contract in common share it.
+    directory : int
+        Where the kernel finds these addresses by contract number; 0 if there are none.
     notes : list of str
         What was worth knowing when it was installed, such as a contract nobody exported yet.
     """
@@ -47,7 +49,8 @@ class Installed:
     address: int
     bytes: int
     seal: str
-    tables: int
+    tables: dict[str, int]
+    directory: int
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -46,17 +46,6 @@ class StartupEndpoint:
     process: Process
     parameter: Parameter
 
-    def table(self, contract: str) -> tuple[int, bytes]:
-        """Return the address of the contract's table and its words, for comparing two images."""
-        installed = self.process.installed
-        offset, words = installed.image.manifest.contracts[contract]["table"]
-        return installed.tables + 8 * offset, installed.image.tables[8 * offset : 8 * (offset + words)]
-
-    def description(self, contract: str) -> dict:
-        """Return messages with their arguments, declared types, states and transitions of a contract, for comparing two images."""
-        known = self.process.installed.image.manifest.contracts[contract]
-        return {key: value for key, value in known.items() if key != "table"}
-
     def __str__(self) -> str:
         return f'{self.process.name}["{self.parameter.name}"]'
 
@@ -194,13 +183,19 @@ class Process:
             return "is ready to run"
         if other := load(thread + at.T_JOINS):
             return f"waits for the end of thread {load(other + at.T_ID)}"
-        endpoint = load(thread + at.T_WAITS)
-        meta = self._system.meta()
-        channel = meta["channels"][str(load(endpoint + at.E_CHANNEL))]
-        contract = meta["contracts"][channel["contract"]]
-        state = contract["states"][load(endpoint + at.E_STATE)]
-        side = "Exp" if load(endpoint + at.E_SIDE) else "Imp"
-        return f"waits for a message on its {channel['contract']}.{side} endpoint, which is in state {state}"
+        if load(thread + at.T_SELECTS):
+            among = [load(thread + at.T_SELECTED + 8 * i) for i in range(at.SELECT_MOST)]
+            return f"waits for {' or '.join(self._waits_at(record) for record in among if record)}"
+        return f"waits for {self._waits_at(load(thread + at.T_WAITS))}"
+
+    def _waits_at(self, record: int) -> str:
+        """Return in words what can come to an endpoint or a set."""
+        load = self._system.machine.load_u64
+        if load(record + at.E_MAGIC) == at.MAGIC_SET:
+            return f"a message on one of the {load(record + at.E_COUNT)} endpoints of a set"
+        contract, about = self._system.contract_of(record)
+        side = "Exp" if load(record + at.E_SIDE) else "Imp"
+        return f"a message on its {contract}.{side} endpoint, which is in state {about['states'][load(record + at.E_STATE)]}"
 
     def row(self) -> dict:
         """Return this process as a row for a table."""

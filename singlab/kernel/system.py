@@ -22,6 +22,7 @@ from singlab.kernel.isolation import SETTINGS
 from singlab.kernel.loader import Installed, InstallError, relocated, reopen
 from singlab.kernel.native import native
 from singlab.kernel.process import Process, blocked_report
+from singlab.kernel.tables import first_difference
 from singlab.machine import Machine
 from singlab.machine import state as _s
 from singlab.machine.csr import csr_write
@@ -190,6 +191,8 @@ class System(Installing):
         self.machine.write(code, relocated(intact, code, self._ring3))
         self.machine.store_u64(record + at.P_CODE, code)
         self.machine.store_u64(record + at.P_CODE_BYTES, len(intact.code))
+        self.machine.store_u64(record + at.P_CONTRACTS, installed.directory)
+        self.machine.store_u64(record + at.P_CONTRACT_COUNT, len(installed.tables))
         thread = self.machine.load_u64(record + at.P_THREADS)
         top = stack + -(-manifest.stack_bytes // at.PAGE) * at.PAGE
         context = {at.T_PC: code + manifest.entry, at.T_CONTEXT + 16: top, at.T_STATUS: first_status(self._ring3)}
@@ -216,21 +219,20 @@ class System(Installing):
             raise KernelError(f"{one} and {other} are both the {one.parameter.side} side; a channel has one Imp, one Exp")
         imp, exp = ends["Imp"], ends["Exp"]
         contract = one.parameter.contract
-        table = imp.table(contract)
-        if (table[1], imp.description(contract)) != (exp.table(contract)[1], exp.description(contract)):
-            raise InstallError(
-                f"{one} and {other} were built with different versions of contract {contract}; build both again"
-            )
+        table = imp.process.installed.tables[contract]
+        if table != exp.process.installed.tables[contract]:
+            differs = first_difference(imp.process.installed.image, exp.process.installed.image, contract)
+            whose = f"contract {contract}" if differs == contract else f"contract {differs}, whose endpoints {contract} carries"
+            raise InstallError(f"{one} and {other} were built with different versions of {whose}; build both again")
         with self._kernel():
-            handle = int(native.channel_create(self._m, _W(table[0]), _W(imp.process.record), _W(exp.process.record)))
+            handle = int(native.channel_create(self._m, _W(table), _W(imp.process.record), _W(exp.process.record)))
         if handle == 0:
             raise KernelError("the kernel zone is full; give the machine more RAM")
         peer = self.machine.load_u64(handle + at.E_PEER)
         imp.process.values[imp.parameter.name] = handle
         exp.process.values[exp.parameter.name] = peer
         number = self.machine.load_u64(handle + at.E_CHANNEL)
-        description = imp.process.installed.image.manifest.contracts[contract]
-        self._host.contracts[contract] = {k: v for k, v in description.items() if k != "table"}
+        self._host.contracts[contract] = self._host.described[table]
         self._host.channels[str(number)] = {
             "contract": contract,
             "imp": imp.process.number,
@@ -506,6 +508,25 @@ class System(Installing):
             host.chunks.append(events)
             for event in events[events["kind"] == Kind.THREAD_CREATE]:
                 host.threads[str(event["a"])] = {"process": int(event["b"])}
+            self._note_channels(events)
+
+    def _note_channels(self, events: np.ndarray) -> None:
+        """Note the channels that processes have made, as those made with :meth:`connect` are."""
+        host = self._host
+        ends: dict[int, int] = {}
+        for event in events[(events["kind"] == Kind.CHANNEL_CREATE) | (events["kind"] == Kind.CHANNEL_CONTRACT)]:
+            number, word = int(event["a"]), int(event["b"])
+            if event["kind"] == Kind.CHANNEL_CREATE:
+                ends[number] = word
+            elif str(number) not in host.channels and word in host.speaks:
+                contract, both = host.speaks[word], ends.get(number, 0)
+                host.contracts.setdefault(contract, host.described[word])
+                host.channels[str(number)] = {"contract": contract, "imp": both & 0xFFFF_FFFF, "exp": both >> 32, "endpoints": []}
+
+    def contract_of(self, endpoint: int) -> tuple[str, dict]:
+        """Return the contract an endpoint's record speaks: its name, and what it says (as ``Contract.describe``)."""
+        table = self._load(endpoint + at.E_TABLE)
+        return self._host.speaks[table], self._host.described[table]
 
     def _print(self) -> None:
         """Put what was printed on the console of the process that printed it."""
@@ -534,12 +555,15 @@ class _HostSide:
 
     def __init__(self):
         self.installed: dict[str, Installed] = {}
-        self.tables: dict[bytes, int] = {}
         self.processes: dict[int, Process] = {}
         self.unstarted: dict[int, Process] = {}
         self.channels: dict[str, dict] = {}
         self.contracts: dict[str, dict] = {}
         self.domains: dict[str, tuple[int, int]] = {}
+        self.tables: dict[str, int] = {}
+        self.directories: dict[str, int] = {}
+        self.speaks: dict[int, str] = {}
+        self.described: dict[int, dict] = {}
         self.console: dict[int, str] = defaultdict(str)
         self.threads: dict[str, dict] = {}
         self.chunks: list[np.ndarray] = []
@@ -549,7 +573,8 @@ class _HostSide:
 
     def copy(self) -> _HostSide:
         other = _HostSide()
-        for name in ("installed", "tables", "processes", "unstarted", "channels", "contracts", "domains", "console", "threads"):
+        for name in ("installed", "tables", "directories", "speaks", "described", "processes", "unstarted", "channels", "contracts", "domains",
+                     "console", "threads"):  # fmt: skip
             getattr(other, name).update(getattr(self, name))
         other.chunks = list(self.chunks)
         other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told

@@ -4,7 +4,9 @@ from typing import Any, TypeVar, overload
 
 from singlab.sing.names import Borrowed as Borrowed
 from singlab.sing.names import ChannelClosed as ChannelClosed
+from singlab.sing.names import ESet as ESet
 from singlab.sing.names import ExVec as ExVec
+from singlab.sing.names import Unsatisfiable as Unsatisfiable
 from singlab.sing.names import copy as copy
 from singlab.sing.names import cycles as cycles
 from singlab.sing.names import cycles_per_second as cycles_per_second
@@ -18,7 +20,9 @@ from singlab.sing.names import i64 as i64
 from singlab.sing.names import join as join
 from singlab.sing.names import mark as mark
 from singlab.sing.names import new as new
+from singlab.sing.names import new_channel as new_channel
 from singlab.sing.names import process_id as process_id
+from singlab.sing.names import receive as receive
 from singlab.sing.names import thread as thread
 from singlab.sing.names import u8 as u8
 from singlab.sing.names import u16 as u16

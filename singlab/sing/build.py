@@ -11,6 +11,7 @@ from singlab.kernel.abi import ABI_VERSION
 from singlab.kernel.image import Manifest, Parameter, SealedImage, seal
 from singlab.kernel.manifest import fingerprint
 from singlab.sing import verifier
+from singlab.sing.carried import named_contracts
 from singlab.sing.declaration import Declaration, check_contracts, declaration, sides
 from singlab.sing.errors import SipError
 from singlab.sing.frontend import compile_program
@@ -129,17 +130,26 @@ def compiled(module: Module, verified: bool = True, checks: bool = True, optimis
         raise error.at(module.filename, module.source) from None
 
 
+def all_contracts(known: dict) -> dict:
+    """Return contracts with those whose endpoints their messages carry."""
+    found = {}
+    for contract in known.values():
+        found.update(named_contracts(contract, {**contract.known, **known}))
+    return found
+
+
 def seal_module(
     module: Module, verified: bool, checks: bool = True, optimiser: bool = True, declared: Declaration | None = None,
     carry_sil: bool = False,
 ) -> SealedImage:  # fmt: skip
     """Generate a module's code and seal it with its manifest and contract tables."""
     declared = declared or Declaration()
+    module = replace(module, contracts=all_contracts({**declared.contracts, **module.contracts}))
     generated = compiled(module, verified, checks, optimiser)
     tables: list[np.ndarray] = []
     contracts, prints = {}, {}
-    for name, contract in sorted({**declared.contracts, **module.contracts}.items()):
-        table, description = contract.table(), contract.describe()
+    for name, contract in sorted(module.contracts.items()):
+        table, description = contract.table(module.contracts), contract.describe()
         prints[name] = fingerprint(name, description)
         contracts[name] = {**description, "table": [sum(map(len, tables)), len(table)]}
         tables.append(table)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from singlab.kernel.abi import ABI_NUMBER, BLOCK_DATA, BLOCK_SIZE, CHANNEL_CLOSED
+from singlab.kernel.abi import ABI_NUMBER, BLOCK_DATA, BLOCK_SIZE
 from singlab.machine.asm import load_immediate
 from singlab.sing import sil
+from singlab.sing.channelcode import ChannelCode
 from singlab.sing.errors import SipError
 from singlab.sing.fieldcode import LOADS, STORES, FieldCode, power
 from singlab.sing.raisecode import UNCAUGHT, RaiseCode
@@ -33,7 +34,7 @@ _IMMEDIATE_OP = {"add": "addi", "and": "andi", "or": "ori", "xor": "xori"}
 _COMPARISONS = frozenset(sil.COMPARISONS)
 
 
-class FunctionCode(FieldCode, RaiseCode):
+class FunctionCode(ChannelCode, FieldCode, RaiseCode):
     """Generate one function."""
 
     def __init__(self, function: Function, module: ModuleCode):
@@ -516,39 +517,6 @@ class FunctionCode(FieldCode, RaiseCode):
     def op_free(self, instr: Instr, following, skip) -> None:
         self.abi("free", instr.args[0])
         self.out.branch("bne", A0, 0, self.fault(FAULT_OWNER, instr))
-
-    def op_send(self, instr: Instr, following, skip) -> None:
-        endpoint, *values = instr.args
-        contract = self.module.module.contracts[endpoint.type.contract]
-        self.abi("send", endpoint, contract.messages[instr.extra].index, *values)
-        self.out.branch("bne", A0, 0, self.fault(FAULT_CONTRACT, instr))
-
-    def op_close(self, instr: Instr, following, skip) -> None:
-        self.abi("close", instr.args[0])
-
-    def op_receive(self, instr: Instr, following, skip) -> None:
-        out = self.out
-        self.abi("receive", instr.args[0])
-        contract = self.module.module.contracts[instr.args[0].type.contract]
-        for name, (regs, label) in instr.extra.arms.items():
-            otherwise = self.module.fresh()
-            index = contract.messages[name].index
-            if index:
-                self.immediate(T0, index)
-            out.branch("bne", A0, T0 if index else 0, otherwise)
-            moves = []
-            for position, reg in enumerate(regs):
-                if reg in self.place.registers:
-                    moves.append((self.place.registers[reg], A1 + position))
-                elif reg in self.place.slots:
-                    out.ins("sd", A1 + position, SP, 8 * self.place.slots[reg])
-            self.parallel(moves)
-            out.jump(self.label(label))
-            out.label(otherwise)
-        self.immediate(T0, CHANNEL_CLOSED)
-        closed = self.label(instr.extra.closed) if instr.extra.closed else self.fault(FAULT_CLOSED, instr)
-        out.branch("beq", A0, T0, closed)
-        out.jump(self.fault(FAULT_CONTRACT, instr))
 
     def op_print_text(self, instr: Instr, following, skip) -> None:
         content = instr.extra.encode()

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
+from singlab.sing.endpointflow import ASTRAY, CLOSED, OWED, PEER_GONE, states_of
 from singlab.sing.sil import Instr, Receive, Reg
-from singlab.sing.status import Owned, Status, named
-
-CLOSED = -1  #: state of an endpoint this side has closed
-PEER_GONE = -2  #: state of an endpoint whose peer has closed
-GIVEN = -4  #: state of an endpoint that another thread has
-ASTRAY = -3  #: state of an endpoint after a send that was reported
+from singlab.sing.status import Status, named
 
 
 class ContractFlow:
     """The part of following a function that deals with its endpoints."""
 
-    def closed(self, instr: Instr, state: int, reg: Reg | None = None) -> None:
-        if state == GIVEN:
-            self.error("owner.use-after-move", f"endpoint {named(reg or instr.args[0])} was handed to a thread and is its alone now", instr.position,
-                       "use it before, or let the thread do this")  # fmt: skip
-            return
-        what = "this side has closed it" if state == CLOSED else "the peer has closed it"
-        self.error("contract.closed", f"{named(instr.args[0])} is used although {what}", instr.position,
+    def closed(self, instr: Instr, state: int) -> None:
+        how = "this side has closed it" if state == CLOSED else "the peer has closed it"
+        self.error("contract.closed", f"{named(instr.args[0])} is used although {how}", instr.position,
                    "end the conversation here")  # fmt: skip
 
     def send(self, instr: Instr, state: dict[Reg, Status]) -> None:
         endpoint = instr.args[0]
         contract, side = self.flow.module.contracts[endpoint.type.contract], endpoint.type.side
-        after = set()
-        for s in sorted(state.get(endpoint) or ()):
+        after = set(state.get(endpoint) or ()) & {OWED}
+        for s in sorted(states_of(state.get(endpoint))):
             if s == ASTRAY:
                 after.add(s)
                 continue
@@ -57,7 +49,8 @@ class ContractFlow:
         contract, side = self.flow.module.contracts[endpoint.type.contract], endpoint.type.side
         table: Receive = instr.extra
         arrive: dict[str, set[int]] = {name: set() for name in table.arms}
-        for s in sorted(state.get(endpoint) or ()):
+        owed = (state.get(endpoint) or frozenset()) & {OWED}
+        for s in sorted(states_of(state.get(endpoint))):
             if s == ASTRAY:
                 for name in table.arms:
                     arrive[name].add(s)
@@ -91,12 +84,11 @@ class ContractFlow:
             if not arrive[name]:
                 continue
             arm = dict(state)
-            arm[endpoint] = frozenset(arrive[name])
-            for reg in regs:
-                self.define(reg, Owned(instr.position) if reg.type.block else True, arm, instr)
+            arm[endpoint] = frozenset(arrive[name]) | owed
+            self.arrive(regs, contract.messages[name], arm, instr)
             result.append((label, arm))
         if table.closed is not None:
-            result.append((table.closed, {**state, endpoint: frozenset({PEER_GONE})}))
+            result.append((table.closed, {**state, endpoint: frozenset({PEER_GONE}) | owed}))
         return self.together(result)
 
     def together(self, ways: list[tuple[str, dict[Reg, Status]]]) -> list[tuple[str, dict[Reg, Status]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lark import Token, Tree
 
-from singlab.sing.types import BOOL, I8, I16, I32, I64, U8, U16, U32, U64, Enum, Int, Struct, Type, Vector, checked_struct
+from singlab.sing.types import BOOL, I8, I16, I32, I64, U8, U16, U32, U64, Endpoint, Enum, Int, Struct, Type, Vector, checked_struct
 
 #: Sing#'s type names.
 SCALARS: dict[str, Type] = {
@@ -20,6 +20,8 @@ def type_text(type_: Type) -> str:
         return f"{NAMES.get(type_.element, str(type_.element))}[]* in ExHeap"
     if isinstance(type_, Struct):
         return f"{type_.name}* in ExHeap"
+    if isinstance(type_, Endpoint):
+        return f"{type_}:{type_.state}" if type_.state else str(type_)
     return NAMES.get(type_, str(type_))
 
 
@@ -36,8 +38,7 @@ class TypeBuilder:
     def type(self, tree: Tree) -> Type:
         token = tree.children[0]
         if tree.data == "endpoint":
-            raise self.refuse("contract.types", "endpoints cannot be sent in messages yet", token,
-                              "connect processes with System.connect, before they start")  # fmt: skip
+            return Endpoint(*map(str, tree.children))
         type_ = SCALARS.get(str(token)) or self.types.get(str(token))
         if type_ is None:
             raise self.refuse("contract.types", f"{token} is no type", token, f"use one of {', '.join([*SCALARS, *self.types])}")

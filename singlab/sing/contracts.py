@@ -10,10 +10,11 @@ number of slots an endpoint needs. (EuroSys 2006, section 2.)
 add messages, states, and sequences to states of B. Whatever B allows, D allows, under the same numbers of
 messages and states. All checks are made on the whole.
 
-Enums and exchange-heap structs stand before the contracts whose messages carry them, in Sing#'s notation too; both sides of a channel
-must have been built with the same ones.
+A message may carry endpoints of this or another contract, in a named state (:mod:`singlab.sing.carried`). Enums and
+exchange-heap structs stand before the contracts whose messages carry them, in Sing#'s notation too; both sides of a
+channel must have been built with the same ones.
 
-Leaves out endpoints as message arguments, and a channel between a side of B and a side of D.
+Leaves out a channel between a side of B and a side of D.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ import numpy as np
 from lark import Lark, Token, Tree, UnexpectedInput
 
 from singlab.kernel.abi import MAX_MESSAGE_WORDS, NO_STATE
+from singlab.sing.carried import Carried, check_carried
 from singlab.sing.contract_types import TypeBuilder, declaration, type_text
 from singlab.sing.errors import SipError
-from singlab.sing.types import Enum, Struct, Type, Vector
+from singlab.sing.types import Endpoint, Enum, Struct, Type, Vector
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,9 @@ class Contract:
         The types declared in its text; ``C.Colour`` names one in a program.
     """
 
-    def __init__(self, name, text, messages, states, transitions, slots, copies, base=None, types=None):
+    def __init__(self, name, text, messages, states, transitions, slots, copies, base=None, carried=(), known=None, types=None):
         self.name, self.text, self.messages, self.base, self.types = name, text, messages, base, types or {}
+        self.carried, self.known = tuple(carried), known if known is not None else {}
         self.states, self.transitions, self.slots, self.copies = states, transitions, slots, copies
         self.Imp, self.Exp = EndpointType(self, "Imp"), EndpointType(self, "Exp")
 
@@ -116,31 +119,45 @@ class Contract:
             return self.messages[name].sender
         return None
 
-    def table(self) -> np.ndarray:
-        """Return the kernel's form: an array of uint64 in the layout of :mod:`singlab.kernel.abi`."""
+    def table(self, contracts: Mapping[str, Contract] | None = None) -> np.ndarray:
+        """Return the kernel's form: an array of uint64 in the layout of :mod:`singlab.kernel.abi`.
+
+        Parameters
+        ----------
+        contracts : Mapping of str to Contract, optional
+            The contracts of the image, among them those whose endpoints its messages carry.
+        """
+        contracts = contracts if contracts is not None else {self.name: self}
+        order, carried = sorted(contracts), []
         n, k = len(self.states), len(self.messages)
         words = [n | k << 16 | self.slots["Imp"] << 32 | self.slots["Exp"] << 48]
         for message in self.messages.values():
-            mask = sum(1 << i for i, (_, t) in enumerate(message.arguments) if t.block)
-            words.append(len(message.arguments) | mask << 8 | (message.direction == "!") << 16)
+            blocks = sum(1 << i for i, (_, t) in enumerate(message.arguments) if t.block)
+            ends = [(i, t) for i, (_, t) in enumerate(message.arguments) if isinstance(t, Endpoint)]
+            mask = sum(1 << i for i, _ in ends)
+            words.append(len(message.arguments) | blocks << 8 | (message.direction == "!") << 16 | mask << 24 | len(carried) // 2 << 32)
+            for _, type_ in ends:
+                other = contracts[type_.contract]
+                carried += [(type_.side == "Exp") | other.states.index(type_.state or other.states[0]) << 16, order.index(other.name)]
         for step in self.transitions:
             words += [step.get(name, NO_STATE) for name in self.messages]
-        return np.array(words, dtype=np.uint64)
+        return np.array(words + carried, dtype=np.uint64)
 
     def describe(self) -> dict:
         """Return messages, states and transitions as plain data, for manifests and traces."""
         index = {name: i for i, name in enumerate(self.messages)}
         return {
             "messages": [
-                {"name": m.name, "direction": m.direction, "arguments": [f"{t} {n}" for n, t in m.arguments]}
+                {"name": m.name, "direction": m.direction,
+                 "arguments": [f"{type_text(t) if isinstance(t, Endpoint) else t} {n}" for n, t in m.arguments]}
                 for m in self.messages.values()
             ],
-            "types": [declaration(type_) for type_ in self.carried()],
+            "types": [declaration(type_) for type_ in self.declared()],
             "states": list(self.states),
             "transitions": [[s, index[m], t] for s, step in enumerate(self.transitions) for m, t in step.items()],
         }
 
-    def carried(self) -> list[Type]:
+    def declared(self) -> list[Type]:
         """Return the declared types its messages carry."""
         found: dict[str, Type] = {}
         todo = [t for m in self.messages.values() for _, t in m.arguments]
@@ -196,6 +213,7 @@ class _Builder(TypeBuilder):
         self.transitions: list[dict[str, int]] = []
         self.edges: list[list[tuple[str, int]]] = []
         self.places: list[Token | None] = []
+        self.carried: list[Carried] = []
 
     def refuse(self, rule: str, message: str, where, hint: str) -> SipError:
         """Return an error at a token or tree of the contract's text."""
@@ -212,7 +230,8 @@ class _Builder(TypeBuilder):
         self.read()
         self.check()
         copies = {m.name: self.longest(m.direction, m.name) for m in self.messages.values()}
-        return Contract(self.name, self.text, self.messages, self.states, self.transitions, self.bounds(), copies, self.base, dict(self.types))
+        return Contract(self.name, self.text, self.messages, self.states, self.transitions, self.bounds(), copies, self.base,
+                        self.carried, types=dict(self.types))  # fmt: skip
 
     def build_lenient(self) -> Protocol:
         """Return what is written, whatever it leads to; raise where it cannot be read."""
@@ -253,6 +272,7 @@ class _Builder(TypeBuilder):
             raise self.refuse("contract.base", f"{token}, which {self.name} extends, is no contract known here", token,
                               f"declare contract {token} above, in this text or in a cell that has run")  # fmt: skip
         self.base = base
+        self.carried = list(base.carried) if isinstance(base, Contract) else []
         self.types = {**getattr(base, "types", {}), **self.types}
         for message in base.messages.values():
             self.messages[message.name] = replace(message, contract=self.name)
@@ -278,7 +298,13 @@ class _Builder(TypeBuilder):
         types = []
         for argument in arguments:
             type_tree, argument_name = argument.children
-            types.append((str(argument_name), self.type(type_tree)))
+            type_ = self.type(type_tree)
+            if isinstance(type_, Endpoint):
+                token = type_tree.children[0]
+                line = token.line + self.first_line - 1
+                self.carried.append(Carried(str(name), str(argument_name), type_, self.filename, line, token.column,
+                                            self.text.splitlines()[token.line - 1]))  # fmt: skip
+            types.append((str(argument_name), type_))
         if len(types) > MAX_MESSAGE_WORDS:
             raise self.refuse("contract.messages", f"message {name} has {len(types)} arguments", name,
                               f"a message carries at most {MAX_MESSAGE_WORDS}; put more into an exchange-heap block")  # fmt: skip
@@ -502,6 +528,8 @@ def parse_declarations(text: str, filename: str = "<contract>", first_line: int 
         Line of the file on which the text begins.
     known : Mapping, optional
         Names the text may refer to; what is no contract in it is passed over. Contracts further up in the text win.
+        Contracts whose endpoints messages carry may also stand further down; those that are nowhere yet are
+        looked for when a program uses them.
 
     Returns
     -------
@@ -517,6 +545,10 @@ def parse_declarations(text: str, filename: str = "<contract>", first_line: int 
     for builder in _builders(text, filename, first_line, known, types):
         builder.known = {**builder.known, **contracts}
         contracts[builder.name] = builder.build()
+    beside = {name: c for name, c in (known or {}).items() if isinstance(c, Contract)} if any(c.carried for c in contracts.values()) else {}
+    for contract_ in contracts.values():
+        contract_.known = {**beside, **contracts}
+        check_carried(contract_, contract_.known)
     return contracts, types
 
 

@@ -15,7 +15,7 @@ from singlab.sing.errors import SipError
 from singlab.sing.program import Program
 from singlab.sing.structs import StructLowering
 from singlab.sing.tuples import TupleLowering, TupleValue, flat
-from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, Enum, Int, Member, Struct, Tuple, Type, Vector
+from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, EndpointSet, Enum, Int, Member, Struct, Tuple, Type, Vector
 
 _BINARY = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "div", ast.Mod: "rem", ast.BitAnd: "and",
@@ -422,6 +422,8 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
 
     def method(self, node: ast.Call, statement: bool) -> sil.Reg | None:
         what = node.func.attr
+        if what in ("add", "close", "receive") and isinstance(self.expr(node.func.value, None).type, EndpointSet):
+            return self.set_method(node, what)
         if what not in ("send", "receive", "close"):
             raise self.refuse("closed-api", f"there is no operation {what}", node, "an endpoint has send, receive and close")
         endpoint = self.endpoint(node.func.value)
@@ -499,6 +501,8 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
         self.emit("free", node, None, (self.vector(node, "free", Struct),))
 
     def call_len(self, node: ast.Call) -> sil.Reg:
+        if len(node.args) == 1 and isinstance((ends := self.expr(node.args[0], None)).type, EndpointSet):
+            return self.emit("set_size", node, self.reg(U64), (ends,))
         return self.emit("len", node, self.reg(U64), (self.vector(node, "len"),))
 
     def call_cycles(self, node: ast.Call) -> sil.Reg:

@@ -12,7 +12,9 @@ from functools import lru_cache
 
 from singlab.sing import sil
 from singlab.sing.borrow import is_borrowed
+from singlab.sing.carried import named_contracts
 from singlab.sing.contracts import Contract, EndpointType, Message
+from singlab.sing.endpointlowering import EndpointLowering
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle, start_threads
 from singlab.sing.expressions import ExpressionLowering
@@ -20,7 +22,7 @@ from singlab.sing.looping import LoopLowering
 from singlab.sing.program import Program
 from singlab.sing.trying import ASSERTION, TryLowering
 from singlab.sing.tuples import MOST_RESULTS, TupleValue, flat
-from singlab.sing.types import BOOL, I64, INTS, Endpoint, Int, Struct, Tuple, Type, Vector
+from singlab.sing.types import BOOL, I64, INTS, Endpoint, EndpointSet, Int, Struct, Tuple, Type, Vector
 
 #: Python's constructs that the language leaves out: what a student calls them, and what to write instead.
 LEFT_OUT = {
@@ -47,7 +49,7 @@ def _lines(source: str) -> list[str]:
     return source.splitlines()
 
 
-class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering):
+class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLowering):
     """Lower one function."""
 
     def __init__(self, program: Program, module: ModuleLowering):
@@ -121,7 +123,7 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering):
                 raise self.refuse("types", f"parameter {argument.arg} has no type", argument,
                                   f"write {argument.arg}: u64, or {argument.arg}: C.Exp for an endpoint")  # fmt: skip
             type_ = self.parameter(argument.annotation)
-            kind = "vector" if isinstance(type_, Vector) else "struct"
+            kind = "vector" if isinstance(type_, Vector) else "set" if isinstance(type_, EndpointSet) else "struct"
             if self.program.entry and type_.block:
                 raise self.refuse("types", f"startup argument {argument.arg} cannot be a {kind}", argument,
                                   f"receive the {kind} in a message")  # fmt: skip
@@ -136,12 +138,13 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering):
         self.result: Type | None = None
         if node.returns is not None and not (isinstance(node.returns, ast.Constant) and node.returns.value is None):
             self.result = self.annotation(node.returns)
-            if isinstance(self.result, Endpoint) or (self.program.entry and (self.result.block or isinstance(self.result, Tuple))):
+            if self.program.entry and (self.result.linear or isinstance(self.result, Tuple)):
                 raise self.refuse("types", f"{node.name} cannot return {self.result}", node.returns, "return an integer")
             if isinstance(self.result, Tuple) and len(self.result.flat) > MOST_RESULTS:
                 raise self.refuse("types", f"{node.name} returns {len(self.result.flat)} values", node.returns, f"return at most {MOST_RESULTS}")
         if self.program.entry:
             self.came_in(params, node)
+        self.lent_parameters(node)
         self.statements(node.body)
         if not self.ended():
             if self.result is not None and self.reachable(self.block):
@@ -190,6 +193,9 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering):
             element = self.annotation(node.slice)
             if isinstance(element, (Int, Struct)):
                 return Vector(element)
+        if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ESet":
+            parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            return self.set_type(parts, node)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in ("Imp", "Exp"):
             return Endpoint(self.contract(node.value).name, node.attr)
         raise self.refuse("types", f"{ast.unparse(node)} is no type of the SIP language", node,
@@ -203,11 +209,12 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering):
         if not isinstance(found, Contract):
             raise self.refuse("types", f"{node.id} is no contract", node,
                               f'declare it first: {node.id} = contract("""...""")')  # fmt: skip
-        known = self.module.contracts.setdefault(found.name, found)
-        if known.text != found.text:
-            raise self.refuse("types", f"there are two different contracts named {found.name}", node, "rename one")
-        for type_ in found.types.values():
-            self.same(type_, node)
+        if self.module.contracts.get(found.name) is not found:
+            for name, other in named_contracts(found, {**found.known, **self.program.names}).items():
+                if self.module.contracts.setdefault(name, other).text != other.text:
+                    raise self.refuse("types", f"there are two different contracts named {name}", node, "rename one")
+                for type_ in other.types.values():
+                    self.same(type_, node)
         return found
 
     def message(self, node: ast.expr, endpoint: sil.Reg) -> Message:
@@ -282,7 +289,7 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering):
 
     def held(self, value: sil.Reg, node: ast.AST) -> sil.Reg:
         """Return a value in a register of its own, so that a later assignment to its variable does not change it."""
-        if value.name is None or isinstance(value.type, Endpoint):
+        if value.name is None:
             return value
         if isinstance(value, TupleValue):
             return TupleValue(value.type, [self.held(part, node) for part in value.parts])
@@ -312,8 +319,6 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering):
         """Assign a value to a variable, which gets the value's type if it is new."""
         known = self.variables.get(name)
         if known is None:
-            if isinstance(value.type, Endpoint):
-                raise self.refuse("types", "an endpoint cannot be assigned to another variable", node, "use the parameter")
             known = self.variables[name] = self.fresh(value.type, name)
         value = self.coerce(value, known.type, node, name)
         if isinstance(value, TupleValue):  # another one's values may be this one's own: t = (t[1], t[0])
@@ -412,8 +417,12 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering):
 
     def do_Match(self, node: ast.Match) -> None:
         """``match ch.receive():`` is the switch-receive."""
+        if self.is_call(node.subject, "receive"):
+            return self.switch_receive(node, node.subject.args)
         if not self.is_receive(node.subject) or node.subject.args:
             return self.match_value(node)
+        if isinstance(self.expr(node.subject.func.value, None).type, EndpointSet):
+            return self.switch_receive(node, [node.subject.func.value])
         endpoint = self.endpoint(node.subject.func.value)
         after = self.new_block("after")
         arms: dict[str, tuple[tuple[sil.Reg, ...], str]] = {}

@@ -8,7 +8,8 @@ from singlab.kernel.abi import ABI_NUMBER
 from singlab.sing.codegen import A0, RA, FunctionCode
 from singlab.sing.emitter import Code, Emitter
 from singlab.sing.errors import SipError
-from singlab.sing.sil import Module, callee
+from singlab.sing.expand import expanded
+from singlab.sing.sil import Module, callee, started
 
 
 @dataclass
@@ -33,14 +34,13 @@ class ModuleCode:
     """Generate a module: an entry that calls the SIP and exits with its value, then every function."""
 
     def __init__(self, module: Module, start: bool = True):
-        self.module, self.start = module, start
+        self.module, self.start = expanded(module), start
         self.out = Emitter()
         self.data: dict[str, bytes] = {}
         self.spans: dict[tuple[str, str], tuple[int, int]] = {}
         self.count = 0
         self.frames: dict[str, int] = {}
         self.depths: dict[str, int] = {}
-        self.entries: dict[str, str] = {}
 
     def fresh(self) -> str:
         """Return a new local label."""
@@ -68,9 +68,9 @@ class ModuleCode:
         parts = [FunctionCode(function, self) for function in self.module.functions.values()]
         self.frames = {part.function.name: part.frame for part in parts}
         self.depths = self.deepest()
+        self.threads()
         for part in parts:
             part.generate()
-        self.threads()
         code = self.out.finish(self.data)
         code.text += bytes(-len(code.text) % 8)
         blocks = {}
@@ -81,14 +81,15 @@ class ModuleCode:
 
     def thread(self, name: str) -> str:
         """Return the label at which a thread begins that runs a function."""
-        return self.entries.setdefault(name, f".thread.{name}")
+        return f".thread.{name}"
 
     def threads(self) -> None:
         """Emit where threads begin: each calls its function and ends with its value."""
-        for name, label in self.entries.items():
+        starts = (started(i) for f in self.module.functions.values() for b in f.blocks for i in b.instrs)
+        for name in dict.fromkeys(name for name in starts if name is not None):
             function = self.module.functions[name]
             self.out.line = function.position.line
-            self.out.label(label)
+            self.out.label(self.thread(name))
             self.out.jump(name, link=RA)
             if function.result is None:
                 self.out.ins("addi", A0, 0, 0)

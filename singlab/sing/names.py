@@ -96,6 +96,13 @@ def exchange(cls: type) -> type:
     ------
     SipError
         If a field is something else.
+
+    Example
+    -------
+    >>> @exchange
+    ... class Packet:
+    ...     length: u32
+    ...     urgent: bool
     """
     from singlab.sing.enums import DECLARE_STRUCT
     from singlab.sing.structs import field_of_python, struct_of_python
@@ -119,5 +126,32 @@ class ChannelClosed(Exception):
     -------
     >>> match ch.receive():
     ...     case ChannelClosed():
+    ...         return
+    """
+
+
+receive = _word(
+    "receive", "match receive(a, b): wait for several endpoints at once. A case has a pattern for each, _ where it does not matter; the first "
+    "satisfied case wins, and only what it names is taken.",
+    "match receive(a, b):\n    case (A.Answer(x), _):\n        pass\n    case (_, B.Answer(y)):\n        pass",
+)  # fmt: skip
+new_channel = _word("new_channel", "new_channel(C): a new channel of contract C. Both ends are this process's, to use or to send in a message.",
+                    "imp, exp = new_channel(C)\nimp.close()\nexp.close()")  # fmt: skip
+ESet = _word(
+    "ESet", 'ESet(C.Exp, "State"): a set of endpoints that are all in one state, the contract\'s first if none is named: add(ep), len(s), close(). '
+    "What comes to one of its members is received with the member, which leaves the set.",
+    "s = ESet(C.Exp)\ns.add(ep)\nmatch s.receive():\n    case (ep, C.Ask(n)):\n        ep.send(C.Answer(n))\n        s.add(ep)",
+)  # fmt: skip
+
+
+class Unsatisfiable:
+    """A case of a match on several endpoints: nothing that can still come would satisfy one of the others.
+
+    Example
+    -------
+    >>> match receive(a, b):
+    ...     case (A.Answer(x), _):
+    ...         pass
+    ...     case Unsatisfiable():
     ...         return
     """

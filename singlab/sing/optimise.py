@@ -18,6 +18,7 @@ follow from their code as it is.
 from __future__ import annotations
 
 from singlab.sing import sil
+from singlab.sing.expand import expanded
 from singlab.sing.flow import Flow
 from singlab.sing.inline import inline
 from singlab.sing.loops import Loops
@@ -39,6 +40,7 @@ def optimise(module: Module, checks: bool = True, shake: bool = True) -> Module:
     shake : bool
         Whether functions that are not called, or only where they were inlined, are left out.
     """
+    module = expanded(module)
     functions = {name: duplicate(function) for name, function in module.functions.items()}
     new = Module(module.name, functions, module.entry, module.contracts, module.filename, module.source, module.exceptions, module.structs)
     inline(new, shake)

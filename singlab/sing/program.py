@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FunctionType
 
+from singlab.sing.carried import check_carried
 from singlab.sing.constants import UNKNOWN, declared, enum_of, evaluate, resolve
 from singlab.sing.contracts import Contract, parse_contracts
 from singlab.sing.declaration import declaration
@@ -263,4 +264,6 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
                 declaration(found)  # it has none; a program's is read when it is built, when all names are known
     table.update(unit.names())
     table.update(names or {})
+    for contract_ in unit.contracts.values():
+        check_carried(contract_, table)
     return unit

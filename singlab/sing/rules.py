@@ -47,7 +47,7 @@ _TALK = """contracts:
 
 
 def _program(body: str, params: str = "%0.n: u64", result: str = " -> u64", more: str = "") -> str:
-    contracts = _TALK if "Talk" in params else ""
+    contracts = _TALK if "Talk" in params else _SERVICE if "Service" in params else ""
     lines = "\n".join(line if line.endswith(":") else f"  {line}" for line in (part.strip() for part in re.split(r";(?![^{]*\})", body)) if line)
     return f"sip p entry p\n{contracts}function p({params}){result}\nstart:\n{lines}\n{more}"
 
@@ -58,6 +58,13 @@ def _rule(name: str, holds: str, reason: str, refused: str, accepted: str, param
                 _program(accepted, params, result, more if repaired is None else repaired))  # fmt: skip
 
 
+_SERVICE = """contracts:
+    contract Work { in message Do(ulong n); out message Done(ulong n); state Start: Do? -> Done! -> Start; }
+    contract Service { in message Take(Work.Imp:Start client); out message Ok(); state Start: Take? -> Ok! -> Start; }
+"""
+_WORK = "%0.s: Service.Imp, %9.n: u64"
+_MADE = "new_channel Work { made(%1.imp: Work.Imp, %2.exp: Work.Exp) -> made }; made:; "
+_HELD = "receive %2.exp { Do(%3: u64) -> held; closed -> held }; held:; close %2.exp; ret %9"
 _IMP = "%0.ch: Talk.Imp, %9.n: u64"
 _BLOCK = "%1.v: ExVec[u8] = new %0"
 _WAIT = "receive %0.ch { Answer(%2: u64) -> end; Stop() -> end; closed -> end }; end:; ret %9"
@@ -65,6 +72,10 @@ _BORROWING = "function g(%0.v: &ExVec[u8]) -> u64\nentry:\n  %1: u64 = len %0.v\
 _LOOPING = "function f(%0: u64) -> u64\nentry:\n  %1: u64 = call {callee}, %0\n  ret %1\nfunction g(%0: u64) -> u64\nentry:\n  ret %0\n"
 _ATTEMPT = "attempt f, %0 { returned(%1: u64) -> end; raised(%2: u64) -> end }; end:; ret %0"
 _RAISING = "function f(%0: u64) -> u64 raises\nentry:\n  %1.v: ExVec[u8] = new %0\n{free}  raise %0\n"
+
+_TRIED = "attempt f, %9 { returned(%1: u64) -> fine; raised(%2: u64) -> fine }; fine:; ret %9"
+_LOSING = ("function f(%0: u64) -> u64 raises\nentry:\n  new_channel Work {{ made(%1.imp: Work.Imp, %2.exp: Work.Exp) -> made }}\nmade:\n"
+           "  close %1.imp\n{close}  %3: u64 = const 8\n  raise %3\n")
 
 RULES = (
     _rule("sil.malformed", "Blocks end in one terminator, labels and registers exist, and instructions have the operands they need.",
@@ -117,6 +128,18 @@ RULES = (
     _rule("contract.closed", "An endpoint is not used after it was closed, by this side or by the other.",
           "The channel's memory may serve another channel by then.",
           "close %0.ch; send %0.ch, Ask, %9; ret %9", "send %0.ch, Ask, %9; close %0.ch; ret %9", _IMP),
+    _rule("contract.send-state", "An endpoint travels only in the state its message says, in which its own side is the next to send.",
+          "A message could come to it while it changes hands, and its new owner would believe it in another state.",
+          _MADE + "send %1.imp, Do, %9; send %0.s, Take, %1.imp; " + _HELD, _MADE + "send %0.s, Take, %1.imp; " + _HELD, _WORK),
+    _rule("endpoint.moved", "An endpoint is not used after it was sent, moved to another register or put into a set.",
+          "Its new owner speaks over it; two processes would be one side of the channel.",
+          _MADE + "send %0.s, Take, %1.imp; send %1.imp, Do, %9; " + _HELD, _MADE + "send %0.s, Take, %1.imp; " + _HELD, _WORK),
+    _rule("endpoint.leak", "An endpoint that was received or made is closed, sent or handed on before its register is used again and before its "
+          "function ends.", "Its other side would wait for a message or the news of its end for ever.",
+          _MADE + "send %0.s, Take, %1.imp; ret %9", _MADE + "send %0.s, Take, %1.imp; " + _HELD, _WORK),
+    _rule("endpoint.leak-on-raise", "When an exception leaves a function, the function holds no endpoint any more but those it was lent.",
+          "The exception goes past everything that could have closed the endpoint.",
+          _TRIED, _TRIED, _WORK, more=_LOSING.format(close=""), repaired=_LOSING.format(close="  close %2.exp\n")),
     _rule("closed-api", "Only functions of the program itself are called.",
           "A sealed process has no other code: what it can ask of the system is the ABI, and each ABI call is an instruction.",
           "%1: u64 = call open_file, %0; ret %1", "%1: u64 = call g, %0; ret %1",

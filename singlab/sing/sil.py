@@ -26,7 +26,7 @@ from singlab.sing.types import Tuple, Type
 
 ARITHMETIC = ("add", "sub", "mul", "div", "rem", "and", "or", "xor", "shl", "shr")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-TERMINATORS = ("br", "cbr", "ret", "receive", "fault", "attempt", "attempt_new", "raise")
+TERMINATORS = ("br", "cbr", "ret", "receive", "select", "new_channel", "fault", "attempt", "attempt_new", "raise")
 
 
 @dataclass(eq=False)
@@ -63,7 +63,8 @@ class Instr:
     extra : Any
         What is not a register: ``const``: int; ``call``, ``spawn``: function name; ``send``: message name;
         ``print_text``: str; ``br``: block label; ``cbr``: (label, label);
-        ``receive``: ``Receive``; ``attempt``, ``attempt_new``: ``Attempt``; ``fault``: int code.
+        ``receive``: ``Receive``; ``select``: ``Select``; ``new_channel``: ``NewChannel``; ``attempt``, ``attempt_new``: ``Attempt``;
+        ``fault``: int code.
     position : Position
     more : tuple of Reg
         Further destinations, of a call of a function with several results.
@@ -105,6 +106,36 @@ class Arms:
 @dataclass(eq=False)
 class Receive(Arms):
     """The arms of a ``receive``: message name to (argument registers, block label)."""
+
+
+#: A cell of a ``select``: the other side has closed and everything is drained.
+CLOSED = ""
+
+
+@dataclass(eq=False)
+class Select(Arms):
+    """The rows of a ``select``, the first satisfied one wins: cells, one an operand, to (registers of all cells, block label).
+
+    A cell is None (whatever is there) or a message's name (or CLOSED) and how many registers it gives; where the
+    operand is a set, the first of these is the member. ``closed`` is where it goes when no row can be satisfied any more.
+    """
+
+    @staticmethod
+    def split(cells: tuple, regs: tuple[Reg, ...]) -> list[tuple[Reg, ...]]:
+        """Return the registers of each cell of a row."""
+        out, rest = [], list(regs)
+        for cell in cells:
+            count = cell[1] if cell is not None else 0
+            out.append(tuple(rest[:count]))
+            del rest[:count]
+        return out
+
+
+@dataclass(eq=False)
+class NewChannel(Arms):
+    """The one way out of a ``new_channel``, "made": its two ends; ``contract`` is the contract's name."""
+
+    contract: str = ""
 
 
 @dataclass(eq=False)

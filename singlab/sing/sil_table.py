@@ -49,7 +49,7 @@ _COMPARE = "a and b of one type that is not linear, d bool"
 #: The instructions a program may use, in the order of the documentation.
 TABLE = (
     Op("const", "d = const value", "d an integer type or bool", "The value, which lies in the range of d's type; a bool is 0 or 1.", "", 0, True),
-    Op("mov", "d = mov a", "d and a of one type, no endpoint", "The value of a. A block changes its owner: afterwards a has none.", "", 1, True),
+    Op("mov", "d = mov a", "d and a of one type", "The value of a. A block or an endpoint changes its place: afterwards a has none.", "", 1, True),
     *_both("add sub mul", "The sum, wrapping.; The difference, wrapping.; The low bits of the product.", _SAME),
     *_both("div rem", "The quotient, rounded towards minus infinity.; The rest of that division; it has the sign of b.", _SAME, "b is zero"),
     *_both("and or xor", "Bitwise and.; Bitwise or.; Bitwise exclusive or.", _LOGIC),
@@ -60,7 +60,8 @@ TABLE = (
     Op("inv", "d = inv a", "d and a of one integer type", "Every bit of a inverted.", "", 1, True),
     Op("cast", "d = cast a", "a an integer or bool, d an integer", "The low bits of a, extended as d's type says.", "", 1, True),
     Op("call", "d... = call f, a...", "a... and d... as f declares; no d if f returns nothing",
-       "Calls a function of the program. Blocks among the arguments are handed over, except for the parameters that are borrowed; those returned are owned."),
+       "Calls a function of the program. Blocks and sets among the arguments are handed over, except for the parameters that are borrowed; "
+       "endpoints are lent. What is returned is owned."),
     Op("new", "d = new a", "a u64, d a vector", "A zeroed vector of a elements on the exchange heap, owned by d.", "no memory is left, or a is too large", 1, True),
     Op("new_struct", "d = new_struct", "d a struct", "A zeroed struct on the exchange heap, owned by d.", "no memory is left", 0, True),
     Op("free", "free a", "a a vector or a struct", "Gives the block back; a has none afterwards.", "", 1, False),
@@ -72,8 +73,12 @@ TABLE = (
     Op("store", "store a, b, c", "a a vector of integers, b u64, c the type of its elements", "Puts c into element b.", "b is not less than the length", 3, False),
     Op("len", "d = len a", "a a vector, d u64", "The number of elements.", "", 1, True),
     Op("send", "send a, M, b...", "a an endpoint, b... as message M of its contract carries",
-       "Sends M. Blocks among b... belong to the receiver from here on. Never waits."),
+       "Sends M. Blocks and endpoints among b... belong to the receiver from here on. Never waits."),
     Op("close", "close a", "a an endpoint", "Closes this end of the channel.", "", 1, False),
+    Op("set_new", "d = set_new", "d a set of endpoints", "A set without members, owned by d.", "no memory is left", 0, True),
+    Op("set_add", "set_add a, b", "a a set, b an endpoint of its kind", "Puts b, which is in the set's state, into the set; b has none afterwards.", "", 2, False),
+    Op("set_size", "d = set_size a", "a a set, d u64", "The number of its members.", "", 1, True),
+    Op("set_close", "set_close a", "a a set", "Closes every member, and the set; a has none afterwards.", "", 1, False),
     Op("print_text", 'print_text "text"', "none", "Writes a constant text to the console.", "", 0, False),
     Op("print_int", "print_int a", "a an integer or bool", "Writes a number to the console.", "", 1, False),
     Op("cycles", "d = cycles", "d u64", "The machine's cycle counter.", "", 0, True),
@@ -99,6 +104,14 @@ TABLE = (
        "A zeroed vector of a elements, or a zeroed struct, owned by %1, if there is memory for it; else C gets the exception MemoryError.", "", -1, False),
     Op("raise", "raise a", "a u64", "Ends the function by the exception a: its class's number in the low 16 bits, its line above them. In a function that "
        "is not declared `raises` nobody can catch it, and it ends the process with that fault.", "", 1, False),
+    Op("select", "select a, b... { (M(%1: u64), _) -> B; (_, closed) -> C; otherwise -> D }",
+       "a, b... up to four endpoints and sets, a row with a cell for each; the registers of a cell as its message carries, "
+       "before them the member where the operand is a set",
+       "Goes on at the first row of which every cell is satisfied by what waits longest at its operand, and takes that; waits while none is "
+       "and one still can be. `_` is always satisfied; `closed` by a channel that is closed and drained; a set is served member by member, "
+       "`%1: C.Exp = M(%2: u64)`, and what is served leaves it.", "no row can be satisfied any more and there is no `otherwise`"),
+    Op("new_channel", "new_channel C { made(%1: C.Imp, %2: C.Exp) -> B }", "the registers the two sides of contract C",
+       "A new channel, both ends owned and in the contract's first state.", "no memory is left", 0, False),
     Op("fault", "fault code", "none", "Ends the process with this fault, 1 to 65535.", "", 0, False),
 )  # fmt: skip
 
@@ -111,10 +124,10 @@ def document() -> str:
         "# SIL",
         "",
         "The typed intermediate language between the compiler, the verifier and the code generator. A function is a graph of blocks over",
-        "typed registers that may be assigned more than once; each block ends in exactly one of `br`, `cbr`, `ret`, `receive`, `attempt`,",
-        "`attempt_new`, `raise` and `fault`. Every way an exception can take is one of these ways out: there are no hidden ones. A function that may",
-        "end by `raise` says so: `function f(%0: u64) -> u64 raises`. A line `exceptions: 256 \"Full\"` behind the contracts says what exceptions are",
-        "called, by number; numbers below 256 are those of faults.",
+        "typed registers that may be assigned more than once; each block ends in exactly one of `br`, `cbr`, `ret`, `receive`, `select`,",
+        "`new_channel`, `attempt`, `attempt_new`, `raise` and `fault`. Every way an exception can take is one of these ways out: there are no hidden",
+        "ones. A function that may end by `raise` says so: `function f(%0: u64) -> u64 raises`. A line `exceptions: 256 \"Full\"` behind the contracts",
+        "says what exceptions are called, by number; numbers below 256 are those of faults.",
         "No instruction forms an address. Memory is reached through exchange-heap structs and vectors only, and such a block has one owner at a time.",
         "",
         "`parse_sil(text)` reads this notation, `str(module)` writes it; what is written and read again is the same module.",
@@ -141,8 +154,8 @@ def document() -> str:
         "```",
         "",
         "`@line:column` is the place in the program's source; in a text without a `file` an instruction's place is its own line. A `;` begins a",
-        "comment. A parameter such as `%0.v: &ExVec[u8]` is borrowed: the block stays the caller's. A function with several results declares them as in `-> (u64, bool)`. Types are `u8` to `u64`, `i8` to `i64`, `bool`, `ExVec[u8]` and so on, structs by their name, vectors of them, and endpoints such as",
-        "`Talk.Exp`. Before the contracts `structs:` declares the structs, in Sing#'s notation: `    rep struct Packet { uint length; byte kind; }`.",
+        "comment. A parameter such as `%0.v: &ExVec[u8]` is borrowed: the block stays the caller's. A function with several results declares them as in `-> (u64, bool)`. Types are `u8` to `u64`, `i8` to `i64`, `bool`, `ExVec[u8]` and so on, structs by their name, vectors of them, endpoints such as",
+        "`Talk.Exp`, and sets of them such as `ESet[Talk.Exp:Start]`. Before the contracts `structs:` declares the structs, in Sing#'s notation: `    rep struct Packet { uint length; byte kind; }`.",
         "A field lies at the next multiple of its size, and a struct's size is a multiple of its largest field's. An enum is the narrowest",
         "integer that has all its values.",
         "",

@@ -16,9 +16,9 @@ from lark import Lark, Token, Tree, UnexpectedInput
 
 from singlab.sing.contracts import Contract, declaration, parse_contracts, parse_declarations
 from singlab.sing.errors import SipError
-from singlab.sing.sil import Arms, Attempt, Block, Function, Instr, Module, Position, Receive, Reg
+from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
 from singlab.sing.sil_table import OPS
-from singlab.sing.types import BOOL, INTS, Endpoint, Struct, Tuple, Type, Vector
+from singlab.sing.types import BOOL, INTS, Endpoint, EndpointSet, Struct, Tuple, Type, Vector
 
 #: A text longer than this is refused unread.
 LARGEST_TEXT = 64 * 1024 * 1024
@@ -38,19 +38,42 @@ def _place(position: Position) -> str:
     return f" @{position.line}:{position.column}" if position.line else ""
 
 
+def _given(regs) -> str:
+    return ", ".join(f"{r}: {r.type}" for r in regs)
+
+
+def _row(operands: tuple[Reg, ...], cells: tuple, regs: tuple[Reg, ...]) -> str:
+    """Return a row of a ``select`` as text."""
+    out = []
+    for operand, cell, own in zip(operands, cells, Select.split(cells, regs)):
+        if cell is None:
+            out.append("_")
+            continue
+        member = ""
+        if isinstance(operand.type, EndpointSet) and own:
+            member, own = f"{own[0]}: {own[0].type} = ", own[1:]
+        out.append(f"{member}closed" if cell[0] == CLOSED else f"{member}{cell[0]}({_given(own)})")
+    return ", ".join(out)
+
+
 def format_instr(instr: Instr) -> str:
     """Return one instruction as text, without its place."""
     parts = [str(a) for a in instr.args]
     table = ""
-    if isinstance(instr.extra, Arms):
-        arms = [
-            f"{name}({', '.join(f'{r}: {r.type}' for r in regs)}) -> {label}" for name, (regs, label) in instr.extra.arms.items()
-        ]
+    if isinstance(instr.extra, Select):
+        arms = [f"({_row(instr.args, cells, regs)}) -> {label}" for cells, (regs, label) in instr.extra.arms.items()]
+        if instr.extra.closed:
+            arms.append(f"otherwise -> {instr.extra.closed}")
+        table = " { " + "; ".join(arms) + " }"
+    elif isinstance(instr.extra, Arms):
+        arms = [f"{name}({_given(regs)}) -> {label}" for name, (regs, label) in instr.extra.arms.items()]
         if instr.extra.closed:
             arms.append(f"closed -> {instr.extra.closed}")
         if isinstance(instr.extra, Attempt) and instr.extra.function is not None:
             parts.insert(0, instr.extra.function)
         table = " { " + "; ".join(arms) + " }"
+        if isinstance(instr.extra, NewChannel):
+            parts.append(instr.extra.contract)
     elif isinstance(instr.extra, tuple):
         parts += map(str, instr.extra)
     elif instr.op == "print_text":
@@ -170,6 +193,8 @@ class _Reader:
             return Vector(INTS.get(words[1]) or self.structs[words[1]])
         if len(words) == 2 and words[1] in ("Imp", "Exp"):
             return Endpoint(words[0], words[1])
+        if len(words) == 4 and words[0] == "ESet" and words[2] in ("Imp", "Exp"):
+            return EndpointSet(*words[1:])
         raise self.refuse(f"{'.'.join(words)} is no type", tree, "use u8 to u64, i8 to i64, bool, ExVec[u8], or an endpoint such as C.Exp")
 
     def define(self, token: Token, type_: Type) -> None:
@@ -234,7 +259,7 @@ class _Reader:
         """Return what an instruction has beside registers."""
         wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "spawn": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
                   "print_text": ["text"], **dict.fromkeys(_SECOND, ["name"]), "receive": ["arms"], "attempt": ["name", "arms"],
-                  "attempt_new": ["arms"]}.get(op, [])  # fmt: skip
+                  "attempt_new": ["arms"], "select": ["arms"], "new_channel": ["name", "arms"]}.get(op, [])  # fmt: skip
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
         fits = len(others) == len(wanted) and all(
             isinstance(o, Tree) if kind == "arms" else isinstance(o, Token) and o.type in kinds[kind] for o, kind in zip(others, wanted)
@@ -243,20 +268,52 @@ class _Reader:
             raise self.refuse(f"{op} has the wrong operands", tree, f"write {OPS[op].form}" if op in OPS else "give it registers")
         if not wanted:
             return None
+        if op == "select":
+            return self.rows(others[0])
         if wanted[-1] == "arms":
-            table = self.arms(others[-1])
-            return table if op == "receive" else Attempt(table.arms, table.closed, str(others[0]) if op == "attempt" else None)
+            kind = {"receive": Receive({}), "new_channel": NewChannel({}, contract=str(others[0]))}
+            return self.arms(others[-1], kind.get(op) or Attempt({}, None, str(others[0]) if op == "attempt" else None))
         if op == "cbr":
             return str(others[0]), str(others[1])
         if wanted == ["number"]:
             return self.integer(others[0])
         return self.string(others[0]) if op == "print_text" else str(others[0])
 
-    def arms(self, tree: Tree) -> Receive:
-        table = Receive({})
+    def rows(self, tree: Tree) -> Select:
+        """Return the rows of a ``select``."""
+        table = Select({})
         for arm in tree.children:
             if arm is None:
                 continue
+            head, label = arm.children[0], str(arm.children[-1])
+            if not isinstance(head, Tree):
+                if len(arm.children) != 2 or str(head) != "otherwise" or table.closed is not None:
+                    raise self.refuse(f"{head} is no row", arm, "write (cell, cell) -> block, or otherwise -> block once")
+                table.closed = label
+                continue
+            cells, regs = [], []
+            for cell in head.children:
+                member, name, arguments = cell.children
+                if member is None and arguments is None and str(name) == "_":
+                    cells.append(None)
+                    continue
+                if (arguments is None) != (str(name) == "closed"):
+                    raise self.refuse(f"{name} is no cell of a row", cell, "write _, closed, or a message with its registers")
+                given = [self.register(member.children[0])] if member is not None else []
+                given += [self.register(part.children[0]) for part in arguments.children if part is not None] if arguments is not None else []
+                cells.append((CLOSED if arguments is None else str(name), len(given)))
+                regs += given
+            if tuple(cells) in table.arms:
+                raise self.refuse("a row stands twice", arm, "the first one wins; remove the other")
+            table.arms[tuple(cells)] = tuple(regs), label
+        return table
+
+    def arms(self, tree: Tree, table: Arms) -> Arms:
+        for arm in tree.children:
+            if arm is None:
+                continue
+            if isinstance(arm.children[0], Tree):
+                raise self.refuse("a row of a select stands here", arm, "write Message(registers) -> block")
             name = str(arm.children[0])
             if len(arm.children) == 2:
                 if name != "closed" or table.closed is not None:

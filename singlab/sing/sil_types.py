@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 
+from singlab.kernel.layout import SELECT_MOST
 from singlab.sing import sil
+from singlab.sing.carried import RULE, carried_by, check_one
+from singlab.sing.errors import SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER
-from singlab.sing.sil import Attempt, Block, Function, Instr, Module, Position, Receive, Reg
+from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
 from singlab.sing.sil_table import TABLE
-from singlab.sing.types import BOOL, INTS, U64, Bool, Endpoint, Int, Struct, Tuple, Type, Vector, checked_struct
+from singlab.sing.types import BOOL, INTS, U64, Bool, Endpoint, EndpointSet, Int, Struct, Tuple, Type, Vector, checked_struct
 
 
 class Malformed(Exception):
@@ -61,13 +64,30 @@ def check_module(module: Module) -> None:
         _need(not several or (isinstance(result.parts, tuple) and 1 < len(result.parts) <= _MOST_RESULTS),
               f"{name} has more than {_MOST_RESULTS} results, or less than two as several", function.position)  # fmt: skip
         for part in function.results:
-            _need(_is_type(part, module) and not isinstance(part, Endpoint), f"{name}: a result of no known type", function.position)
+            _need(_is_type(part, module) and not (several and isinstance(part, Endpoint)), f"{name}: a result of no known type", function.position)
     entry = module.functions.get(module.entry) if isinstance(module.entry, str) else None
     _need(entry is not None, f"the entry {module.entry!r} is no function", nowhere)
     _need(not entry.raises, "nobody could catch what the entry raises", entry.position)
     startup = [*(p.type for p in entry.params), *entry.results]
     _need(len(entry.results) < 2, "a process ends with one value", entry.position)
-    _need(not any(t.block for t in startup), "a process starts and ends without blocks", entry.position)
+    _need(not any(t.block for t in startup), "a process starts and ends without blocks and sets", entry.position)
+    _need(not isinstance(entry.result, Endpoint), "a process ends without an endpoint", entry.position)
+    _check_contracts(module)
+
+
+def _check_contracts(module: Module) -> None:
+    """Check that the contracts are there whose endpoints messages carry, and that these travel by the send-state rule."""
+    nowhere = Position()
+    for name, contract in module.contracts.items():
+        _need(contract.name == name, f"contract {contract.name} stands under the name {name!r}", nowhere)
+        for carried in carried_by(contract):
+            other = module.contracts.get(carried.type.contract)
+            _need(other is not None, f"{name}.{carried.message} carries an endpoint of contract {carried.type.contract}, which is not declared",
+                  nowhere, RULE)  # fmt: skip
+            try:
+                check_one(carried, other)
+            except SipError as error:
+                raise Malformed(RULE, error.message, nowhere, error.hint) from None
 
 
 def _struct(key, struct, nowhere: Position) -> None:
@@ -93,6 +113,8 @@ def _is_type(type_, module: Module) -> bool:
         return isinstance(type_.name, str) and module.structs.get(type_.name) == type_
     if isinstance(type_, Endpoint):
         return isinstance(type_.contract, str) and type_.contract in module.contracts and type_.side in ("Imp", "Exp")
+    if isinstance(type_, EndpointSet):
+        return _is_type(type_.member, module) and isinstance(type_.state, str) and type_.state in module.contracts[type_.contract].states
     return isinstance(type_, Bool)
 
 
@@ -108,6 +130,7 @@ def check_function(function: Function, module: Module) -> None:
     for param in function.params:
         _register(param, known, module, start)
     _need(len({id(p) for p in function.params}) == len(function.params), "a parameter stands twice", start)
+    lent = {id(p) for p in function.params if isinstance(p.type, Endpoint)}
     for block in function.blocks:
         _need(isinstance(block.instrs, list) and block.instrs, f"block {block.label} is empty", start)
         for index, instr in enumerate(block.instrs):
@@ -117,6 +140,9 @@ def check_function(function: Function, module: Module) -> None:
             _need((instr.op in sil.TERMINATORS) == last, f"block {block.label} does not end in exactly one terminator", instr.position)
             # the entry block also receives the parameters, so nothing may jump to it
             _instruction(instr, function, module, labels - {function.blocks[0].label}, known)
+            given = [*instr.results, *(r for regs, _ in instr.extra.arms.values() for r in regs)] if isinstance(instr.extra, Arms) else instr.results
+            # what a function leaves in its parameters is its caller's
+            _need(not any(id(reg) in lent for reg in given), "an endpoint parameter is given another endpoint", instr.position)
 
 
 def _need(condition, message: str, position: Position, rule: str = "sil.malformed") -> None:
@@ -129,7 +155,8 @@ def _register(reg, known: dict[int, Reg], module: Module, position: Position) ->
     _need(known.setdefault(reg.number, reg) is reg, f"register {reg.number} is two things", position)
 
 
-_KINDS = {Int: "an integer", Vector: "a vector", Struct: "a struct", (Vector, Struct): "a block", Endpoint: "an endpoint"}
+_KINDS = {Int: "an integer", Vector: "a vector", Struct: "a struct", (Vector, Struct): "a block", Endpoint: "an endpoint",
+          EndpointSet: "a set of endpoints"}  # fmt: skip
 
 
 def _type(reg: Reg, wanted, instr: Instr) -> None:
@@ -156,7 +183,7 @@ def _instruction(instr: Instr, function: Function, module: Module, labels: set, 
         count, has_dest = _SHAPES[op]
         _need(count in (-1, len(args)) and (dest is not None) == has_dest, f"{op} has the wrong operands", position)
     else:
-        _need(op in ("call", "send", "ret", "attempt", "spawn"), f"{op!r} is no instruction", position)
+        _need(op in ("call", "send", "ret", "attempt", "spawn", "select"), f"{op!r} is no instruction", position)
     check = globals().get(f"_check_{op}")
     if op in sil.ARITHMETIC:
         _arithmetic(instr)
@@ -183,7 +210,6 @@ def _check_const(instr: Instr, *_) -> None:
 
 def _check_mov(instr: Instr, *_) -> None:
     _type(instr.dest, instr.args[0].type, instr)
-    _need(not isinstance(instr.dest.type, Endpoint), "an endpoint is copied", instr.position, "types")
 
 
 def _check_not(instr: Instr, *_) -> None:
@@ -330,6 +356,83 @@ def _check_receive(instr: Instr, function: Function, module: Module, labels: set
         for reg, (_, type_) in zip(regs, wanted):
             _register(reg, known, module, instr.position)
             _type(reg, type_.sil, instr)
+
+
+def _check_set_new(instr: Instr, *_) -> None:
+    _type(instr.dest, EndpointSet, instr)
+
+
+def _check_set_add(instr: Instr, *_) -> None:
+    _type(instr.args[0], EndpointSet, instr)
+    _type(instr.args[1], instr.args[0].type.member, instr)
+
+
+def _check_set_size(instr: Instr, *_) -> None:
+    _type(instr.args[0], EndpointSet, instr)
+    _type(instr.dest, U64, instr)
+
+
+def _check_set_close(instr: Instr, *_) -> None:
+    _type(instr.args[0], EndpointSet, instr)
+
+
+def _check_new_channel(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
+    table = instr.extra
+    _need(isinstance(table, NewChannel) and isinstance(table.arms, dict) and list(table.arms) == ["made"] and table.closed is None,
+          "new_channel has no way out", instr.position)  # fmt: skip
+    _need(isinstance(table.contract, str) and table.contract in module.contracts, f"contract {table.contract!r} is not declared",
+          instr.position, "contract.send")  # fmt: skip
+    regs = _way(table.arms["made"], "made", known, module, labels, instr)
+    _need(len(regs) == 2, "new_channel gives two ends", instr.position)
+    for reg, side in zip(regs, ("Imp", "Exp")):
+        _type(reg, Endpoint(table.contract, side), instr)
+
+
+def _way(way, name, known: dict[int, Reg], module: Module, labels: set, instr: Instr) -> tuple[Reg, ...]:
+    """Check the form of one way out; returns the registers it gives."""
+    _need(isinstance(way, tuple) and len(way) == 2 and isinstance(way[0], tuple), f"the case {name!r} is none", instr.position)
+    regs, label = way
+    _need(_leads(label, labels), f"there is no block {label!r}", instr.position)
+    for reg in regs:
+        _register(reg, known, module, instr.position)
+    _need(len({id(r) for r in regs}) == len(regs), "an argument is taken twice", instr.position)
+    return regs
+
+
+#: Rows of one select.
+_MOST_ROWS = 64
+
+
+def _check_select(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
+    args, table, position = instr.args, instr.extra, instr.position
+    _need(instr.dest is None and 1 <= len(args) <= SELECT_MOST, f"select takes one to {SELECT_MOST} endpoints and sets", position)
+    _need(len({id(a) for a in args}) == len(args), "an endpoint stands twice in a select", position)
+    for arg in args:
+        _type(arg, (Endpoint, EndpointSet), instr)
+    _need(isinstance(table, Select) and isinstance(table.arms, dict) and 1 <= len(table.arms) <= _MOST_ROWS,
+          f"select has no rows, or more than {_MOST_ROWS}", position)  # fmt: skip
+    _need(table.closed is None or _leads(table.closed, labels), f"there is no block {table.closed!r}", position)
+    for cells, way in table.arms.items():
+        _need(isinstance(cells, tuple) and len(cells) == len(args), "a row has not one cell for each operand", position)
+        _need(any(cell is not None for cell in cells), "a row that waits for nothing", position)
+        regs = _way(way, cells, known, module, labels, instr)
+        wanted: list[Type] = []
+        for arg, cell in zip(args, cells):
+            if cell is None:
+                continue
+            _need(isinstance(cell, tuple) and len(cell) == 2 and isinstance(cell[0], str) and type(cell[1]) is int, f"{cell!r} is no cell", position)
+            contract = module.contracts[arg.type.contract]
+            _need(cell[0] == CLOSED or cell[0] in contract.messages, f"contract {contract.name} has no message {cell[0]!r}", position,
+                  "contract.receive")  # fmt: skip
+            own: list[Type] = [arg.type.member] if isinstance(arg.type, EndpointSet) else []
+            own += [type_.sil for _, type_ in contract.messages[cell[0]].arguments] if cell[0] != CLOSED else []
+            _need(cell[1] == len(own), f"{cell[0] or 'closed'} carries {len(own)} arguments", position, "contract.arguments")
+            wanted += own
+        _need(len(regs) == len(wanted), "a row has not one register for each argument", position, "contract.arguments")
+        for reg, type_ in zip(regs, wanted):
+            _type(reg, type_, instr)
+    unused = [arg for index, arg in enumerate(args) if all(cells[index] is None for cells in table.arms)]
+    _need(not unused, f"no row of the select asks for anything at {unused[0] if unused else ''}", position)
 
 
 def _callee(name, instr: Instr, module: Module) -> Function:

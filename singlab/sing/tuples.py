@@ -85,7 +85,9 @@ class TupleLowering:
         names = target.elts
         if not all(isinstance(place, (ast.Name, ast.Subscript, ast.Attribute)) for place in names):
             raise self.refuse("language", "only variables, elements and fields can be assigned together", node, "write one assignment a line")
-        if self.is_receive(node.value):
+        if self.is_call(node.value, "new_channel"):
+            values, what = self.new_channel(node.value), "a channel has"
+        elif self.is_receive(node.value):
             values, what = self.receive_one(node.value), "the message has"
         elif isinstance(node.value, ast.Tuple):
             known = [self.peeked(place) for place in names] + [None] * len(node.value.elts)

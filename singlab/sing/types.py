@@ -1,7 +1,7 @@
 """The types of the SIP language and of SIL.
 
-Integers of all widths, bool, exchange-heap structs and vectors, and channel endpoints. Structs, vectors and
-endpoints are linear: a register holds the only reference, and moving it away empties the register.
+Integers of all widths, bool, exchange-heap structs and vectors, channel endpoints and sets of them. Structs, vectors,
+endpoints and sets are linear: a register holds the only reference, and moving it away empties the register.
 
 Enums belong to the language and to contracts; SIL has the integers they stand for (``Type.sil``).
 """
@@ -23,7 +23,7 @@ class Type:
 
     @property
     def block(self) -> bool:
-        """Whether a value of this type is a block on the exchange heap, to be sent, freed or handed on."""
+        """Whether a value of this type is owned as a block on the exchange heap is: to be sent, given back or handed on."""
         return False
 
     @property
@@ -206,10 +206,15 @@ class Tuple(Type):
 
 @dataclass(frozen=True)
 class Endpoint(Type):
-    """One end of a channel; ``side`` is "Imp" or "Exp", ``contract`` a contract's name."""
+    """One end of a channel; ``side`` is "Imp" or "Exp", ``contract`` a contract's name.
+
+    ``state`` is set on the argument of a message: the state the endpoint is in when it travels, None for the
+    contract's first. It is no part of the type: a register's states are followed by the verifier.
+    """
 
     contract: str
     side: str
+    state: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.contract}.{self.side}"
@@ -217,6 +222,31 @@ class Endpoint(Type):
     @property
     def linear(self) -> bool:
         return True
+
+
+@dataclass(frozen=True)
+class EndpointSet(Type):
+    """A set of endpoints of one side of a contract, all in one state of it. It has one owner, as a block has."""
+
+    contract: str
+    side: str
+    state: str
+
+    def __str__(self) -> str:
+        return f"ESet[{self.contract}.{self.side}:{self.state}]"
+
+    @property
+    def linear(self) -> bool:
+        return True
+
+    @property
+    def block(self) -> bool:
+        return True
+
+    @property
+    def member(self) -> Endpoint:
+        """The type of its members."""
+        return Endpoint(self.contract, self.side, self.state)
 
 
 INTS = {f"{'i' if signed else 'u'}{bits}": Int(bits, signed) for bits in (8, 16, 32, 64) for signed in (False, True)}

@@ -2,8 +2,9 @@
 
 It trusts no claim of the compiler, only SIL and the declared contracts and ABI. For each function it
 follows, over all paths to a fixed point: which registers have a value, who owns each exchange-heap
-vector, and in which states of its contract each endpoint can be. Helpers are followed at each call
-with the endpoint states of that call.
+vector, and in which states of its contract each endpoint can be, or that it is gone. Helpers are followed at
+each call with the endpoint states of that call. What concerns endpoints that come and go, and waiting for several,
+is in :mod:`singlab.sing.endpointflow`.
 
 Rules
 -----
@@ -21,6 +22,9 @@ contract.send           a message is sent only where the contract allows it
 contract.receive        a SIP waits only where it is the other side's turn
 contract.exhaustive     a receive handles every message that can come
 contract.closed         a closed endpoint is not used
+contract.send-state     an endpoint travels in the state its message says, in which its own side sends next
+endpoint.moved          an endpoint that was sent, moved or put into a set is not used
+endpoint.leak           an endpoint that was received or made is closed, sent or handed on
 closed-api              only functions of the program itself are called
 recursion               no function calls itself, so the stack is bounded
 privileged              no raw memory access
@@ -35,24 +39,19 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from singlab.sing import sil
-from singlab.sing.contract_flow import CLOSED, GIVEN, ContractFlow
+from singlab.sing.callgraph import check_calls
+from singlab.sing.contract_flow import ContractFlow
+from singlab.sing.endpointflow import CLOSED, MOVED, OWED, UNSET, EndpointFlow, states_of
 from singlab.sing.errors import SipError
+from singlab.sing.ownership import GONE, give_back, what
 from singlab.sing.report import Report
 from singlab.sing.sil import Block, Function, Instr, Module, Position, Reg
 from singlab.sing.sil_types import Malformed, check_function, check_module
 from singlab.sing.status import Gone, Lent, Owned, Status, Torn, named
 from singlab.sing.types import Endpoint
 
-#: Helpers call each other at most so deep.
-MOST_NESTED_CALLS = 64
 
-_GONE = {"send": ("owner.use-after-send", "was sent"), "free": ("owner.use-after-free", "was freed"),
-         "call": ("owner.use-after-move", "was handed to a function"), "attempt": ("owner.use-after-move", "was handed to a function"),
-         "mov": ("owner.use-after-move", "was moved"), "spawn": ("owner.use-after-move", "was handed to a thread"),
-         "ret": ("owner.use-after-move", "was returned")}  # fmt: skip
-
-
-class FunctionFlow(ContractFlow):
+class FunctionFlow(ContractFlow, EndpointFlow):
     """Follow one function from given endpoint states."""
 
     def __init__(self, function: Function, flow: ModuleFlow, entry: dict[Reg, Status]):
@@ -66,6 +65,9 @@ class FunctionFlow(ContractFlow):
         #: States of the endpoint parameters when the function returns and when it raises; None if it does not.
         self.returned: tuple[frozenset, ...] | None = None
         self.raised: tuple[frozenset, ...] | None = None
+        self.result: frozenset = frozenset()
+        self.left: dict[Reg, tuple[str, Position]] = {}
+        self.came: dict[Reg, Position] = {}
         self.say: Callable[[SipError], None] | None = None
 
     def reverse_postorder(self) -> dict[str, int]:
@@ -161,7 +163,7 @@ class FunctionFlow(ContractFlow):
         if a == b:
             return a
         if isinstance(reg.type, Endpoint):
-            return (a or frozenset()) | (b or frozenset())
+            return (a or frozenset({UNSET} if a is False else ())) | (b or frozenset({UNSET} if b is False else ()))
         if reg.type.block:
             for one, other in ((a, b), (b, a)):
                 if isinstance(one, Torn):
@@ -202,11 +204,12 @@ class FunctionFlow(ContractFlow):
     def disagree(self, reg: Reg, status: Torn, again: bool) -> None:
         """Report one vector that some ways own and others do not."""
         if again:
-            self.error("owner.leak", f"block {named(reg)} is still owned here when the loop begins its next round",
-                       status.position, f"send it or free({reg.name or '...'}) before the round ends")  # fmt: skip
+            self.error("owner.leak", f"{what(reg)} {named(reg)} is still owned here when the loop begins its next round",
+                       status.position, f"{give_back(reg)} before the round ends")  # fmt: skip
         else:
-            self.error("owner.merge", f"block {named(reg)} is sent or freed on one path only", status.position,
-                       f"send it or free({reg.name or '...'}) on every path")  # fmt: skip
+            gone = "handed on or closed" if what(reg) == "set" else "sent or freed"
+            self.error("owner.merge", f"{what(reg)} {named(reg)} is {gone} on one path only", status.position,
+                       f"{give_back(reg)} on every path")  # fmt: skip
 
     def error(self, rule: str, message: str, position: Position, hint: str) -> None:
         """Report, unless still on the way to the fixed point."""
@@ -232,6 +235,10 @@ class FunctionFlow(ContractFlow):
             return self.attempt(last, state)
         if last.op == "attempt_new":
             return self.ways(last, state, {"returned": state, "raised": state})
+        if last.op == "select":
+            return self.select(last, state)
+        if last.op == "new_channel":
+            return self.new_channel(last, state)
         if last.op == "ret":
             self.leave(last, state)
         elif last.op == "raise" and self.function.raises:
@@ -243,32 +250,39 @@ class FunctionFlow(ContractFlow):
         status = state.get(reg, False)
         if reg.type.block:
             if isinstance(status, Gone):
-                rule, what = _GONE[status.by]
+                rule, happened = GONE[status.by]
                 where = f" on line {status.position.line}" if status.position.line else ""
-                self.error(rule, f"block {named(reg)} {what}{where} and belongs to somebody else now", instr.position,
-                           "use it before, or allocate another block")  # fmt: skip
+                lost = "belongs to somebody else now" if status.by != "set_close" else "is there no more"
+                self.error(rule, f"{what(reg)} {named(reg)} {happened}{where} and {lost}", instr.position,
+                           "use it before, or allocate another block" if what(reg) == "block" else "use it before, or make another set")  # fmt: skip
             elif status is False:
                 self.error("init", f"{named(reg)} may have no value here", instr.position, "assign it on every path before")
+            return
+        if isinstance(reg.type, Endpoint) and status and self.gone(reg, status, instr):
             return
         if status is False or status == frozenset():
             self.error("init", f"{named(reg)} may have no value here: it is assigned on some paths only", instr.position,
                        "assign it before the branch or loop")  # fmt: skip
 
     def consume(self, reg: Reg, state: dict[Reg, Status], instr: Instr) -> None:
-        """A linear register hands its vector on."""
+        """A linear register hands on what it owns; an endpoint that is an argument of a call is lent only."""
         if reg.type.block:
             if isinstance(state.get(reg), Lent) and instr.op != "mov":
-                what = {"send": "sent", "free": "freed", "ret": "returned"}.get(instr.op, "handed over")
-                self.error("owner.borrow", f"block {named(reg)} is borrowed and cannot be {what}: it belongs to the caller", instr.position,
+                how = {"send": "sent", "free": "freed", "ret": "returned"}.get(instr.op, "handed over")
+                self.error("owner.borrow", f"{what(reg)} {named(reg)} is borrowed and cannot be {how}: it belongs to the caller", instr.position,
                            "leave it to the caller, or take it for good: a parameter without Borrowed[...]")  # fmt: skip
             state[reg] = Gone(instr.op, instr.position)
+        elif isinstance(reg.type, Endpoint) and instr.op not in ("call", "attempt"):
+            self.move_away(reg, state, instr)
 
     def define(self, reg: Reg, status: Status, state: dict[Reg, Status], instr: Instr) -> None:
         """A register gets a value; a vector it still owned would be lost."""
         old = state.get(reg, False)
         if isinstance(old, Owned):
-            self.error("owner.leak", f"block {named(reg)} from line {old.position.line} is overwritten here and lost",
-                       instr.position, f"send it or free({reg.name or '...'}) first")  # fmt: skip
+            self.error("owner.leak", f"{what(reg)} {named(reg)} from line {old.position.line} is overwritten here and lost",
+                       instr.position, f"{give_back(reg)} first")  # fmt: skip
+        if isinstance(reg.type, Endpoint):
+            self.endpoint_comes(reg, old, instr)
         state[reg] = status
 
     def instruction(self, instr: Instr, state: dict[Reg, Status]) -> bool:
@@ -281,27 +295,27 @@ class FunctionFlow(ContractFlow):
         elif op == "send":
             self.send(instr, state)
             seen = set()
-            for reg in instr.args[1:]:
+            for (argument, type_), reg in zip(self.arguments(instr), instr.args[1:]):
+                if isinstance(reg.type, Endpoint):
+                    self.travels(reg, type_, argument, state, instr, seen)
                 if reg in seen and reg.type.block:
                     self.error("owner.use-after-send", f"block {named(reg)} is in this message twice", instr.position,
                                "a block has one owner; send two blocks")  # fmt: skip
                 seen.add(reg)
                 self.consume(reg, state, instr)
         elif op == "close":
-            for gone in (CLOSED, GIVEN):
-                if gone in state.get(instr.args[0], frozenset()):
-                    self.closed(instr, gone)
+            if CLOSED in state.get(instr.args[0], frozenset()):
+                self.closed(instr, CLOSED)
             state[instr.args[0]] = frozenset({CLOSED})
-        elif op == "free":
+        elif op == "set_add":
+            self.set_add(instr, state)
+        elif op in ("free", "set_close"):
             self.consume(instr.args[0], state, instr)
         elif op == "spawn":
             self.called(self.flow.module.functions[instr.extra], instr, state)
             for reg in instr.args:
-                if GIVEN in (state.get(reg) if isinstance(reg.type, Endpoint) else ()):
-                    self.closed(instr, GIVEN, reg)
-            for reg in instr.args:
                 if isinstance(reg.type, Endpoint):
-                    state[reg] = frozenset({GIVEN})
+                    self.move_away(reg, state, instr)
         elif op == "call":
             callee = self.flow.module.functions[instr.extra]
             after = self.called(callee, instr, state)
@@ -310,7 +324,13 @@ class FunctionFlow(ContractFlow):
             self.moved(instr, state, after.returned)
         for reg in instr.results:
             status: Status = True
-            if reg.type.block:
+            if isinstance(reg.type, Endpoint):
+                if op == "mov":
+                    status = states_of(state.get(instr.args[0])) | (state.get(instr.args[0]) or frozenset()) & {OWED}
+                    self.consume(instr.args[0], state, instr)
+                else:
+                    status = after.result | {OWED}
+            elif reg.type.block:
                 status = Owned(instr.position)
                 if op == "mov":
                     before = state.get(instr.args[0])
@@ -336,32 +356,36 @@ class FunctionFlow(ContractFlow):
                 self.error("owner.use-after-move", f"block {named(reg)} is handed over twice in this call", instr.position,
                            "a block has one owner; pass two blocks")  # fmt: skip
                 break
-        after = self.flow.follow(callee, tuple(state.get(r) or frozenset() for r in endpoints), report=self.say is not None)
+        after = self.flow.follow(callee, tuple(states_of(state.get(r)) for r in endpoints), report=self.say is not None)
         for reg in blocks:
             self.consume(reg, state, instr)
         return after
 
-    @staticmethod
-    def moved(instr: Instr, state: dict[Reg, Status], after: tuple[frozenset, ...]) -> dict[Reg, Status]:
+    def moved(self, instr: Instr, state: dict[Reg, Status], after: tuple[frozenset, ...]) -> dict[Reg, Status]:
         """Put the states of the endpoints after a call into a state, which is returned."""
         for reg, states in zip((r for r in instr.args if isinstance(r.type, Endpoint)), after):
-            state[reg] = states
+            if MOVED in states:
+                self.left[reg] = ("call", instr.position)
+            state[reg] = states | (state.get(reg) or frozenset()) & {OWED}
         return state
 
     def attempt(self, instr: Instr, state: dict[Reg, Status]) -> list[tuple[str, dict[Reg, Status]]]:
         """Follow an attempted call on its two ways, as far as the function takes them."""
         after = self.called(self.flow.module.functions[instr.extra.function], instr, state)
         ways = {"returned": after.returned, "raised": after.raised}
-        return self.ways(instr, state, {name: self.moved(instr, dict(state), states) for name, states in ways.items() if states is not None})
+        taken = {name: self.moved(instr, dict(state), states) for name, states in ways.items() if states is not None}
+        return self.ways(instr, state, taken, after.result)
 
-    def ways(self, instr: Instr, state: dict[Reg, Status], taken: dict[str, dict[Reg, Status]]) -> list[tuple[str, dict[Reg, Status]]]:
+    def ways(self, instr: Instr, state: dict[Reg, Status], taken: dict[str, dict[Reg, Status]],
+             result_states: frozenset = frozenset()) -> list[tuple[str, dict[Reg, Status]]]:  # fmt: skip
         """Give the registers of the arms that are taken their values; returns the state for each block after them."""
         result = []
         for name, (regs, label) in instr.extra.arms.items():
             if name in taken:
                 arm = dict(taken[name])
                 for reg in regs:
-                    self.define(reg, Owned(instr.position) if reg.type.block else True, arm, instr)
+                    status = result_states | {OWED} if isinstance(reg.type, Endpoint) else Owned(instr.position) if reg.type.block else True
+                    self.define(reg, status, arm, instr)
                 result.append((label, arm))
         return self.together(result)
 
@@ -369,28 +393,33 @@ class FunctionFlow(ContractFlow):
         """A return: nothing may be owned any more but what is returned."""
         for index, reg in enumerate(instr.args):
             if reg.type.block and reg in instr.args[:index]:
-                self.error("owner.use-after-move", f"block {named(reg)} is returned twice", instr.position, "a block has one owner; return two blocks")
+                self.error("owner.use-after-move", f"{what(reg)} {named(reg)} is returned twice", instr.position,
+                           f"a {what(reg)} has one owner; return two {what(reg)}s")  # fmt: skip
+            if isinstance(reg.type, Endpoint):
+                self.result |= states_of(state.get(reg))
             self.consume(reg, state, instr)
         for reg, status in state.items():
             if isinstance(status, Owned):
                 where = instr.position if instr.position.line != self.function.position.line else status.position
-                self.error("owner.leak", f"block {named(reg)} from line {status.position.line} is still owned when "
-                           f"{self.function.name} returns", where, f"send it or free({reg.name or '...'}) before")  # fmt: skip
+                self.error("owner.leak", f"{what(reg)} {named(reg)} from line {status.position.line} is still owned when "
+                           f"{self.function.name} returns", where, f"{give_back(reg)} before")  # fmt: skip
+        self.left_open(instr, state)
         self.returned = self.exit(self.returned, state)
 
     def thrown(self, instr: Instr, state: dict[Reg, Status]) -> None:
         """An exception leaves the function: nothing may be owned any more, for nobody could give it back."""
         for reg, status in state.items():
             if isinstance(status, Owned):
-                self.error("owner.leak-on-raise", f"block {named(reg)} from line {status.position.line} is still owned when an exception raised "
-                           f"here leaves {self.function.name}", instr.position,
-                           f"free({reg.name or '...'}) in the finally of a try around this line")  # fmt: skip
+                back = f"{reg.name or '...'}.close()" if what(reg) == "set" else f"free({reg.name or '...'})"
+                self.error("owner.leak-on-raise", f"{what(reg)} {named(reg)} from line {status.position.line} is still owned when an exception "
+                           f"raised here leaves {self.function.name}", instr.position, f"{back} in the finally of a try around this line")  # fmt: skip
+        self.left_open(instr, state, "endpoint.leak-on-raise")
         self.raised = self.exit(self.raised, state)
 
     def exit(self, known: tuple[frozenset, ...] | None, state: dict[Reg, Status]) -> tuple[frozenset, ...]:
         """Return the states of the endpoint parameters at one more way out of the function."""
         params = [p for p in self.function.params if isinstance(p.type, Endpoint)]
-        return tuple(old | (state.get(p) or frozenset()) for old, p in zip(known or (frozenset(),) * len(params), params))
+        return tuple(old | (state.get(p) or frozenset()) - {OWED} for old, p in zip(known or (frozenset(),) * len(params), params))
 
 @dataclass(frozen=True)
 class Outcome:
@@ -398,6 +427,7 @@ class Outcome:
 
     returned: tuple[frozenset, ...] | None
     raised: tuple[frozenset, ...] | None
+    result: frozenset = frozenset()
 
 
 class ModuleFlow:
@@ -421,7 +451,8 @@ class ModuleFlow:
             remaining = list(endpoints)
             for index, param in enumerate(function.params):
                 if isinstance(param.type, Endpoint):
-                    state[param] = remaining.pop(0)
+                    # a startup endpoint is the kernel's to close; one that is lent must not be lost
+                    state[param] = remaining.pop(0) | (frozenset() if function.name == self.module.entry else {OWED})
                 elif index in function.borrowed:
                     state[param] = Lent(function.position)
                 else:
@@ -430,38 +461,8 @@ class ModuleFlow:
             if report:
                 self.reported.add(key)
             flow.run(report)
-            self.known[key] = Outcome(flow.returned, flow.raised)
+            self.known[key] = Outcome(flow.returned, flow.raised, flow.result)
         return self.known[key]
-
-    def recursion(self) -> None:
-        """Report functions that can call themselves, and calls nested deeper than a stack should be."""
-        calls = {n: [i for b in f.blocks for i in b.instrs if sil.callee(i) or sil.started(i)] for n, f in self.module.functions.items()}
-        depth: dict[str, int] = {}
-        for root in calls:
-            stack, path = [(root, 0)], [root]
-            while stack:
-                name, index = stack.pop()
-                if index >= len(calls[name]):
-                    depth[name] = 1 + max((depth.get(sil.callee(i) or sil.started(i), 0) for i in calls[name]), default=0)
-                    if depth[name] > MOST_NESTED_CALLS:
-                        raise self.located(name, self.module.functions[name].position, f"{name} nests more than {MOST_NESTED_CALLS} calls",
-                                           "write a loop, or join some of the helpers")  # fmt: skip
-                    path.pop()
-                    continue
-                stack.append((name, index + 1))
-                callee = sil.callee(calls[name][index]) or sil.started(calls[name][index])
-                if callee in path:
-                    raise self.located(name, calls[name][index].position, f"{callee} calls itself",
-                                       "write a loop: the stack must be bounded before it starts")  # fmt: skip
-                if callee not in depth and callee in calls:
-                    stack.append((callee, 0))
-                    path.append(callee)
-
-    def located(self, name: str, position: Position, message: str, hint: str) -> SipError:
-        """Return a refusal of the call structure at a place in a function."""
-        function = self.module.functions[name]
-        error = SipError("recursion", message, line=position.line, column=position.column, hint=hint)
-        return error.at(function.filename or self.module.filename, function.source or self.module.source)
 
 
 def verify(module: Module, collect: bool = False) -> Report:
@@ -490,7 +491,7 @@ def verify(module: Module, collect: bool = False) -> Report:
         for function in module.functions.values():
             check_function(function, module)
         entry = module.functions[module.entry]
-        flow.recursion()
+        check_calls(module)
         endpoints = tuple(frozenset({0}) for p in entry.params if isinstance(p.type, Endpoint))
         flow.follow(entry, endpoints, report=True)
     except SipError as error:

@@ -24,11 +24,11 @@ class Kind(enum.IntEnum):
     PROCESS_FAULT = 6  #: a = process, b = fault code | source line << 16
     THREAD_CREATE = 7  #: a = thread, b = process
     THREAD_RUN = 8  #: a = thread now running, b = thread that ran before (0 = none)
-    THREAD_BLOCK = 9  #: a = thread, b = endpoint address it waits on
+    THREAD_BLOCK = 9  #: a = thread, b = endpoint address it waits on (0 = it waits for another thread's end)
     THREAD_READY = 10  #: a = thread, b = endpoint address that woke it (0 = other)
     THREAD_PREEMPT = 11  #: a = thread
     THREAD_YIELD = 12  #: a = thread
-    THREAD_EXIT = 13  #: a = thread
+    THREAD_EXIT = 13  #: a = thread, b = what it ended with
     CHANNEL_CREATE = 14  #: a = channel, b = Imp process | Exp process << 32
     CHANNEL_CLOSE = 15  #: a = channel, b = side that closed: 0 = Imp, 1 = Exp
     SEND = 16  #: a = channel | message << 32 | side << 56 (side of the sender), b = first argument
@@ -46,6 +46,8 @@ class Kind(enum.IntEnum):
     REFUSED = 28  #: a = ABI function, b = error code: a call the kernel refused
     CLOSED_SEEN = 29  #: a = channel | side << 56 (side that saw it): ChannelClosed delivered
     ABI = 30  #: a = ABI function, b = first argument (only when ABI tracing is on)
+    CHANNEL_CONTRACT = 31  #: a = channel, b = address of its contract's table in the kernel
+    ENDPOINT_OWNER = 32  #: a = channel | side << 56, b = new owner process | old owner << 32: an endpoint went along in a message
 
 
 #: Structured view of a ring or of a saved trace.
@@ -73,5 +75,8 @@ FAULTS = {
     12: "integer conversion out of range",
     13: "an assertion does not hold",
     14: "joined what is no thread of its own that runs, or was joined before",
+    20: "no memory left for a channel",
+    21: "waited for what can never come: no case can be satisfied any more",
+    22: "sent one end of a channel over the other",
 }
 

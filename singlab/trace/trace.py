@@ -7,6 +7,7 @@ be saved and loaded, turned into a table, and says of each event in a sentence w
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ SENTENCES = {
     Kind.PROCESS_FAULT: "{process} ends by a fault: {fault}",
     Kind.THREAD_CREATE: "thread {a} of {owner} is made",
     Kind.THREAD_RUN: "thread {a} of {runner} runs",
-    Kind.THREAD_BLOCK: "thread {a} of {runner} waits for a message",
+    Kind.THREAD_BLOCK: "thread {a} of {runner} waits for {awaited}",
     Kind.THREAD_READY: "thread {a} of {runner} is ready",
     Kind.THREAD_PREEMPT: "thread {a} of {runner} has used up its time slice",
     Kind.THREAD_YIELD: "thread {a} of {runner} lets others run",
@@ -47,6 +48,8 @@ SENTENCES = {
     Kind.REFUSED: "the kernel refuses a call of {self}",
     Kind.CLOSED_SEEN: "{sender} learns that channel {channel} is closed",
     Kind.ABI: "{self} calls the kernel",
+    Kind.CHANNEL_CONTRACT: "channel {a} speaks {contract}",
+    Kind.ENDPOINT_OWNER: "the {side} end of channel {channel} now belongs to {taker}",
 }
 
 
@@ -64,6 +67,7 @@ class Trace:
 
     def __init__(self, events: np.ndarray, meta: dict, lost: int = 0):
         self.events, self.meta, self.lost = events, meta, lost
+        self._moves: dict[tuple[int, int], list[tuple[int, int, int]]] | None = None
 
     def __len__(self) -> int:
         return len(self.events)
@@ -82,8 +86,22 @@ class Trace:
         about = self.meta.get("processes", {}).get(str(number))
         return about["name"] if about else f"process {number}" if number else "nobody"
 
-    def _fields(self, event) -> dict:
+    def owner(self, index: int, channel: int, side: int) -> int:
+        """Return the number of the process that has one end of a channel at an event; ends change hands in messages."""
+        if self._moves is None:
+            self._moves = {}
+            for at in np.flatnonzero(self.events["kind"] == Kind.ENDPOINT_OWNER):
+                a, b = int(self.events["a"][at]), int(self.events["b"][at])
+                self._moves.setdefault((a & _LOW32, a >> 56), []).append((int(at), b & _LOW32, b >> 32))
+        moves = self._moves.get((channel, side), [])
+        place = bisect_right(moves, (index, _LOW32, _LOW32))
+        if place:
+            return moves[place - 1][1]
+        return moves[0][2] if moves else self.meta.get("channels", {}).get(str(channel), {}).get("exp" if side else "imp", 0)
+
+    def _fields(self, index: int) -> dict:
         """Return what the sentences may need of an event."""
+        event = self.events[index]
         kind, a, b = int(event["kind"]), int(event["a"]), int(event["b"])
         name = self.process_name
         channel_number = a & _LOW32
@@ -99,13 +117,14 @@ class Trace:
         return {
             "a": a, "b": b, "hex": f"{a:#x}", "low": count, "go": "goes" if count == 1 else "go",
             "are": "is" if count == 1 else "are", "pages": f"page {a}" if count == 1 else f"pages {a} to {a + count - 1}", "process": name(a), "owner": name(b),
-            "runner": name(thread_process), "self": name(int(event["process"])), "channel": channel_number,
+            "runner": name(thread_process), "self": name(int(event["process"])), "channel": channel_number, "side": "Exp" if side else "Imp",
             "contract": channel.get("contract", "?"), "imp": name(channel.get("imp", 0)), "exp": name(channel.get("exp", 0)),
-            "sender": name(channel.get("exp" if side else "imp", 0)),
+            "sender": name(self.owner(index, channel_number, side)),
             "message": messages[message]["name"] if message < len(messages) else f"message {message}",
             "state": states[b] if b < len(states) else f"state {b}",
             "holder": name(b >> 32), "taker": name(b & _LOW32), "tagged": name(b >> 48),
             "type": PAGE_TYPES[b >> 32 & 15] if (b >> 32 & 15) < len(PAGE_TYPES) else "?",
+            "awaited": "a message" if b else "another thread to end",
             "fault": (f"uncaught {exception}" if exception else FAULTS.get(fault, f"code {fault}")) + (f" (line {line})" if line else ""),
         }  # fmt: skip
 
@@ -113,7 +132,7 @@ class Trace:
         """Return in a sentence what event ``index`` is."""
         event = self.events[index]
         sentence = SENTENCES.get(int(event["kind"]))
-        return sentence.format(**self._fields(event)) if sentence else f"event of kind {int(event['kind'])}"
+        return sentence.format(**self._fields(index)) if sentence else f"event of kind {int(event['kind'])}"
 
     def frame(self):
         """Return a pandas DataFrame: one row an event, with readable names and the sentence."""

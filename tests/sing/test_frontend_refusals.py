@@ -37,7 +37,7 @@ BODIES = {
         "x: u32 = «-1\nreturn 0", "return «n + s", "return «b + n", "return «b", "return «s", "«return",
         "if «n:\n    return 1\nreturn 0", "while «s:\n    pass\nreturn 0", "return u64(not «n)", "return «unknown",
         "x = «y\ny = 1\nreturn x", "return «twice", "return twice(«s)", "return «twice(n, n)", "return «twice()",
-        "x = «note(n)\nreturn 0", "return «u64(ch)", "«other = ch\nreturn 0", "return «n[0]", "x = «ch[0]\nreturn 0",
+        "x = «note(n)\nreturn 0", "return «u64(ch)", "other = ch\nreturn «other", "return «n[0]", "x = «ch[0]\nreturn 0",
         "x = new(u8, 1)\ny = «x + x\nreturn 0", "x = new(u8, 1)\nif «x == x:\n    pass\nreturn 0", "x = «new(bool, 1)\nreturn 0",
         "x = «new(8)\nreturn 0", "x = new(u8, «b)\nreturn 0", "«free(n)\nreturn 0", "return «len(n)", "print(«ch)\nreturn 0",
         "«mark(b)\nreturn 0", "«cycles(1)\nreturn 0", "x: «float = 1\nreturn 0", "x: «str = 1\nreturn 0", 'x: «"u64 u64" = 1\nreturn 0',

@@ -133,9 +133,9 @@ def test_blocks(size):
     for twin in twins.systems:
         data = twin.machine.load_u64(block + at.B_DATA)
         twin.machine.write(data, bytes(i * 7 & 255 for i in range(size)))
-    assert twins.call("channels:block_check", block, twins.process) == 0
-    assert twins.call("channels:block_check", block, twins.other) != 0
-    assert twins.call("channels:block_check", block + 8, twins.process) != 0
+    assert twins.call("heap:block_check", block, twins.process) == 0
+    assert twins.call("heap:block_check", block, twins.other) != 0
+    assert twins.call("heap:block_check", block + 8, twins.process) != 0
     twins.call("heap:block_give", block, twins.process, twins.other)
     copied = twins.call("heap:block_copy", block, twins.process)
     twins.call("heap:block_free", block, twins.other)
@@ -178,28 +178,28 @@ def test_blocks_cross_domains(size):
         twins.call("crossing:block_arrive", given)
     machine = twins.systems[1].machine
     assert machine.read(machine.load_u64(given + at.B_DATA), size) == bytes(i * 7 & 255 for i in range(size))
-    assert twins.call("channels:block_check", given, twins.other) == 0
+    assert twins.call("heap:block_check", given, twins.other) == 0
     twins.call("heap:block_free", given, twins.other)
 
 
 def test_channels():
     twins = Twins()
-    imp = twins.call("channels:channel_create", twins.table, twins.process, twins.other)
+    imp = twins.call("endpoints:channel_create", twins.table, twins.process, twins.other)
     exp = twins.systems[0].machine.load_u64(imp + at.E_PEER)
-    assert twins.call("channels:endpoint_check", imp, twins.process) == 0
-    assert twins.call("channels:endpoint_check", imp, twins.other) != 0
+    assert twins.call("endpoints:endpoint_check", imp, twins.process) == 0
+    assert twins.call("endpoints:endpoint_check", imp, twins.other) != 0
     send = "channels:message_send"
     assert twins.call(send, twins.process, imp, 0, 77, 0, 0, 0) == 0
     assert twins.call(send, twins.process, imp, 0, 78, 0, 0, 0) == 3, "it is not its turn"
     assert twins.call(send, twins.process, imp, 99, 0, 0, 0, 0) == 3, "there is no such message"
     block = twins.call("heap:block_alloc", twins.process, 64)
-    second = twins.call("channels:channel_create", twins.table, twins.process, twins.other)
+    second = twins.call("endpoints:channel_create", twins.table, twins.process, twins.other)
     give = (twins.process, second, 1, block, 0, 0, 0)
     assert twins.call(send, *give) == 0
     assert twins.call(send, *give) == 3
     assert twins.call("channels:endpoint_close", imp, twins.process) == 0
     assert twins.call("channels:endpoint_close", exp, twins.other) == 0
-    assert twins.call("channels:endpoint_check", imp, twins.process) != 0
+    assert twins.call("endpoints:endpoint_check", imp, twins.process) != 0
 
 
 def test_the_subset_refuses_what_the_two_forms_would_not_agree_on():

@@ -29,7 +29,8 @@ WRONG = HEAD + TALK + """
 def wrong(ch: Talk.Imp, n: u64) -> u64:
     text = n + "one"                                # a text added to a number
     total: u64 = "none"                             # a text that is to be a number
-    data = new(u8, "eight")                         # a length that is no number
+    lost = new(u8, "eight")                         # a length that is no number
+    data = new(u8, 8)
     data["first"] = 1                               # an index that is no number
     data[0] = data                                  # a vector as an element
     free(n)                                         # a number given back

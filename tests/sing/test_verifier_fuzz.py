@@ -310,7 +310,7 @@ def run_among_others(module: Module, isolation: str, text: str, optimiser: bool,
     good, good_server = system.create(image(SUBJECT), n=5), system.create(image(SUBJECT, "server"))
     system.connect(good["ch"], good_server["ch"])
     module.name = "mutant"  # two programs of one name cannot both be installed
-    peer = image(source, "rich_server" if source == RICH else "server")
+    peer = image(source.replace("def server(", "def other_server("), "rich_server" if source == RICH else "other_server")
     mutant, server = system.create(seal_module(module, verified=True, optimiser=optimiser), n=7), system.create(peer)
     system.connect(mutant["ch"], server["ch"])
     kernel_text = system.machine.read(at.TEXT_BASE, 0x1_0000)

@@ -77,7 +77,7 @@ TYPES = {
     "a constant is a block": lambda s: s.start(Instr("const", s.reg(BLOCK), (), 0x8000_0000)),
     "a constant is an endpoint": lambda s: s.start(Instr("const", s.reg(IMP), (), 0x8000_0000)),
     "a block gets other elements": lambda s: s.after(s.at("store"), Instr("mov", s.reg(Vector(U64)), (s.held,))),
-    "an endpoint is copied": lambda s: s.start(Instr("mov", s.reg(IMP), (s.endpoint,))),
+    "an endpoint changes sides": lambda s: s.start(Instr("mov", s.reg(Endpoint("Talk", "Exp")), (s.endpoint,))),
     "blocks are added": lambda s: s.after(s.at("store"), Instr("add", s.held, (s.held, s.held))),
     "blocks are compared": lambda s: s.after(s.at("store"), Instr("eq", s.reg(BOOL), (s.held, s.held))),
     "a block's address is printed": lambda s: s.after(s.at("store"), Instr("print_int", None, (s.held,))),

@@ -4,18 +4,14 @@ Each takes its arguments as words and trusts none of them; each returns the word
 A call that may suspend its thread leaves the thread to run next in G_CURRENT.
 """
 
-from singlab.kernel.core.channels import (
-    block_check,
-    closed_deliver,
-    endpoint_check,
-    endpoint_close,
-    message_deliver,
-    message_send,
-)
-from singlab.kernel.core.heap import block_alloc, block_free
+from singlab.kernel.core.channels import endpoint_close, message_send
+from singlab.kernel.core.endpoints import channel_create, endpoint_check, record_check
+from singlab.kernel.core.heap import block_alloc, block_check, block_free
 from singlab.kernel.core.processes import process_exit, process_fault
 from singlab.kernel.core.scheduler import queue_put, schedule
+from singlab.kernel.core.sets import set_add, set_close, set_new, set_take, set_waited
 from singlab.kernel.core.threads import thread_create, thread_deliver, thread_exit, thread_find, thread_forget
+from singlab.kernel.core.waiting import closed_deliver, heads_of, message_deliver, waiter_set
 from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
     BLOCKED,
@@ -29,17 +25,22 @@ from singlab.kernel.layout import (
     G_PREEMPTED_HEAD,
     G_PRINT_ADDRESS,
     G_PRINT_BYTES,
+    MAGIC_SET,
     P_CODE,
     P_CODE_BYTES,
+    P_CONTRACT_COUNT,
+    P_CONTRACTS,
     P_FAULT_PC,
     P_ID,
     P_THREADS,
     READY,
+    SELECT_MOST,
     T_A0,
     T_ID,
     T_JOINER,
     T_JOINS,
     T_PROCESS,
+    T_SELECTED,
     T_STATE,
     T_WAITS,
 )
@@ -51,8 +52,10 @@ MARK = 26
 REFUSED = 28
 
 OK = 0
+E_NOT_OWNER = 2
 E_BAD_ARGUMENT = 5
 NO_MESSAGE = 0xFFFE
+NO_ENDPOINTS = 0xFFFD_FFFD_FFFD_FFFD
 LARGEST_BLOCK = 16 * 1024 * 1024
 ILLEGAL_INSTRUCTION = 7
 ACCESS_OUTSIDE = 8
@@ -66,7 +69,11 @@ ABI_FREE = 6
 ABI_PRINT_TEXT = 7
 ABI_CREATE_THREAD = 13
 ABI_JOIN_THREAD = 15
-E_NOT_OWNER = 2
+ABI_NEW_CHANNEL = 16
+ABI_SELECT = 17
+ABI_SET_ADD = 19
+ABI_SET_TAKE = 20
+ABI_SET_SIZE = 21
 
 
 def abi_exit(m, value):
@@ -126,8 +133,14 @@ def abi_receive(m, endpoint):
 
 
 def abi_close(m, endpoint):
-    """Close an endpoint of the calling process."""
+    """Close an endpoint of the calling process, or a set with all its members."""
     process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
+    if record_check(m, endpoint, process, MAGIC_SET) == OK:
+        if set_waited(m, endpoint) != 0:  # another thread of this process waits there
+            emit(m, REFUSED, ABI_CLOSE, E_NOT_OWNER)
+            return E_NOT_OWNER
+        set_close(m, endpoint, process)
+        return OK
     status = endpoint_check(m, endpoint, process)
     if status == OK:
         if ld64(m, endpoint + E_WAITER) != 0:  # another thread of this process waits on it
@@ -255,6 +268,91 @@ def abi_join_thread(m, number):
     emit(m, THREAD_BLOCK, own, 0)
     schedule(m, own)
     return 0
+
+
+def abi_new_channel(m, number):
+    """Put both ends of a new channel into the caller's result registers; the contract is one of its image's, by number."""
+    thread = ld64(m, G_CURRENT)
+    process = ld64(m, thread + T_PROCESS)
+    imp = 0
+    exp = 0
+    if number < ld64(m, process + P_CONTRACT_COUNT):
+        imp = channel_create(m, ld64(m, ld64(m, process + P_CONTRACTS) + number * 8), process, process)
+        if imp != 0:
+            exp = ld64(m, imp + E_PEER)
+    else:
+        emit(m, REFUSED, ABI_NEW_CHANNEL, E_BAD_ARGUMENT)
+    st64(m, thread + T_A0, imp)
+    st64(m, thread + T_A0 + 8, exp)
+    return 0
+
+
+def abi_select(m, seen, record0, record1, record2, record3):
+    """Put what waits at up to four endpoints or sets into the caller's a0, or block while it is what the caller has seen."""
+    thread = ld64(m, G_CURRENT)
+    process = ld64(m, thread + T_PROCESS)
+    st64(m, thread + T_SELECTED, record0)
+    st64(m, thread + T_SELECTED + 8, record1)
+    st64(m, thread + T_SELECTED + 16, record2)
+    st64(m, thread + T_SELECTED + 24, record3)
+    index = 0
+    while index < SELECT_MOST:
+        record = ld64(m, thread + T_SELECTED + index * 8)
+        if record != 0:
+            status = endpoint_check(m, record, process)
+            if status != OK:
+                status = record_check(m, record, process, MAGIC_SET)
+            if status == OK:
+                if ld64(m, record + E_WAITER) != 0:
+                    status = E_BAD_ARGUMENT
+            if status != OK:
+                emit(m, REFUSED, ABI_SELECT, status)
+                st64(m, thread + T_A0, NO_ENDPOINTS)
+                return 0
+        index += 1
+    heads = heads_of(m, thread)
+    st64(m, thread + T_A0, heads)
+    if heads != seen:
+        return 0
+    # where something waits already nothing new can be seen
+    first = waiter_set(m, thread)
+    if first == 0:
+        return 0
+    number = ld64(m, thread + T_ID)
+    st64(m, thread + T_STATE, BLOCKED)
+    emit(m, THREAD_BLOCK, number, first)
+    schedule(m, number)
+    return 0
+
+
+def abi_new_set(m):
+    """Return a new empty set of endpoints, or 0."""
+    return set_new(m, ld64(m, ld64(m, G_CURRENT) + T_PROCESS))
+
+
+def abi_set_add(m, ends, endpoint):
+    """Put an endpoint into a set, both the caller's."""
+    status = set_add(m, ld64(m, ld64(m, G_CURRENT) + T_PROCESS), ends, endpoint)
+    if status != OK:
+        emit(m, REFUSED, ABI_SET_ADD, status)
+    return status
+
+
+def abi_set_take(m, ends):
+    """Take a member at which something waits out of a set and return it, or 0."""
+    member = set_take(m, ld64(m, ld64(m, G_CURRENT) + T_PROCESS), ends)
+    if member == 0:
+        emit(m, REFUSED, ABI_SET_TAKE, E_BAD_ARGUMENT)
+    return member
+
+
+def abi_set_size(m, ends):
+    """Return how many members a set has; 0 for what is no set of the caller's."""
+    status = record_check(m, ends, ld64(m, ld64(m, G_CURRENT) + T_PROCESS), MAGIC_SET)
+    if status != OK:
+        emit(m, REFUSED, ABI_SET_SIZE, status)
+        return 0
+    return ld64(m, ends + E_COUNT)
 
 
 def trap_fault(m, cause, address):

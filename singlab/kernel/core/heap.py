@@ -28,6 +28,8 @@ from singlab.kernel.layout import (
     BUCKETS,
     G_BUCKETS,
     G_FREE_RECORDS,
+    G_RECORD_FIRST,
+    G_USER_FIRST,
     G_WINDOW,
     LARGEST_BUCKET,
     MAGIC_BLOCK,
@@ -37,6 +39,7 @@ from singlab.kernel.layout import (
     P_ID,
     PAGE,
     PAGE_SHIFT,
+    RAM_BASE,
     SMALLEST_BUCKET,
     TAG_KERNEL_SHARED,
     TAG_SHARED,
@@ -49,6 +52,9 @@ BLOCK_OWNER = 20
 BLOCK_FREE = 21
 BLOCK_COPY = 22
 FRESH = BUCKETS * 8
+OK = 0
+E_BAD_HANDLE = 1
+E_NOT_OWNER = 2
 
 
 def block_link(m, block, process):
@@ -266,3 +272,17 @@ def block_copy(m, block, taker):
     if copy != 0:
         data_copy(m, ld64(m, block + B_DATA), ld64(m, copy + B_DATA), size)
     return copy
+
+
+def block_check(m, handle, process):
+    """Return OK if a handle names a live block of this process, whatever word it is, else why not."""
+    if handle & (BLOCK_BYTES - 1) != 0:
+        return E_BAD_HANDLE
+    page = (handle - RAM_BASE) >> PAGE_SHIFT
+    if (page < ld64(m, G_RECORD_FIRST)) or (page >= ld64(m, G_USER_FIRST)):
+        return E_BAD_HANDLE
+    if ld64(m, handle + B_MAGIC) != MAGIC_BLOCK:
+        return E_BAD_HANDLE
+    if ld64(m, handle + B_OWNER) != ld64(m, process + P_ID):
+        return E_NOT_OWNER
+    return OK

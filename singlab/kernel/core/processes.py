@@ -12,10 +12,12 @@ from singlab.kernel.core.domains import domain_enter, domain_leave, process_page
 from singlab.kernel.core.heap import block_free
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import queue_remove, thread_wake
+from singlab.kernel.core.sets import set_close
+from singlab.kernel.core.waiting import waiter_forget
 from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
     BLOCKED,
-    E_WAITER,
+    E_MAGIC,
     ENDED,
     G_CURRENT,
     G_FREE_PROCESSES,
@@ -28,6 +30,7 @@ from singlab.kernel.layout import (
     G_UNBLOCKED_HEAD,
     LAST_PROCESS,
     MAGIC_PROCESS,
+    MAGIC_SET,
     MAGIC_THREAD,
     P_BLOCKS,
     P_ENDPOINTS,
@@ -124,7 +127,7 @@ def threads_end(m, process):
             queue_remove(m, G_PREEMPTED_HEAD, thread)
         elif state == BLOCKED:
             if ld64(m, thread + T_WAITS) != 0:
-                st64(m, ld64(m, thread + T_WAITS) + E_WAITER, 0)
+                waiter_forget(m, thread)
         if ld64(m, G_CURRENT) == thread:
             st64(m, G_CURRENT, 0)
         if state != ENDED:
@@ -143,7 +146,10 @@ def process_end(m, process):
     threads_end(m, process)
     endpoint = ld64(m, process + P_ENDPOINTS)
     while endpoint != 0:
-        endpoint_close(m, endpoint, process)
+        if ld64(m, endpoint + E_MAGIC) == MAGIC_SET:
+            set_close(m, endpoint, process)
+        else:
+            endpoint_close(m, endpoint, process)
         endpoint = ld64(m, process + P_ENDPOINTS)
     block = ld64(m, process + P_BLOCKS)
     while block != 0:

@@ -6,6 +6,7 @@ const KIND = {
   THREAD_EXIT: 13, CHANNEL_CREATE: 14, CHANNEL_CLOSE: 15, SEND: 16, RECEIVE: 17, CHANNEL_STATE: 18,
   BLOCK_ALLOC: 19, BLOCK_OWNER: 20, BLOCK_FREE: 21, BLOCK_COPY: 22, PAGES_ALLOC: 23, PAGES_FREE: 24, PRINT: 25,
   MARK: 26, DEADLOCK: 27, REFUSED: 28, CLOSED_SEEN: 29, ABI: 30,
+  CHANNEL_CONTRACT: 31, ENDPOINT_OWNER: 32,
 };
 const RECORD = 32;
 const CHECKPOINT = 512;
@@ -21,6 +22,7 @@ class Run {
     this.arrows = [];
     this.waiting = new Map();
     this.spans = new Map();
+    this.moves = new Map();
     this.setMeta(meta);
   }
 
@@ -51,6 +53,11 @@ class Run {
     event.index = index;
     this.events.push(event);
     this.link(event);
+    if (event.kind === KIND.ENDPOINT_OWNER) {
+      const end = event.aLow * 2 + (event.aHigh >>> 24);
+      if (!this.moves.has(end)) this.moves.set(end, []);
+      this.moves.get(end).push({ index, taker: event.bLow, giver: event.bHigh });
+    }
     if (this.events.length % CHECKPOINT === 0) {
       const last = this.checkpoints[this.checkpoints.length - 1];
       const state = copyState(last);
@@ -113,6 +120,14 @@ class Run {
     return side ? about.exp : about.imp;
   }
 
+  // Ends of channels change hands in messages: whose one was at an event.
+  owner(index, channel, side) {
+    const moves = this.moves.get(channel * 2 + side) || [];
+    const last = moves.filter((move) => move.index <= index).pop();
+    if (last) return last.taker;
+    return moves.length ? moves[0].giver : this.side(channel, side) || 0;
+  }
+
   threads() {
     return Object.entries(this.meta.threads || {}).map(([thread, about]) => ({ thread: Number(thread), process: about.process }));
   }
@@ -140,10 +155,11 @@ class Run {
       go: e.bLow === 1 ? "goes" : "go", are: e.bLow === 1 ? "is" : "are", process: this.name(e.a), owner: this.name(e.b),
       runner: this.name(thread.process !== undefined ? thread.process : e.process), self: this.name(e.process), channel,
       contract: about.contract || "?", imp: this.name(about.imp || 0), exp: this.name(about.exp || 0),
-      sender: this.name((side ? about.exp : about.imp) || 0), message: this.messageName(channel, e.aHigh & 0xffffff),
+      side: side ? "Exp" : "Imp", sender: this.name(this.owner(index, channel, side)), message: this.messageName(channel, e.aHigh & 0xffffff),
       state: contract && contract.states[e.b] !== undefined ? contract.states[e.b] : `state ${e.b}`,
       holder: this.name(e.bHigh), taker: this.name(e.bLow), tagged: this.name(e.bHigh >>> 16),
       type: PAGE_TYPES[e.bHigh & 15] || "?",
+      awaited: e.b ? "a message" : "another thread to end",
       fault: (exception ? `uncaught ${exception}` : this.faults[fault] || `code ${fault}`) + (line ? ` (line ${line})` : ""),
     };
     const sentence = this.sentences[e.kind] || `event of kind ${e.kind}`;
