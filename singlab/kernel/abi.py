@@ -3,7 +3,8 @@
 Everything that needs to know the ABI reads this table: the compiler (how to call a function), the
 kernel's gate (what to dispatch), the documentation and the notebook table. Arguments and results are
 values only, 64-bit words in registers a0 to a5, never references into the caller's memory, except the
-text address of ``print_text`` and the entry of ``create_thread``, which the kernel checks lie inside the caller's own image. The number
+text address of ``print_text``, which the kernel checks lies inside the caller's own image or heap, and the entry of
+``create_thread``, which it checks lies inside the image. The number
 travels in a7 when the call is a trap.
 
 The version is part of every image: the kernel refuses an image built for another one.
@@ -61,7 +62,7 @@ ABI = _table(
      "A zeroed block owned by this process; 0 when the heap is exhausted."),
     ("Exchange Heap", "free", ("block",), ("status",), False, "Give a block back; only its owner can."),
     ("Debugging & Diagnostics", "print_text", ("address", "bytes"), ("status",), False,
-     "Write text of this process's image to its console."),
+     "Write text of this process's image or of its own heap to its console."),
     ("Debugging & Diagnostics", "print_int", ("value", "signed"), ("status",), False,
      "Write a number to this process's console; signed = 1 reads it as two's complement."),
     ("Debugging & Diagnostics", "mark", ("value",), (), False, "Put a mark with this value into the trace."),
@@ -74,6 +75,8 @@ ABI = _table(
     ("Threads & Synchronization", "exit_thread", ("value",), (), True, "End the calling thread; the main thread's end is its process's."),
     ("Threads & Synchronization", "join_thread", ("thread",), ("status", "value"), True,
      "Wait until another thread of this process has ended, and take its value; each thread is joined once."),
+    ("Paged Memory", "allocate_pages", ("count",), ("address",), False,
+     "So many zeroed pages in a row for this process's own objects; 0 when there are none. Its end gives them back."),
     ("Channels", "new_channel", ("contract",), ("imp", "exp"), False,
      "A channel whose two ends this process owns, of a contract of its image by number; 0 when memory is exhausted."),
     ("Channels", "select", ("seen", "endpoint0", "endpoint1", "endpoint2", "endpoint3"), ("heads",), True,

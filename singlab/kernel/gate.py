@@ -34,11 +34,14 @@ _T_ID, _T_PROCESS, _P_ID = _W(at.T_ID), _W(at.T_PROCESS), _W(at.P_ID)
 _PC, _NUMBER, _EVENTS, _STOP_EVENT = _s.PC, _s.HOOK_NUMBER, _s.EVENT_COUNT, _s.STOP_EVENT
 _THREAD, _PROCESS = _s.CURRENT_THREAD, _s.CURRENT_PROCESS
 
-_EXIT, _YIELD, _SEND, _RECEIVE, _CLOSE, _ALLOCATE, _FREE, _TEXT, _INT, _MARK, _FAULT, _PID, _HERTZ, _THREAD_NEW, _THREAD_END, _JOIN = (
+(
+    _EXIT, _YIELD, _SEND, _RECEIVE, _CLOSE, _ALLOCATE, _FREE, _TEXT, _INT, _MARK, _FAULT, _PID, _HERTZ, _THREAD_NEW, _THREAD_END, _JOIN,
+    _PAGES,
+) = (
     _W(ABI_NUMBER[name])
     for name in (
         "exit", "yield", "send", "receive", "close", "allocate", "free", "print_text", "print_int", "mark",
-        "fault", "get_process_id", "get_cycles_per_second", "create_thread", "exit_thread", "join_thread",
+        "fault", "get_process_id", "get_cycles_per_second", "create_thread", "exit_thread", "join_thread", "allocate_pages",
     )
 )
 _NEW_CHANNEL, _SELECT, _NEW_SET, _SET_ADD, _SET_TAKE, _SET_SIZE = (
@@ -55,6 +58,7 @@ abi_get_cycles_per_second = native.abi_get_cycles_per_second
 abi_new_channel, abi_select = native.abi_new_channel, native.abi_select
 abi_new_set, abi_set_add, abi_set_take, abi_set_size = native.abi_new_set, native.abi_set_add, native.abi_set_take, native.abi_set_size
 abi_create_thread, abi_exit_thread, abi_join_thread = native.abi_create_thread, native.abi_exit_thread, native.abi_join_thread
+abi_allocate_pages = native.abi_allocate_pages
 timer_fired, trap_fault = native.timer_fired, native.trap_fault
 
 
@@ -132,6 +136,8 @@ def hook(m):
     elif number == _THREAD_END:
         abi_exit_thread(m, a0)
         reason = STOP_ENDED
+    elif number == _PAGES:
+        m[_RA0] = abi_allocate_pages(m, a0)
     m[_PC] += _FOUR
     mirror_current(m)
     return reason

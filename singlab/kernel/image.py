@@ -77,6 +77,9 @@ class Manifest:
         The programs it starts as children.
     sil : str
         Its SIL as text, if it was built to carry it; else empty.
+    heap : dict
+        For a program that makes objects: byte offsets in the code section of its ``types`` (``type_count`` of them), its
+        stack ``maps`` and of ``grow``, which asks for pages.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Manifest:
     interrupts: list[int] = field(default_factory=list)
     extensions: list[Extension] = field(default_factory=list)
     sil: str = ""
+    heap: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ TAG_STACK = 2
 TAG_SYSTEM = 3
 TAG_SHARED = 4
 TAG_CODE = 5
+TAG_HEAP = 7  #: objects of a process; 6 is a page nobody knows anything of
 KERNEL_OWNER = 1  #: process number of the kernel
 LAST_PROCESS = 0xFFFF  #: what a tag has room for
 TAG_KERNEL_SYSTEM = KERNEL_OWNER << 16 | TAG_SYSTEM

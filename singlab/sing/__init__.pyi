@@ -2,11 +2,16 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
+from singlab.sing.classes import ClassProgram as ClassProgram
+from singlab.sing.classes import managed as managed
+from singlab.sing.names import Array as Array
 from singlab.sing.names import Borrowed as Borrowed
 from singlab.sing.names import ChannelClosed as ChannelClosed
 from singlab.sing.names import ESet as ESet
 from singlab.sing.names import ExVec as ExVec
 from singlab.sing.names import Unsatisfiable as Unsatisfiable
+from singlab.sing.names import array as array
+from singlab.sing.names import char as char
 from singlab.sing.names import copy as copy
 from singlab.sing.names import cycles as cycles
 from singlab.sing.names import cycles_per_second as cycles_per_second
@@ -24,6 +29,8 @@ from singlab.sing.names import new_channel as new_channel
 from singlab.sing.names import process_id as process_id
 from singlab.sing.names import receive as receive
 from singlab.sing.names import thread as thread
+from singlab.sing.names import to_array as to_array
+from singlab.sing.names import to_vector as to_vector
 from singlab.sing.names import u8 as u8
 from singlab.sing.names import u16 as u16
 from singlab.sing.names import u32 as u32

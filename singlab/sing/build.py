@@ -170,6 +170,7 @@ def seal_module(
         relocations=generated.code.relocations,
         contracts=contracts,
         lines=generated.code.lines,
+        heap=generated.heap,
         verified=verified and checks,
         source=module.source,
         exceptions={str(number): name for number, name in module.exceptions.items()},

@@ -8,7 +8,7 @@ from singlab.sing.sil import Instr, Reg
 from singlab.sing.types import Endpoint
 
 SP, T0, A0, A1 = 2, 5, 10, 11
-FAULT_CLOSED, FAULT_CONTRACT, FAULT_NO_CHANNEL, FAULT_OWN_CHANNEL = 3, 4, 20, 22
+FAULT_CLOSED, FAULT_CONTRACT, FAULT_NO_CHANNEL, FAULT_OWN_CHANNEL = 3, 4, 23, 25
 
 
 class ChannelCode:

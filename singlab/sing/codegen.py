@@ -15,39 +15,46 @@ from singlab.sing import sil
 from singlab.sing.channelcode import ChannelCode
 from singlab.sing.errors import SipError
 from singlab.sing.fieldcode import LOADS, STORES, FieldCode, power
-from singlab.sing.raisecode import UNCAUGHT, RaiseCode
-from singlab.sing.regalloc import CALLS, allocate, small_constants
+from singlab.sing.heapcode import LENGTH, HeapCode
+from singlab.sing.raisecode import FAULT_MEMORY, FAULT_SIZE, UNCAUGHT, RaiseCode
+from singlab.sing.regalloc import CALLS, allocate, references_across, small_constants
 from singlab.sing.sil import Function, Instr, Reg
-from singlab.sing.types import Bool, Int, Struct, Type, bytes_of
+from singlab.sing.types import Bool, Int, Struct, Type, Vector, bytes_of
 
 if TYPE_CHECKING:
     from singlab.sing.modulecode import ModuleCode
 
 RA, SP, T0, T1, T2, A0, A1, A2, A7 = 1, 2, 5, 6, 7, 10, 11, 12, 17
-LARGEST_BLOCK = 16 * 1024 * 1024
 
-FAULT_BOUNDS, FAULT_DIVISION, FAULT_CLOSED, FAULT_CONTRACT, FAULT_MEMORY, FAULT_OWNER, FAULT_SIZE = 1, 2, 3, 4, 5, 6, 11
+FAULT_BOUNDS, FAULT_DIVISION, FAULT_CLOSED, FAULT_CONTRACT, FAULT_OWNER = 1, 2, 3, 4, 6
 FAULT_THREAD = 14
+
+LARGEST_BLOCK = 16 * 1024 * 1024
 
 _REGISTER_OP = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
 _IMMEDIATE_OP = {"add": "addi", "and": "andi", "or": "ori", "xor": "xori"}
 _COMPARISONS = frozenset(sil.COMPARISONS)
 
 
-class FunctionCode(ChannelCode, FieldCode, RaiseCode):
+#: Operations that may go to a fault stub, beside those that call anyway.
+FAULTING = frozenset(("load", "store", "load_item", "store_item", "check", "div", "rem", "getf", "some", "as", "fault", "raise"))
+
+
+class FunctionCode(ChannelCode, FieldCode, RaiseCode, HeapCode):
     """Generate one function."""
 
     def __init__(self, function: Function, module: ModuleCode):
         self.function, self.module, self.out = function, module, module.out
         self.constants = small_constants(function)
-        self.place = allocate(function, self.constants)
+        self.place = allocate(function, self.constants, module.heap)
+        self.across = references_across(function, self.constants) if module.heap else {}
         self.faults: dict[tuple[int, int], str] = {}
         self.uses: dict[Reg, int] = {}
         for block in function.blocks:
             for instr in block.instrs:
                 for reg in instr.args:
                     self.uses[reg] = self.uses.get(reg, 0) + 1
-        calls = any(i.op in CALLS or i.op in ("fault", "raise") for b in function.blocks for i in b.instrs) or self.may_fault()
+        calls = any(i.op in CALLS or i.op in FAULTING for b in function.blocks for i in b.instrs)
         self.saved = ([RA] if calls else []) + self.place.saved
         slots = 1 + max(self.place.slots.values(), default=-1)
         self.frame = -(-8 * (slots + len(self.saved)) // 16) * 16
@@ -55,9 +62,6 @@ class FunctionCode(ChannelCode, FieldCode, RaiseCode):
         if self.frame > 2000:
             raise SipError("size", f"{function.name} has too many variables alive at once", line=function.position.line,
                            hint="move a part of it into a @function")  # fmt: skip
-
-    def may_fault(self) -> bool:
-        return any(i.op in ("load", "store", "load_item", "store_item", "check", "div", "rem") for b in self.function.blocks for i in b.instrs)
 
     # ---- moving values ---------------------------------------------------------------------------------------
 
@@ -160,7 +164,10 @@ class FunctionCode(ChannelCode, FieldCode, RaiseCode):
             for instr in block.instrs:
                 out.line = instr.position.line
                 if instr is not skip:
+                    first = len(out.items)
                     getattr(self, f"op_{instr.op}", self.op_other)(instr, following, skip)
+                    if instr in self.across:
+                        self.stack_map(instr, first)
             self.module.spans[self.function.name, block.label] = (start, len(out.items))
         for (code, line), label in self.faults.items():
             out.line = line
@@ -172,6 +179,18 @@ class FunctionCode(ChannelCode, FieldCode, RaiseCode):
             self.immediate(A0, code)
             self.immediate(A1, line)
             out.abi(ABI_NUMBER["fault"])
+        if self.module.heap:
+            out.label(f"{self.function.name}:end")
+            self.module.tables.function(self.function.name, f"{self.function.name}:end", self.frame, self.save_base, self.saved)
+
+    def stack_map(self, instr: Instr, first: int) -> None:
+        """Note where references are while the calls stand that an instruction came to."""
+        held = self.across[instr]
+        registers = sum(1 << place for place in {self.place.registers[reg] for reg in held if reg in self.place.registers})
+        words = tuple(sorted({self.place.slots[reg] for reg in held if reg in self.place.slots}))
+        for item in self.out.items[first:]:
+            if item.kind == "abi" or (item.kind == "jump" and item.args[0] == RA) or (item.kind == "ins" and item.args[:2] == ("jalr", RA)):
+                self.module.tables.points.append((item, registers, words))
 
     def fused(self, instrs: list[Instr]) -> Instr | None:
         """Return the comparison that the block's branch can do itself."""
@@ -390,12 +409,16 @@ class FunctionCode(ChannelCode, FieldCode, RaiseCode):
         return size
 
     def op_load(self, instr: Instr, following, skip) -> None:
+        if not isinstance(instr.args[0].type, Vector):
+            return self.array_load(instr)
         size = self.element(instr)
         rd = self.target(instr.dest)
         self.out.ins(LOADS[instr.args[0].type.element.signed][size], rd, T1, 0)
         self.write(instr.dest, rd)
 
     def op_store(self, instr: Instr, following, skip) -> None:
+        if not isinstance(instr.args[0].type, Vector):
+            return self.array_store(instr)
         size = self.element(instr)
         self.out.ins(STORES[size], self.read(instr.args[2], A2), T1, 0)
 
@@ -421,8 +444,10 @@ class FunctionCode(ChannelCode, FieldCode, RaiseCode):
 
     def op_len(self, instr: Instr, following, skip) -> None:
         rd = self.target(instr.dest)
-        self.out.ins("ld", rd, self.read(instr.args[0], A0), BLOCK_SIZE)
-        self.elements(rd, rd, instr.args[0].type.element)
+        vector = isinstance(instr.args[0].type, Vector)
+        self.out.ins("ld", rd, self.read(instr.args[0], A0), BLOCK_SIZE if vector else LENGTH)
+        if vector:
+            self.elements(rd, rd, instr.args[0].type.element)
         self.write(instr.dest, rd)
 
     def raw(self, instr: Instr) -> None:

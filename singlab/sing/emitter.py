@@ -89,8 +89,12 @@ class Emitter:
         """Add a call of an ABI function."""
         self.items.append(Item("abi", (number,), self.line))
 
-    def finish(self, data: dict[str, bytes] | None = None) -> Code:
-        """Lay out and encode; ``data`` is placed after the text under its labels."""
+    def finish(self, data: dict | None = None, aligned: dict | None = None) -> Code:
+        """Lay out and encode; ``data`` is placed after the text under its labels, before it ``aligned`` to words.
+
+        What is no bytes but has a size and a method ``make`` gets the labels' places once all have one.
+        """
+        aligned = aligned or {}
         data = data or {}
         while True:
             offset, labels = 0, {}
@@ -100,6 +104,9 @@ class Emitter:
                     labels[item.args[0]] = offset
                 offset += item.size
             end = offset
+            for name, content in aligned.items():
+                labels[name] = end = -(-end // 8) * 8
+                end += len(content)
             for name, content in data.items():
                 labels[name] = end
                 end += len(content)
@@ -116,7 +123,10 @@ class Emitter:
                 code.lines.append((item.offset, item.line))
             words += self.encode(item, labels, code)
         code.text_bytes = 4 * len(words)
-        code.text = struct.pack(f"<{len(words)}I", *words) + b"".join(data.values())
+        code.text = struct.pack(f"<{len(words)}I", *words)
+        for content in aligned.values():
+            code.text += bytes(-len(code.text) % 8) + (content if isinstance(content, bytes) else content.make(labels))
+        code.text += b"".join(data.values())
         return code
 
     @staticmethod

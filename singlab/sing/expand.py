@@ -12,12 +12,14 @@ by what has not come yet, it waits for something new.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from singlab.kernel.abi import CHANNEL_CLOSED, NO_MESSAGE
 from singlab.sing.sil import CLOSED, Block, Function, Instr, Module, Receive, Reg, Select
 from singlab.sing.types import BOOL, U16, U64, EndpointSet
 
 #: What ends a process that waits for what can never come.
-FAULT_UNSATISFIABLE = 21
+FAULT_UNSATISFIABLE = 24
 
 
 def expanded(module: Module) -> Module:
@@ -25,7 +27,7 @@ def expanded(module: Module) -> Module:
     if not any(block.instrs[-1].op == "select" for f in module.functions.values() for block in f.blocks):
         return module
     functions = {name: expand(function, module) for name, function in module.functions.items()}
-    return Module(module.name, functions, module.entry, module.contracts, module.filename, module.source)
+    return replace(module, functions=functions)
 
 
 def expand(function: Function, module: Module) -> Function:
@@ -37,7 +39,7 @@ def expand(function: Function, module: Module) -> Function:
             blocks += _Selection(block, module, maker).blocks
         else:
             blocks.append(block)
-    return Function(function.name, function.params, function.result, blocks, function.position, function.filename, function.source)
+    return replace(function, blocks=blocks)
 
 
 class _Maker:

@@ -12,15 +12,36 @@ from singlab.sing import sil
 from singlab.sing.borrow import BorrowLowering
 from singlab.sing.enums import EnumLowering
 from singlab.sing.errors import SipError
+from singlab.sing.heapcode import element_of
+from singlab.sing.objects import spoken
 from singlab.sing.program import Program
 from singlab.sing.structs import StructLowering
 from singlab.sing.tuples import TupleLowering, TupleValue, flat
-from singlab.sing.types import BOOL, I64, INTS, U64, Endpoint, EndpointSet, Enum, Int, Member, Struct, Tuple, Type, Vector
+from singlab.sing.types import (
+    BOOL,
+    I64,
+    INTS,
+    U64,
+    Array,
+    Char,
+    Endpoint,
+    EndpointSet,
+    Enum,
+    Int,
+    Member,
+    Reference,
+    Str,
+    Struct,
+    Tuple,
+    Type,
+    Vector,
+)
 
 _BINARY = {
     ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.FloorDiv: "div", ast.Mod: "rem", ast.BitAnd: "and",
     ast.BitOr: "or", ast.BitXor: "xor", ast.LShift: "shl", ast.RShift: "shr",
 }  # fmt: skip
+_SENT = "objects stay in their process; send an exchange-heap vector: to_vector(s) makes one of text and of an Array[u8]"
 _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
 
 
@@ -28,7 +49,7 @@ def widens(source: Type, target: Type) -> bool:
     """Whether every value of one type is a value of the other."""
     if isinstance(source, Enum) and source.integer:
         source = source.sil
-    return (isinstance(source, Int) and isinstance(target, Int)
+    return (type(source) is Int and type(target) is Int
             and target.minimum <= source.minimum and source.maximum <= target.maximum)  # fmt: skip
 
 
@@ -75,13 +96,13 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
                                   f"write a member: {type_.called(type_.values()[0])}" if isinstance(type_, Enum) else "write a value of it")  # fmt: skip
             raise self.refuse("types", f"{node.id} has no value here", node,
                               "assign it first; outside names can be constants, enum members, contracts and @function helpers")  # fmt: skip
-        return self.variables[node.id]
+        return self.as_known(node.id, self.variables[node.id], node)
 
     def expr(self, node: ast.expr, want: Type | None) -> sil.Reg:
         """Lower an expression; ``want`` is the type it will be used at, for literals."""
         value = self.literal(node)
         if value is not None:
-            return self.constant(value, want if isinstance(want, Int) else I64, node)
+            return self.constant(value, want if type(want) is Int else I64, node)
         method = getattr(self, f"ex_{type(node).__name__}", None)
         if method is None:
             raise self.left_out(node)
@@ -109,6 +130,8 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
             return value
         if isinstance(value, TupleValue) and isinstance(type_, Tuple) and len(value.parts) == len(type_.parts):
             return TupleValue(type_, [self.coerce(part, t, node, name) for part, t in zip(value.parts, type_.parts)])
+        if isinstance(type_, Reference):
+            return self.refer(value, type_, node, name)
         if widens(value.type, type_):
             return self.emit("cast", node, self.reg(type_), (value,))
         cast = f"write {type_}(...) to keep its low bits" if isinstance(type_, Int) and isinstance(value.type, Int) else (
@@ -125,13 +148,20 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
 
     def pair(self, left: ast.expr, right: ast.expr, want: Type | None, node: ast.AST) -> tuple[sil.Reg, sil.Reg]:
         """Lower two operands to one type."""
-        hint = want if isinstance(want, Int) else None
+        hint = want if type(want) is Int else None
+        for one, other in ((left, right), (right, left)):
+            if isinstance(one, ast.Constant) and isinstance(one.value, str) and not isinstance(other, ast.Constant):
+                reg = self.held(self.expr(other, None), other)
+                text = self.expr(one, reg.type)
+                if isinstance(reg.type, (Char, Str)):
+                    return (text, reg) if one is left else (reg, text)
+                raise self.refuse("types", f"{spoken(reg.type)} and text in one operation", node, "str(...) makes text of a number")
         if self.literal(left) is not None and self.literal(right) is None:
             b = self.expr(right, hint)
             return self.expr(left, b.type), b
         a = self.as_wanted(self.expr(left, hint), hint, left)
         b = self.as_wanted(self.expr(right, a.type if self.literal(right) is not None else hint), hint, right)
-        if a.type == b.type:
+        if a.type == b.type or (isinstance(a.type, Reference) and isinstance(b.type, Reference)):
             return a, b
         if widens(b.type, a.type):
             return a, self.coerce(b, a.type, right)
@@ -145,8 +175,8 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
                               + (f", or its number: {kind.sil}(...)" if isinstance(other, Int) else ""))  # fmt: skip
         names = [n.id for n in (left, right) if isinstance(n, ast.Name)]
         extra = f", or give {names[0]} that type where it is first assigned: {names[0]}: {b.type if names[0] == getattr(left, 'id', '') else a.type} = ..." if names else ""
-        raise self.refuse("types", f"{a.type} and {b.type} in one operation", node,
-                          f"convert one: {b.type}(...) or {a.type}(...)" + extra)  # fmt: skip
+        raise self.refuse("types", f"{spoken(a.type)} and {spoken(b.type)} in one operation", node,
+                          "use values of one type" if not (isinstance(a.type, Int) and isinstance(b.type, Int)) else f"convert one: {b.type}(...) or {a.type}(...)" + extra)  # fmt: skip
 
     def as_wanted(self, value: sil.Reg, want: Type | None, node: ast.AST) -> sil.Reg:
         """Return an IntEnum's member in the type wanted, as a literal would be; others as they are."""
@@ -181,6 +211,8 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
             right = right if right.type == left.type else self.emit("cast", node, self.reg(left.type), (right,))
             return self.emit(op, node, self.reg(left.type), (left, right))
         left, right = self.pair(node.left, node.right, want, node)
+        if isinstance(left.type, Str) and isinstance(right.type, Str) and op == "add":
+            return self.join(left, right, node)
         if left.type == BOOL and op in ("and", "or", "xor"):
             return self.emit(op, node, self.reg(BOOL), (left, right))
         left, right = self.plain(left, node), self.plain(right, node)
@@ -189,8 +221,10 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
 
     def integers(self, node: ast.AST, *values: sil.Reg) -> None:
         for value in values:
+            if isinstance(value.type, Char):
+                raise self.refuse("types", "char in arithmetic", node, "ord(c) is the number of a char, char(n) the char of a number")
             if not isinstance(value.type, Int):
-                raise self.refuse("types", f"{value.type} in arithmetic", node, self.number_of(value.type) or "use integers")
+                raise self.refuse("types", f"{spoken(value.type)} in arithmetic", node, self.number_of(value.type) or "use integers")
 
     @staticmethod
     def number_of(type_: Type) -> str:
@@ -231,6 +265,8 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
             raise self.refuse("types", f"{a.type} has no order", node, f"{self.number_of(a.type)}, or declare it as an IntEnum")
         if isinstance(a.type, Tuple):
             raise self.refuse("types", "tuples cannot be compared", node, "compare their values: a[0] == b[0]")
+        if isinstance(a.type, Reference):
+            return self.compare_references(name, a, b, node)
         if a.type.linear or (a.type == BOOL and name not in ("eq", "ne")):
             raise self.refuse("types", f"{a.type} cannot be compared like this", node, "compare integers")
         return self.emit(name, node, self.reg(BOOL), (a, b))
@@ -252,15 +288,18 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
     def condition(self, node: ast.expr, yes: sil.Block, no: sil.Block) -> None:
         """Branch on a condition; ``and``, ``or`` and ``not`` become control flow."""
         if isinstance(node, ast.BoolOp):
+            before, which = dict(self.narrowed), isinstance(node.op, ast.Or)
             for index, part in enumerate(node.values):
                 if index == len(node.values) - 1:
                     self.condition(part, yes, no)
+                    self.narrowed = before
                     return
                 more = self.new_block("more")
                 if isinstance(node.op, ast.And):
                     self.condition(part, more, no)
                 else:
                     self.condition(part, yes, more)
+                self.narrowed = {**self.narrowed, **self.facts(part)[which]}
                 self.block = more
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             self.condition(node.operand, no, yes)
@@ -296,16 +335,22 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
 
     def ex_IfExp(self, node: ast.IfExp, want: Type | None) -> sil.Reg:
         yes, no, after = self.new_block("then"), self.new_block("else"), self.new_block("after")
+        before, (holds, fails) = self.narrowed, self.facts(node.test)
         self.condition(node.test, yes, no)
-        self.block = yes
-        first = self.expr(node.body, want)
+        self.block, self.narrowed = yes, {**before, **holds}
+        none = self.is_none(node.body) and want is None
+        first = self.expr(node.body, self.type_of_name(node.orelse) if none else want)
         if first.type.linear:
             raise self.refuse("types", "a conditional expression over owned things", node, "use an if statement")
-        result = self.fresh(first.type)
-        self.move(result, first, node)
+        joined = first.type
+        if isinstance(joined, Reference):
+            joined = want if isinstance(want, Reference) else joined.perhaps if self.is_none(node.orelse) else joined
+        result = self.fresh(joined)
+        self.move(result, self.coerce(first, joined, node.body), node)
         self.emit("br", node, extra=after.label)
-        self.block = no
-        second = self.coerce(self.expr(node.orelse, first.type), first.type, node.orelse)
+        self.block, self.narrowed = no, {**before, **fails}
+        second = self.coerce(self.expr(node.orelse, joined), joined, node.orelse)
+        self.narrowed = before
         self.move(result, second, node)
         self.emit("br", node, extra=after.label)
         self.block = after
@@ -313,11 +358,11 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
 
     def vector_of(self, node: ast.Subscript, vector: sil.Reg | None = None) -> sil.Reg:
         """Return the vector's register of ``v[i]``."""
-        vector = vector or self.expr(node.value, None)
+        vector = self.certain(vector or self.expr(node.value, None), node.value)
         if isinstance(vector, TupleValue):
             raise self.refuse("types", "the values of a tuple cannot be changed", node, "make another one: t = (a, b)")
-        if not isinstance(vector.type, Vector):
-            raise self.refuse("types", f"{vector.type} has no elements", node, "index an exchange-heap vector")
+        if not isinstance(vector.type, (Vector, Array, Str)):
+            raise self.refuse("types", f"{spoken(vector.type)} has no elements", node, "index an exchange-heap vector")
         if isinstance(node.slice, (ast.Slice, ast.Tuple)):
             raise self.refuse("language", "slices of vectors", node, "copy the elements in a loop")
         return vector
@@ -339,12 +384,18 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
         return self.coerce(index, U64, node.slice)
 
     def ex_Subscript(self, node: ast.Subscript, want: Type | None) -> sil.Reg:
+        if isinstance(node.slice, ast.Slice):
+            value = self.certain(self.expr(node.value, None), node.value)
+            return self.sliced(node, value)
         value = self.expr(node.value, None) if isinstance(node.value, (ast.Name, ast.Call, ast.Subscript, ast.Tuple)) else None
         if isinstance(value, TupleValue):
             return self.part(value, node)
         vector = self.vector_of(node, value)
-        self.of_values(vector, node)
-        return self.emit("load", node, self.reg(vector.type.element), (vector, self.index_of(node)))
+        if isinstance(vector.type, Reference):
+            vector = self.held(vector, node)
+        else:
+            self.of_values(vector, node)
+        return self.emit("load", node, self.reg(element_of(vector.type)), (vector, self.index_of(node)))
 
     def ex_Call(self, node: ast.Call, want: Type | None) -> sil.Reg:
         value = self.call(node, want, statement=False)
@@ -382,6 +433,11 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
         name = node.func.id
         if name in INTS or name == "int":
             return self.cast(node, INTS.get(name, I64))
+        if isinstance(self.program.bindings.get(name), Int):
+            return self.cast(node, self.program.bindings[name])
+        known = self.class_named(name)
+        if known is not None:
+            return self.construct(node, known)
         builtin = getattr(self, f"call_{name}", None)
         if builtin is not None and not isinstance(self.program.names.get(name), Program):
             return builtin(node)
@@ -393,15 +449,27 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
         if helper.entry:
             raise self.refuse("closed-api", f"{name} is a SIP; processes are started by the system, not called", node,
                               "make it a @function to share its code")  # fmt: skip
-        types, result, borrowed = self.module.signature(helper)
-        self.arity(node, len(types), name)
-        arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args, types)]
+        variables = self.type_variables(helper)
+        if variables:
+            helper, arguments = self.instance(helper, variables, node)
+            types, result, borrowed = self.module.signature(helper)
+        else:
+            types, result, borrowed = self.module.signature(helper)
+            self.arity(node, len(types), name)
+            arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args, types)]
         for value, argument, lent in zip(arguments, node.args, borrowed):
             if lent:
                 self.lend(value, argument, name)
+        return self.emit_call(node, helper, arguments, result)
+
+    def emit_call(self, node: ast.AST, helper: Program, arguments: list[sil.Reg], result: Type | None) -> sil.Reg | TupleValue | None:
+        return self.called("call", node, arguments, result, self.module.label(helper))
+
+    def called(self, op: str, node: ast.AST, arguments: list[sil.Reg], result: Type | None, name: str) -> sil.Reg | TupleValue | None:
+        """Emit a call; returns its value, for several results a tuple."""
         made = None if result is None else self.fresh(result)
         dests = [] if made is None else flat([made])
-        self.emit("call", node, dests[0] if dests else None, flat(arguments), self.module.label(helper), tuple(dests[1:]))
+        self.emit(op, node, dests[0] if dests else None, tuple(flat(arguments)), name, tuple(dests[1:]))
         return made
 
     def arity(self, node: ast.Call, count: int, name: str) -> None:
@@ -451,8 +519,8 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
         for value_node, (name, type_) in zip(built.args, message.arguments):
             value = self.expr(value_node, type_)
             if value.type != type_ and not widens(value.type, type_):
-                raise self.refuse("contract.arguments", f"argument {name} of {message.name} is {type_}, here {value.type}",
-                                  value_node, f"convert it: {type_}(...)" if isinstance(type_, Int) and isinstance(value.type, Int)
+                raise self.refuse("contract.arguments", f"argument {name} of {message.name} is {type_}, here {spoken(value.type)}",
+                                  value_node, _SENT if isinstance(value.type, Reference) else f"convert it: {type_}(...)" if isinstance(type_, Int) and isinstance(value.type, Int)
                                   else f"the contract says: {message}")  # fmt: skip
             arguments.append(self.coerce(value, type_, value_node))
         self.emit("send", node, None, (endpoint, *arguments), message.name)
@@ -553,16 +621,27 @@ class ExpressionLowering(EnumLowering, StructLowering, TupleLowering, BorrowLowe
     def call_print(self, node: ast.Call) -> None:
         """Text and numbers with a space between them and a new line at the end, as Python prints them."""
         text = ""
-        for index, argument in enumerate(node.args):
-            text += " " if index else ""
+        arguments = [(index, part) for index, argument in enumerate(node.args)
+                     for part in (self.pieces(argument) if isinstance(argument, ast.JoinedStr) else [argument])]  # fmt: skip
+        last = 0
+        for index, argument in arguments:
+            text += " " if index != last else ""
+            last = index
             if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                 if any("\ud800" <= letter <= "\udfff" for letter in argument.value):
                     raise self.refuse("types", "half of a surrogate pair cannot be printed", argument, "write the whole character")
                 text += argument.value
                 continue
-            value = self.plain(self.expr(argument, None), argument)
+            value = self.expr(argument, None)
+            if isinstance(value.type, (Str, Char)):
+                if text:
+                    self.emit("print_text", node, extra=text)
+                self.print_value(value, argument)
+                text = ""
+                continue
+            value = self.plain(value, argument)
             if not isinstance(value.type, Int) and value.type != BOOL:
-                raise self.refuse("types", f"{value.type} cannot be printed", argument, "print its elements in a loop" if isinstance(value.type, Vector) else
+                raise self.refuse("types", f"{spoken(value.type)} cannot be printed", argument, "print its elements in a loop" if isinstance(value.type, Vector) else
                                   "print its fields" if isinstance(value.type, Struct) else self.number_of(value.type) or "print texts, integers and bools")  # fmt: skip
             if text:
                 self.emit("print_text", node, extra=text)

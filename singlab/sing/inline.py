@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from singlab.sing.flow import Flow
-from singlab.sing.sil import Arms, Attempt, Block, Function, Instr, Module, Reg, callee, started
+from singlab.sing.sil import Arms, Attempt, Block, Function, Instr, Module, Reg, callee
+from singlab.sing.sil_classes import called, reached_by
 from singlab.sing.ssa import Maker, copied
 
 #: Largest function that goes in wherever it is called, and where it is called once only; largest a caller may grow.
@@ -22,7 +23,7 @@ def inline(module: Module, shake: bool = True) -> None:
     for function in module.functions.values():
         for block in function.blocks:
             for instr in block.instrs:
-                if (name := callee(instr) or started(instr)) is not None:
+                for name in reached_by(module, instr):
                     calls[name] = calls.get(name, 0) + 1
     for name in callees_first(module):
         caller = module.functions[name]
@@ -49,15 +50,15 @@ def fits(called: Function, caller: Function) -> bool:
     return called.raises or not caller.raises or not any(b.instrs[-1].op == "raise" for b in called.blocks)
 
 
-def callees(function: Function) -> list[str]:
-    return [name for b in function.blocks for i in b.instrs if (name := callee(i) or started(i)) is not None]
+def callees(module: Module, function: Function) -> list[str]:
+    return [name for b in function.blocks for i in b.instrs for name in reached_by(module, i)]
 
 
 def reached(module: Module) -> set[str]:
     """Return the functions the entry can get to."""
     found, todo = {module.entry}, [module.entry]
     while todo:
-        for name in callees(module.functions[todo.pop()]):
+        for name in callees(module, module.functions[todo.pop()]):
             if name not in found:
                 found.add(name)
                 todo.append(name)
@@ -76,7 +77,7 @@ def callees_first(module: Module) -> list[str]:
             order[name] = None
         else:
             todo.append((name, True))
-            todo += [(called, False) for called in callees(module.functions[name])]
+            todo += [(callee, False) for callee in callees(module, module.functions[name])]
     return list(order)
 
 
@@ -128,15 +129,16 @@ def end_calls_without_return(module: Module) -> None:
     found: set[str] = set()
     for name in callees_first(module):
         function = module.functions[name]
-        cut(function, found)
+        cut(module, function, found)
         if not any(b.instrs[-1].op == "ret" for b in Flow(function).blocks.values()):
             found.add(name)
 
 
-def cut(function: Function, endless: set[str]) -> None:
+def cut(module: Module, function: Function, endless: set[str]) -> None:
     """End each block after a call that never comes back."""
     for block in function.blocks:
         for index, instr in enumerate(block.instrs):
-            if instr.op == "call" and instr.extra in endless:
+            names = called(module, instr) if instr.op in ("call", "vcall") else []
+            if names and endless.issuperset(names):
                 block.instrs[index + 1 :] = [Instr("fault", None, (), 4, instr.position)]
                 break

@@ -13,22 +13,26 @@ from functools import lru_cache
 from singlab.sing import sil
 from singlab.sing.borrow import is_borrowed
 from singlab.sing.carried import named_contracts
+from singlab.sing.classes import Classes
 from singlab.sing.contracts import Contract, EndpointType, Message
 from singlab.sing.endpointlowering import EndpointLowering
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle, start_threads
 from singlab.sing.expressions import ExpressionLowering
-from singlab.sing.looping import LoopLowering
+from singlab.sing.looplower import LoopLowering
+from singlab.sing.objects import instance_of, spoken
 from singlab.sing.program import Program
+from singlab.sing.texts import TextLowering
 from singlab.sing.trying import ASSERTION, TryLowering
 from singlab.sing.tuples import MOST_RESULTS, TupleValue, flat
-from singlab.sing.types import BOOL, I64, INTS, Endpoint, EndpointSet, Int, Struct, Tuple, Type, Vector
+from singlab.sing.types import BOOL, CHAR, I64, INTS, Endpoint, EndpointSet, Int, Object, Reference, Str, Struct, Tuple, Type, Vector
 
 #: Python's constructs that the language leaves out: what a student calls them, and what to write instead.
 LEFT_OUT = {
     "ListComp": ("list comprehension", "write a loop"), "DictComp": ("dictionary comprehension", "write a loop"),
     "SetComp": ("set comprehension", "write a loop"), "GeneratorExp": ("generator", "write a loop"),
-    "Lambda": ("lambda", "write a @function"),     "With": ("with", "call what you need directly"),     "Import": ("import", "a sealed program brings all its code with it: call a @function of this or another cell by its name"),
+    "Lambda": ("lambda", "write a @function"), "With": ("with", "call what you need directly"),
+    "Import": ("import", "a sealed program brings all its code with it: call a @function of this or another cell by its name"),
     "Dict": ("dictionary", "use variables or an exchange-heap vector"), "Set": ("set", "use an exchange-heap vector: new(u8, n)"),
     "List": ("list", "use an exchange-heap vector: new(u8, n)"),
     "Global": ("global variable", "pass values as parameters"), "Nonlocal": ("variable of an outer function", "pass values as parameters"),
@@ -42,6 +46,9 @@ LEFT_OUT = {
     "TypeAlias": ("type alias", "write the type itself"),
 }  # fmt: skip
 
+#: Types that generic functions are used with in one program, all together.
+MOST_INSTANCES = 200
+
 
 @lru_cache(maxsize=4)
 def _lines(source: str) -> list[str]:
@@ -49,7 +56,11 @@ def _lines(source: str) -> list[str]:
     return source.splitlines()
 
 
-class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLowering):
+#: Statements with several ways through them, but for ``if`` and loops, which see to this themselves.
+_WAYS = (ast.Match, ast.Try, ast.With, ast.For)
+
+
+class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLowering, EndpointLowering):
     """Lower one function."""
 
     def __init__(self, program: Program, module: ModuleLowering):
@@ -57,6 +68,7 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
         self.lines = _lines(program.source)
         self.blocks: list[sil.Block] = []
         self.variables: dict[str, sil.Reg] = {}
+        self.narrowed: dict[str, Type] = {}
         self.count = 0
         self.loops: list[tuple[str, str]] = []
         self.prepare_exceptions(module.label(program) in module.exceptions.raising)
@@ -67,7 +79,7 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
     def refuse(self, rule: str, message: str, node: ast.AST, hint: str = "") -> SipError:
         """Return an error at a node."""
         place = self.place(node)
-        error = SipError(rule, message, hint=hint, line=place.line, column=place.column)
+        error = SipError(rule, message + self.named_instance(), hint=hint, line=place.line, column=place.column)
         return error.at(self.program.filename, self.program.source)
 
     def place(self, node: ast.AST) -> sil.Position:
@@ -118,7 +130,10 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
         if len(arguments.args) > 8:
             raise self.refuse("language", f"{node.name} has {len(arguments.args)} parameters", node, "use at most 8")
         params, borrowed = [], set()
-        for argument in arguments.args:
+        for place, argument in enumerate(arguments.args):
+            if argument.annotation is None and place == 0 and self.program.owner is not None:
+                params.append(self.this(argument))
+                continue
             if argument.annotation is None:
                 raise self.refuse("types", f"parameter {argument.arg} has no type", argument,
                                   f"write {argument.arg}: u64, or {argument.arg}: C.Exp for an endpoint")  # fmt: skip
@@ -129,6 +144,9 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
                                   f"receive the {kind} in a message")  # fmt: skip
             if self.program.entry and isinstance(type_, Tuple):
                 raise self.refuse("types", f"startup argument {argument.arg} cannot be a tuple", argument, "take its values one by one")
+            if self.program.entry and isinstance(type_, Reference):
+                raise self.refuse("types", f"startup argument {argument.arg} cannot be {spoken(type_)}", argument,
+                                  "make it here; numbers and endpoints can be given from outside")  # fmt: skip
             if is_borrowed(argument.annotation):
                 borrowed.add(len(params))
             self.variables[argument.arg] = self.fresh(type_, argument.arg)
@@ -138,7 +156,7 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
         self.result: Type | None = None
         if node.returns is not None and not (isinstance(node.returns, ast.Constant) and node.returns.value is None):
             self.result = self.annotation(node.returns)
-            if self.program.entry and (self.result.linear or isinstance(self.result, Tuple)):
+            if self.program.entry and (self.result.linear or isinstance(self.result, (Tuple, Reference))):
                 raise self.refuse("types", f"{node.name} cannot return {self.result}", node.returns, "return an integer")
             if isinstance(self.result, Tuple) and len(self.result.flat) > MOST_RESULTS:
                 raise self.refuse("types", f"{node.name} returns {len(self.result.flat)} values", node.returns, f"return at most {MOST_RESULTS}")
@@ -162,6 +180,12 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
             reg.type = reg.type.sil
         return function
 
+    def this(self, argument: ast.arg) -> sil.Reg:
+        """Return the register of a method's object."""
+        cls = self.module.classes.use(self.program.owner, self, argument)
+        self.variables[argument.arg] = self.reg(Object(cls=cls), argument.arg)
+        return self.variables[argument.arg]
+
     def reachable_blocks(self) -> list[sil.Block]:
         return sil.reachable(self.blocks)
 
@@ -182,6 +206,8 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
                 return BOOL
             if node.id == "int":
                 return I64
+            if node.id == "char":
+                return CHAR
         type_ = self.declared_type(node) if isinstance(node, (ast.Name, ast.Attribute)) else None
         if type_ is not None:
             return type_
@@ -189,9 +215,12 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
             raise self.refuse("types", "only a parameter can be borrowed", node, f"write {ast.unparse(node.slice)}")
         if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) in ("tuple", "Tuple"):
             return self.tuple_type(node)
+        found = self.reference(node)
+        if found is not None:
+            return found
         if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ExVec":
             element = self.annotation(node.slice)
-            if isinstance(element, (Int, Struct)):
+            if type(element) in (Int, Struct):
                 return Vector(element)
         if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ESet":
             parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
@@ -244,7 +273,13 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
             method = getattr(self, f"do_{type(node).__name__}", None)
             if method is None:
                 raise self.left_out(node)
-            method(node)
+            if isinstance(node, _WAYS):  # what a way through it says of a variable holds on that way only
+                self.forget(node)
+                known = dict(self.narrowed)
+                method(node)
+                self.narrowed = known
+            else:
+                method(node)
 
     def do_Pass(self, node: ast.Pass) -> None:
         pass
@@ -318,6 +353,7 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
     def assign(self, name: str, value: sil.Reg, node: ast.AST) -> None:
         """Assign a value to a variable, which gets the value's type if it is new."""
         known = self.variables.get(name)
+        self.narrowed.pop(name, None)
         if known is None:
             known = self.variables[name] = self.fresh(value.type, name)
         value = self.coerce(value, known.type, node, name)
@@ -332,7 +368,11 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
             place = ast.copy_location(ast.Subscript(node.target.value, index, ast.Load()), node.target)
             self.store_element(place, ast.copy_location(ast.BinOp(place, node.op, node.value), node), node)
         elif isinstance(node.target, ast.Attribute):
-            self.augment_field(node)
+            if isinstance(self.peeked(node.target.value), Struct):
+                return self.augment_field(node)
+            owner = self.once(node.target.value)
+            place = ast.copy_location(ast.Attribute(owner, node.target.attr, ast.Load()), node.target)
+            self.store_field(place, ast.copy_location(ast.BinOp(place, node.op, node.value), node), node)
         elif isinstance(node.target, ast.Name):
             left = ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target)
             known = self.lookup(left)
@@ -344,7 +384,12 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
     def store_element(self, target: ast.Subscript, value_node: ast.expr, node: ast.AST) -> None:
         """``v[i] = value``; as in Python the value comes before the index."""
         vector = self.vector_of(target)
-        self.of_values(vector, target)
+        if isinstance(vector.type, Str):
+            raise self.refuse("types", "a str cannot be changed", target, "make another one, or use an Array[char]")
+        if isinstance(vector.type, Reference):
+            vector = self.held(vector, target)
+        else:
+            self.of_values(vector, target)
         value = self.coerce(self.expr(value_node, vector.type.element), vector.type.element, value_node)
         self.emit("store", node, None, (vector, self.index_of(target), value))
 
@@ -369,51 +414,23 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
     def do_If(self, node: ast.If) -> None:
         then, after = self.new_block("then"), self.new_block("after")
         other = self.new_block("else") if node.orelse else after
+        before, (yes, no) = self.narrowed, self.facts(node.test)
         self.condition(node.test, then, other)
-        self.block = then
+        self.block, self.narrowed = then, {**before, **yes}
         self.statements(node.body)
+        left, ways = self.ended(), self.narrowed
         self.go(after, node)
+        self.narrowed = {**before, **no}
         if node.orelse:
             self.block = other
             self.statements(node.orelse)
+            if self.ended():
+                self.narrowed = ways
             self.go(after, node)
+        if not left:
+            self.narrowed = self.agree(ways, self.narrowed)
         self.block = after
 
-    def do_While(self, node: ast.While) -> None:
-        if node.orelse:
-            raise self.refuse("language", "else after a loop", node.orelse[0], "write it after the loop with a flag")
-        head, body, after = self.new_block("while"), self.new_block("body"), self.new_block("after")
-        self.go(head, node)
-        self.block = head
-        self.condition(node.test, body, after)
-        self.loop(node.body, body, head, after, node)
-
-    def loop(self, statements: list[ast.stmt], body: sil.Block, again: sil.Block, after: sil.Block, node: ast.AST) -> None:
-        self.loops.append((again.label, after.label))
-        self.loop_frames[again.label] = len(self.frames)
-        self.block = body
-        self.statements(statements)
-        self.go(again, node)
-        self.loops.pop()
-        self.block = after
-
-    def do_Break(self, node: ast.Break) -> None:
-        self.jump(node, *self.innermost(node)[::-1])
-
-    def do_Continue(self, node: ast.Continue) -> None:
-        again, _ = self.innermost(node)
-        self.jump(node, again, again)
-
-    def jump(self, node: ast.AST, to: str, again: str) -> None:
-        """Leave what stands between here and a loop, and go to a block."""
-        self.unwind(self.loop_frames[again])
-        if not self.ended():
-            self.emit("br", node, extra=to)
-
-    def innermost(self, node: ast.AST) -> tuple[str, str]:
-        if not self.loops:
-            raise self.refuse("language", "break or continue outside a loop", node, "put it into a loop")
-        return self.loops[-1]
 
     def do_Match(self, node: ast.Match) -> None:
         """``match ch.receive():`` is the switch-receive."""
@@ -460,8 +477,9 @@ class FunctionLowering(LoopLowering, TryLowering, ExpressionLowering, EndpointLo
             arms[message.name] = (tuple(regs), block.label)
             todo.append((block, case.body, bindings, pattern))
         self.emit("receive", node.subject, None, (endpoint,), sil.Receive(arms, closed))
+        before = self.narrowed
         for block, body, bindings, pattern in todo:
-            self.block = block
+            self.block, self.narrowed = block, dict(before)
             self.came_in(next((regs for regs, label in arms.values() if label == block.label), ()), pattern)
             for name, reg in bindings:
                 self.assign(name, reg, pattern)
@@ -486,6 +504,18 @@ class ModuleLowering:
         self.waiting: list[Program] = []
         self.labels: dict[str, Program] = {program.name: program}
         self.exceptions = ExceptionTable()
+        self.classes = Classes(self)
+        self.instances: dict[tuple, Program] = {}
+
+    def instance(self, program: Program, bindings: dict[str, Type]) -> Program:
+        """Return a generic function for some types; the same one each time."""
+        key = (id(program), *sorted(bindings.items()))
+        if key not in self.instances:
+            if len(self.instances) >= MOST_INSTANCES:
+                raise self.lowering(program, self).refuse("types", f"generic functions are used with more than {MOST_INSTANCES} types", program.node,
+                                                          "use fewer types")  # fmt: skip
+            self.instances[key] = instance_of(program, bindings)
+        return self.instances[key]
 
     def label(self, program: Program) -> str:
         """Return a function's name in the module: its own, numbered if another one has that already."""
@@ -501,7 +531,10 @@ class ModuleLowering:
         if label not in self.signatures:
             probe = self.lowering(program, self)
             types = []
-            for argument in program.node.args.args:
+            for place, argument in enumerate(program.node.args.args):
+                if place == 0 and program.owner is not None:
+                    types.append(Object(cls=self.classes.use(program.owner, probe, argument)))
+                    continue
                 if argument.annotation is None:
                     raise probe.refuse("types", f"parameter {argument.arg} of {program.name} has no type", argument,
                                        f"write {argument.arg}: u64")  # fmt: skip
@@ -517,19 +550,21 @@ class ModuleLowering:
         """Return the module."""
         programs = {self.program.name: self.program}
         functions = {self.program.name: self.lowering(self.program, self).lower()}
-        while self.waiting:
+        while self.waiting or self.classes.close():
+            if not self.waiting:
+                continue
             program = self.waiting.pop()
             programs[self.label(program)] = program
             functions[self.label(program)] = self.lowering(program, self).lower()
         if self.exceptions.used:  # now it is known what can be raised, and who must hand it on
             self.number()
-            self.exceptions.raising = self.exceptions.raisers(functions)
+            self.exceptions.raising = self.exceptions.raisers(functions) - self.classes.virtually_called()
             functions = {name: self.lowering(program, self).lower() for name, program in programs.items()}
             settle(functions)
             start_threads(functions)
         return sil.Module(self.program.name, functions, self.program.name, self.contracts, self.program.filename,
                           self.program.source, self.exceptions.names(),
-                          {t.name: t.sil for t in self.types.values() if isinstance(t, Struct)})  # fmt: skip
+                          {t.name: t.sil for t in self.types.values() if isinstance(t, Struct)}, self.classes.sil)  # fmt: skip
 
     def number(self) -> None:
         try:

@@ -9,7 +9,10 @@ from singlab.sing.codegen import A0, RA, FunctionCode
 from singlab.sing.emitter import Code, Emitter
 from singlab.sing.errors import SipError
 from singlab.sing.expand import expanded
-from singlab.sing.sil import Module, callee, started
+from singlab.sing.heapcode import GROW, LIMIT, TOP, grow, makes_objects
+from singlab.sing.heaptables import HeapTables
+from singlab.sing.sil import Module, started
+from singlab.sing.sil_classes import called
 
 
 @dataclass
@@ -23,11 +26,15 @@ class Generated:
         The most stack its call graph can need.
     blocks : dict
         (function, block label) to (byte offset, number of instructions).
+    heap : dict of str to int
+        Byte offsets of the tables a collector needs, how many ``types`` there are, and where room is asked for;
+        empty for a program that makes no objects.
     """
 
     code: Code
     stack_bytes: int
     blocks: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    heap: dict[str, int] = field(default_factory=dict)
 
 
 class ModuleCode:
@@ -41,6 +48,8 @@ class ModuleCode:
         self.count = 0
         self.frames: dict[str, int] = {}
         self.depths: dict[str, int] = {}
+        self.heap = makes_objects(module)
+        self.tables = HeapTables(self.module)
 
     def fresh(self) -> str:
         """Return a new local label."""
@@ -61,6 +70,8 @@ class ModuleCode:
         entry = self.module.functions[self.module.entry] if self.start else None
         if entry is not None:
             self.out.line = entry.position.line
+            if self.heap:
+                self.no_room()
             self.out.jump(entry.name, link=RA)
             if entry.result is None:
                 self.out.ins("addi", A0, 0, 0)
@@ -71,13 +82,24 @@ class ModuleCode:
         self.threads()
         for part in parts:
             part.generate()
-        code = self.out.finish(self.data)
+        heap = {}
+        if self.heap:
+            grow(self.out)
+            self.out.label(f"{GROW}.end")
+        code = self.out.finish(self.data, self.tables.finish() if self.heap else self.tables.data)
+        if self.heap:
+            heap = {"types": code.labels[".types"], "type_count": self.tables.count, "maps": code.labels[".maps"], "grow": code.labels[GROW]}
         code.text += bytes(-len(code.text) % 8)
         blocks = {}
         for key, (first, last) in self.spans.items():
             items = self.out.items[first:last]
             blocks[key] = (items[0].offset, sum(item.size for item in items) // 4)
-        return Generated(code, self.stack(self.module.entry) if self.start else 0, blocks)
+        return Generated(code, self.stack(self.module.entry) if self.start else 0, blocks, heap)
+
+    def no_room(self) -> None:
+        """Let the first allocation of a thread ask for room."""
+        self.out.ins("addi", LIMIT, 0, 0)
+        self.out.ins("addi", TOP, 0, 0)
 
     def thread(self, name: str) -> str:
         """Return the label at which a thread begins that runs a function."""
@@ -90,6 +112,8 @@ class ModuleCode:
             function = self.module.functions[name]
             self.out.line = function.position.line
             self.out.label(self.thread(name))
+            if self.heap:
+                self.no_room()
             self.out.jump(name, link=RA)
             if function.result is None:
                 self.out.ins("addi", A0, 0, 0)
@@ -102,7 +126,7 @@ class ModuleCode:
     def deepest(self) -> dict[str, int]:
         """Return the deepest stack of the call graph below each function; the graph has no cycles."""
         callees = {
-            name: {called for b in f.blocks for i in b.instrs if (called := callee(i)) is not None} for name, f in self.module.functions.items()
+            name: {c for b in f.blocks for i in b.instrs for c in called(self.module, i)} for name, f in self.module.functions.items()
         }
         depth: dict[str, int] = {}
 

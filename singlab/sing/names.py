@@ -35,6 +35,11 @@ class _Word:
     def __getitem__(self, item):
         return self
 
+    def __or__(self, other):
+        return self
+
+    __ror__ = __or__
+
     def __repr__(self) -> str:
         return f"<SIP language: {self.__name__}>"
 
@@ -117,6 +122,11 @@ def exchange(cls: type) -> type:
                        hint=DECLARE_STRUCT) from None  # fmt: skip
     cls.__init__ = lambda self: not_python(f"{cls.__name__}()")
     return cls
+char = _word("char", "char: one byte of a text; char(65) is the one with that number, ord(c) its number, 'A' one where a char is wanted.", 'c: char = "A"')
+Array = _word("Array", "Array[u64]: a reference to an array on this SIP's own heap; it is shared freely and never sent.", "def total(a: Array[u64]) -> u64: ...")
+array = _word("array", "array(u64, n): an array of n zeros, or of None; array(u64, n, value): of n times that value.", "a = array(u64, 10, 1)")
+to_vector = _word("to_vector", "to_vector(s): the bytes of a str or an array as an ExVec[u8], to be sent; str(v) makes text of one.", 'v = to_vector("hello")')
+to_array = _word("to_array", "to_array(s): the bytes of a str or of an ExVec[u8] as an Array[u8].", 'a = to_array("hello")')
 
 
 class ChannelClosed(Exception):

@@ -11,6 +11,8 @@ line, after the same output. Five instructions come in that no program can say (
     poke a, b           element at address a + offset = b
     pin d, value        d = value, in a register even if it is small
 
+and four for objects, which :mod:`singlab.sing.plainobjects` has.
+
 What it leaves out: moving checks out of loops, scheduling, and functions of the kernel, whose charges
 follow from their code as it is.
 """
@@ -22,6 +24,7 @@ from singlab.sing.expand import expanded
 from singlab.sing.flow import Flow
 from singlab.sing.inline import inline
 from singlab.sing.loops import Loops
+from singlab.sing.plainobjects import devirtualise, make_plain
 from singlab.sing.ranges import use_ranges
 from singlab.sing.sil import Block, Function, Module, Reg
 from singlab.sing.simplify import Simplifier, remove_dead
@@ -42,9 +45,11 @@ def optimise(module: Module, checks: bool = True, shake: bool = True) -> Module:
     """
     module = expanded(module)
     functions = {name: duplicate(function) for name, function in module.functions.items()}
-    new = Module(module.name, functions, module.entry, module.contracts, module.filename, module.source, module.exceptions, module.structs)
+    new = Module(module.name, functions, module.entry, module.contracts, module.filename, module.source, module.exceptions, module.structs,
+                 module.classes)  # fmt: skip
+    devirtualise(new)
     inline(new, shake)
-    new.functions = {name: optimised(function, checks) for name, function in new.functions.items()}
+    new.functions = {name: optimised(function, checks, new) for name, function in new.functions.items()}
     return new
 
 
@@ -55,10 +60,11 @@ def duplicate(function: Function) -> Function:
                     function.raises, function.borrowed)  # fmt: skip
 
 
-def optimised(function: Function, checks: bool) -> Function:
+def optimised(function: Function, checks: bool, module: Module) -> Function:
     """Return a function after all passes; a copy as it is if some value may be undefined."""
     plain = duplicate(function)
     maker = Maker(function)
+    make_plain(function, module, maker)
     prepare(function, maker)
     try:
         into_ssa(function, maker, Flow(function))

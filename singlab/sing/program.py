@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FunctionType
+from typing import Any, TypeVar
 
 from singlab.sing.carried import check_carried
 from singlab.sing.constants import UNKNOWN, declared, enum_of, evaluate, resolve
@@ -43,6 +44,10 @@ class Program:
         What its global names mean: contracts, constants, declared types, other programs. Looked up when it is compiled.
     entry : bool
         True for ``@sip``, False for ``@function``.
+    owner : ClassProgram, optional
+        The class it is a method of.
+    bindings : dict of str to Type
+        What its type variables are, for one form of a generic function.
     """
 
     name: str
@@ -51,6 +56,8 @@ class Program:
     filename: str
     names: Mapping
     entry: bool
+    owner: Any = None
+    bindings: dict = field(default_factory=dict)
 
     def __call__(self, *args, **kwargs):
         from singlab.sing.names import not_python
@@ -134,7 +141,7 @@ def function(function: FunctionType) -> Program:
 
 @dataclass
 class SourceUnit:
-    """What a text declares: contracts, programs (``@sip``), helper functions, exceptions, constants and types."""
+    """What a text declares: contracts, programs (``@sip``), helpers, classes (``@managed``), exceptions, constants, types and type variables."""
 
     contracts: dict[str, Contract] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
@@ -142,10 +149,12 @@ class SourceUnit:
     constants: dict[str, int | bool | Member] = field(default_factory=dict)
     exceptions: dict[str, ExceptionClass] = field(default_factory=dict)
     types: dict[str, Type] = field(default_factory=dict)
+    classes: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, TypeVar] = field(default_factory=dict)
 
     def names(self) -> dict:
         """Return all of them in one table."""
-        return {**self.constants, **self.types, **self.exceptions, **self.contracts, **self.functions, **self.programs}
+        return {**self.constants, **self.types, **self.variables, **self.exceptions, **self.classes, **self.contracts, **self.functions, **self.programs}
 
 
 #: A cell with more magics than this is not read further.
@@ -175,11 +184,11 @@ def blank_magics(text: str) -> str:
     return "\n".join(lines)
 
 
-def _decoration(node: ast.FunctionDef) -> str | None:
+def _decoration(node: ast.FunctionDef | ast.ClassDef) -> str | None:
     for decorator in node.decorator_list:
         decorator = decorator.func if isinstance(decorator, ast.Call) else decorator
         name = decorator.attr if isinstance(decorator, ast.Attribute) else getattr(decorator, "id", None)
-        if name in ("sip", "function"):
+        if name in ("sip", "function", "managed"):
             return name
     return None
 
@@ -210,6 +219,8 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
     SipError
         If the text is no Python, or a contract in it is not well-formed.
     """
+    from singlab.sing.classes import ClassProgram
+
     text = blank_magics(text)
     try:
         tree = ast.parse(text)
@@ -235,6 +246,8 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
                                        line=node.lineno, column=node.col_offset + 1, hint="call contract() once for each",
                                        ).at(filename, text)  # fmt: skip
                     unit.contracts[name] = next(iter(found.values()))
+            elif getattr(called, "id", getattr(called, "attr", None)) == "TypeVar":
+                unit.variables[name] = TypeVar(name)
             else:
                 known = {**unit.names(), **(names or {})}
                 constant, found = evaluate(value, known), resolve(value, known)
@@ -242,6 +255,8 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
                     unit.constants[name] = constant
                 elif found is not UNKNOWN and isinstance(found, Type):
                     unit.types[name] = declared(found)
+        elif isinstance(node, ast.ClassDef) and _decoration(node) == "managed":
+            unit.classes[node.name] = ClassProgram(node.name, node, text, filename, table)
         elif isinstance(node, ast.ClassDef):
             try:
                 known = {**unit.names(), **(names or {})}
@@ -257,7 +272,7 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
                 unit.types[node.name] = type_
             elif found is not None:
                 unit.exceptions[node.name] = found
-        elif isinstance(node, ast.FunctionDef) and (kind := _decoration(node)):
+        elif isinstance(node, ast.FunctionDef) and (kind := _decoration(node)) and kind != "managed":
             into = unit.programs if kind == "sip" else unit.functions
             into[node.name] = found = Program(node.name, node, text, filename, table, kind == "sip")
             if kind == "function":

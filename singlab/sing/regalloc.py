@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from singlab.sing import sil
 from singlab.sing.flow import Flow
 from singlab.sing.sil import Arms, Function, Instr, Reg
+from singlab.sing.types import Reference
 
 SAVED = (8, 9, *range(18, 28))
 SHORT = (28, 29, 30, 31, 16, 17)
@@ -21,7 +22,7 @@ SHORT = (28, 29, 30, 31, 16, 17)
 CALLS = frozenset(
     ("call", "new", "new_struct", "free", "send", "close", "receive", "print_text", "print_int", "process_id", "yield", "mark",
      "cycles_per_second", "ecall", "attempt", "attempt_new", "spawn", "join", "new_channel", "heads", "set_new", "set_add", "set_size",
-     "set_take", "set_close")
+     "set_take", "set_close", "newobj", "newarr", "vcall", "print_str")
 )  # fmt: skip
 
 
@@ -63,6 +64,8 @@ def small_constants(function: Function) -> dict[Reg, int]:
                 count[reg] = count.get(reg, 0) + 1
             if instr.op == "const" and -2048 <= instr.extra < 2048:
                 value[instr.dest] = instr.extra
+            elif instr.op == "none":
+                value[instr.dest] = 0
     return {reg: v for reg, v in value.items() if count[reg] == 1}
 
 
@@ -168,21 +171,36 @@ def weights(function: Function, constants: dict[Reg, int]) -> tuple[dict[Reg, fl
         for instr in block.instrs:
             for reg in (*defines(instr), *uses(instr)):
                 weight[reg] = weight.get(reg, 0) + scale
-            if instr.op == "mov" and instr.dest not in constants and instr.args[0] not in constants:
+            if instr.op in ("mov", "some", "as", "text") and instr.dest not in constants and instr.args[0] not in constants:
                 friends.setdefault(instr.dest, set()).add(instr.args[0])
                 friends.setdefault(instr.args[0], set()).add(instr.dest)
     return weight, friends
 
 
-def allocate(function: Function, constants: dict[Reg, int]) -> Allocation:
-    """Return where each register of a function lives."""
+def references_across(function: Function, constants: dict[Reg, int]) -> dict[Instr, list[Reg]]:
+    """Return for each call which references are alive while it stands."""
+    _, live_out = liveness(function, constants)
+    found: dict[Instr, list[Reg]] = {}
+    for block in function.blocks:
+        live = set(live_out[block.label])
+        for instr in reversed(block.instrs):
+            live.discard(instr.dest)
+            if instr.op in CALLS or isinstance(instr.extra, Arms):
+                found[instr] = [reg for reg in live if isinstance(reg.type, Reference)]
+            live |= {r for r in uses(instr) if r not in constants}
+    return found
+
+
+def allocate(function: Function, constants: dict[Reg, int], heap: bool = False) -> Allocation:
+    """Return where each register of a function lives; with a heap, s10 and s11 say where objects go."""
+    preserved = SAVED[:-2] if heap else SAVED
     conflicts, across = interference(function, constants)
     weight, friends = weights(function, constants)
     registers: dict[Reg, int] = {}
     slots: dict[Reg, int] = {}
     for reg in sorted(conflicts, key=lambda r: (-weight.get(r, 0), r.number)):
         taken = {registers[o] for o in conflicts[reg] if o in registers}
-        pool = SAVED if reg in across else (*SHORT, *SAVED)
+        pool = preserved if reg in across else (*SHORT, *preserved)
         liked = [registers[f] for f in sorted(friends.get(reg, ()), key=lambda r: r.number) if f in registers]
         choice = next((r for r in (*liked, *pool) if r not in taken and r in pool), None)
         if choice is not None:

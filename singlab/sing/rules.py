@@ -46,16 +46,16 @@ _TALK = """contracts:
 """
 
 
-def _program(body: str, params: str = "%0.n: u64", result: str = " -> u64", more: str = "") -> str:
+def _program(body: str, params: str = "%0.n: u64", result: str = " -> u64", more: str = "", classes: str = "") -> str:
     contracts = _TALK if "Talk" in params else _SERVICE if "Service" in params else ""
     lines = "\n".join(line if line.endswith(":") else f"  {line}" for line in (part.strip() for part in re.split(r";(?![^{]*\})", body)) if line)
-    return f"sip p entry p\n{contracts}function p({params}){result}\nstart:\n{lines}\n{more}"
+    return f"sip p entry p\n{contracts}{classes}function p({params}){result}\nstart:\n{lines}\n{more}"
 
 
 def _rule(name: str, holds: str, reason: str, refused: str, accepted: str, params: str = "%0.n: u64", result: str = " -> u64",
-          more: str = "", repaired: str | None = None) -> Rule:  # fmt: skip
-    return Rule(name, holds, reason, _program(refused, params, result, more),
-                _program(accepted, params, result, more if repaired is None else repaired))  # fmt: skip
+          more: str = "", repaired: str | None = None, classes: tuple[str, str] = ("", "")) -> Rule:  # fmt: skip
+    return Rule(name, holds, reason, _program(refused, params, result, more, classes[0]),
+                _program(accepted, params, result, more if repaired is None else repaired, classes[1]))  # fmt: skip
 
 
 _SERVICE = """contracts:
@@ -88,6 +88,9 @@ RULES = (
           "What an earlier program left in the machine's registers would be read.",
           "%1: bool = lt %0, %0; cbr %1, some, end; some:; %2: u64 = const 7; br end; end:; ret %2",
           "%1: bool = lt %0, %0; %2: u64 = const 0; cbr %1, some, end; some:; %2: u64 = const 7; br end; end:; ret %2"),
+    _rule("class", "Classes inherit without a circle, a class has each field once, and a method that stands for its parent's is called like that.",
+          "Code that knows only the parent would look for a field where another one lies, or hand a method words it does not expect.",
+          "ret %0", "ret %0", classes=("class A { x: u64 }\nclass B(A) { x: A? }\n", "class A { x: u64 }\nclass B(A) { y: A? }\n")),
     _rule("owner.use-after-send", "A vector is not used after it was sent.",
           "Its new owner may be reading, changing or freeing it at this moment; two processes would share memory.",
           "%1: u64 = const 8; %2.v: ExVec[u8] = new %1; send %0.ch, Give, %2.v; %3: u64 = len %2.v; mark %3; " + _WAIT.replace("%2:", "%4:"),

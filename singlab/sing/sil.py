@@ -62,6 +62,7 @@ class Instr:
         Source registers in the table's order.
     extra : Any
         What is not a register: ``const``: int; ``call``, ``spawn``: function name; ``send``: message name;
+        ``getf``, ``putf``: field; ``vcall``: method; ``isinst``: class; ``string``: str;
         ``print_text``: str; ``br``: block label; ``cbr``: (label, label);
         ``receive``: ``Receive``; ``select``: ``Select``; ``new_channel``: ``NewChannel``; ``attempt``, ``attempt_new``: ``Attempt``;
         ``fault``: int code.
@@ -193,6 +194,28 @@ class Function:
 
 
 @dataclass(eq=False)
+class Class:
+    """One class of objects.
+
+    Attributes
+    ----------
+    name : str
+    parent : str or None
+    fields : dict of str to Type
+        Its own, after those of its parent; each takes one word.
+    methods : dict of str to str
+        Method to the function that it runs on an object of this class; those of the parent are inherited.
+    position : Position
+    """
+
+    name: str
+    parent: str | None = None
+    fields: dict[str, Type] = field(default_factory=dict)
+    methods: dict[str, str] = field(default_factory=dict)
+    position: Position = Position()
+
+
+@dataclass(eq=False)
 class Module:
     """A whole program: the entry function first, then what it calls.
 
@@ -212,6 +235,8 @@ class Module:
         What the exceptions it can raise are called, by number.
     structs : dict of str to Struct
         The structs its registers and messages have, by name.
+    classes : dict of str to Class
+        Classes of the objects it makes, by name.
     """
 
     name: str
@@ -222,6 +247,7 @@ class Module:
     source: str = ""
     exceptions: dict[int, str] = field(default_factory=dict)
     structs: dict[str, Any] = field(default_factory=dict)
+    classes: dict[str, Class] = field(default_factory=dict)
 
     def __str__(self) -> str:
         from singlab.sing.sil_text import format_module

@@ -16,9 +16,10 @@ from lark import Lark, Token, Tree, UnexpectedInput
 
 from singlab.sing.contracts import Contract, declaration, parse_contracts, parse_declarations
 from singlab.sing.errors import SipError
-from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
+from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Class, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
+from singlab.sing.sil_classes import MOST_NESTED_ARRAYS
 from singlab.sing.sil_table import OPS
-from singlab.sing.types import BOOL, INTS, Endpoint, EndpointSet, Struct, Tuple, Type, Vector
+from singlab.sing.types import BOOL, CHAR, INTS, STR, Array, Endpoint, EndpointSet, Object, Struct, Tuple, Type, Vector
 
 #: A text longer than this is refused unread.
 LARGEST_TEXT = 64 * 1024 * 1024
@@ -76,7 +77,7 @@ def format_instr(instr: Instr) -> str:
             parts.append(instr.extra.contract)
     elif isinstance(instr.extra, tuple):
         parts += map(str, instr.extra)
-    elif instr.op == "print_text":
+    elif instr.op in ("print_text", "string"):
         parts.append(_quoted(str(instr.extra)))
     elif instr.extra is not None:
         parts.insert(1 if instr.op in _SECOND else 0, str(instr.extra))
@@ -101,6 +102,12 @@ def format_module(module: Module) -> str:
     out = [f"sip {module.name} entry {module.entry} file {_quoted(module.filename)}", *_contracts(module)]
     if module.exceptions:
         out.append("exceptions: " + ", ".join(f"{number} {_quoted(name)}" for number, name in module.exceptions.items()))
+    if module.classes:
+        out.append("")
+    for known in module.classes.values():
+        members = [f"{name}: {type_}" for name, type_ in known.fields.items()] + [f"{name} = {label}" for name, label in known.methods.items()]
+        inner = " " + ", ".join(members) + " " if members else ""
+        out.append(f"class {known.name}{f'({known.parent})' if known.parent is not None else ''} {{{inner}}}{_place(known.position)}")
     for function in module.functions.values():
         file = f" file {_quoted(function.filename)}" if function.filename and function.filename != module.filename else ""
         out.append(f"\nfunction {function.name}{format_signature(function)}{_place(function.position)}{file}")
@@ -128,6 +135,7 @@ class _Reader:
         self.contracts: dict[str, Contract] = {}
         self.structs: dict[str, Struct] = {}
         self.registers: dict[int, Reg] = {}
+        self.classes: set[str] = set()
 
     def refuse(self, message: str, where, hint: str) -> SipError:
         meta = where.meta if isinstance(where, Tree) else where
@@ -135,9 +143,10 @@ class _Reader:
                         ).at(self.filename, self.text)  # fmt: skip
 
     def module(self, tree: Tree) -> Module:
-        name, entry, file, structs, contracts, exceptions, *functions = tree.children
+        name, entry, file, structs, contracts, exceptions, *parts = tree.children
         if structs is not None:
             self.read_structs(structs)
+        functions = [part for part in parts if part.data == "function"]
         if contracts is not None:
             self.read_contracts(contracts)
         own = self.string(file.children[0]) if file is not None else None
@@ -145,6 +154,10 @@ class _Reader:
                         self.text if own is None else "", {}, self.structs)  # fmt: skip
         for part in exceptions.children if exceptions is not None else ():
             module.exceptions[self.integer(part.children[0])] = self.string(part.children[1])
+        self.classes = {str(part.children[0]) for part in parts if part.data == "class"}
+        for part in parts:
+            if part.data == "class":
+                self.klass(part, module, own)
         for part in functions:
             function = self.function(part, own)
             if function.name in module.functions:
@@ -161,6 +174,20 @@ class _Reader:
         if contracts or not all(isinstance(t, Struct) for t in types.values()):
             raise self.refuse("something is no struct", token, "declare structs: rep struct Packet { uint length; }")
         self.structs.update(types)
+
+    def klass(self, tree: Tree, module: Module, file: str | None) -> None:
+        name, parent, *members, place = tree.children
+        if str(name) in module.classes:
+            raise self.refuse(f"class {name} stands twice", name, "rename one of them")
+        known = module.classes[str(name)] = Class(str(name), None if parent is None else str(parent), position=self.place(place, tree, file))
+        for member in filter(None, members):
+            word = str(member.children[0])
+            if word in known.fields or word in known.methods:
+                raise self.refuse(f"{word} stands twice in class {name}", member, "rename one of them")
+            if member.data == "field":
+                known.fields[word] = self.type(member.children[1])
+            else:
+                known.methods[word] = str(member.children[1])
 
     def read_contracts(self, token: Token) -> None:
         lines = str(token).split("\n")[1:]
@@ -181,21 +208,37 @@ class _Reader:
             raise self.refuse(f"{str(token)[:40]} is no number", token, "write it in decimal")
         return int(str(token))
 
-    def type(self, tree: Tree) -> Type:
-        words = [str(child) for child in tree.children]
-        if len(words) == 1 and words[0] in INTS:
-            return INTS[words[0]]
-        if words == ["bool"]:
-            return BOOL
-        if len(words) == 1 and words[0] in self.structs:
-            return self.structs[words[0]]
-        if len(words) == 2 and words[0] == "ExVec" and (words[1] in INTS or words[1] in self.structs):
-            return Vector(INTS.get(words[1]) or self.structs[words[1]])
-        if len(words) == 2 and words[1] in ("Imp", "Exp"):
-            return Endpoint(words[0], words[1])
-        if len(words) == 4 and words[0] == "ESet" and words[2] in ("Imp", "Exp"):
-            return EndpointSet(*words[1:])
-        raise self.refuse(f"{'.'.join(words)} is no type", tree, "use u8 to u64, i8 to i64, bool, ExVec[u8], or an endpoint such as C.Exp")
+    def type(self, tree: Tree, depth: int = 0) -> Type:
+        word = str(tree.children[0])
+        if tree.data == "endpoint":
+            if str(tree.children[1]) in ("Imp", "Exp"):
+                return Endpoint(word, str(tree.children[1]))
+            word += f".{tree.children[1]}"
+        elif tree.data == "ends":
+            words = [str(child) for child in tree.children]
+            if word == "ESet" and words[2] in ("Imp", "Exp"):
+                return EndpointSet(*words[1:])
+            word += f"[{words[1]}.{words[2]}:{words[3]}]"
+        elif tree.data == "many":
+            if depth > MOST_NESTED_ARRAYS:
+                raise self.refuse("these are too many brackets", tree, f"arrays nest at most {MOST_NESTED_ARRAYS} deep")
+            inner, perhaps = self.type(tree.children[1], depth + 1), tree.children[2] is not None
+            if word == "Array":
+                return Array(perhaps, inner)
+            if word == "ExVec" and not perhaps and (inner in INTS.values() or isinstance(inner, Struct)):
+                return Vector(inner)
+            word += f"[{inner}]" + "?" * perhaps
+        elif tree.children[1] is not None:
+            if word == "str" or word in self.classes:
+                return STR.perhaps if word == "str" else Object(True, word)
+            word += "?"
+        else:
+            plain = {**INTS, "bool": BOOL, "char": CHAR, "str": STR}
+            if word in self.structs:
+                return self.structs[word]
+            if word in plain or word in self.classes:
+                return plain[word] if word in plain else Object(False, word)
+        raise self.refuse(f"{word} is no type", tree, "use u8 to u64, i8 to i64, bool, char, ExVec[u8], Array[u8], str, a class, or an endpoint such as C.Exp")
 
     def define(self, token: Token, type_: Type) -> None:
         """Note a register where it gets its value."""
@@ -221,7 +264,7 @@ class _Reader:
         name, *rest = tree.children
         params = [part for part in rest if isinstance(part, Tree) and part.data in ("parameter", "borrowed")]
         lines = [part for part in rest if isinstance(part, Tree) and part.data in ("label", "instr")]
-        results = [part for part in rest if isinstance(part, Tree) and part.data == "type"]
+        results = [part for part in rest if isinstance(part, Tree) and part.data in ("type", "many", "endpoint")]
         place = next((part for part in rest if isinstance(part, Token) and part.type == "PLACE"), None)
         own = next((part for part in rest if isinstance(part, Tree) and part.data == "file"), None)
         file = self.string(own.children[0]) if own is not None else file
@@ -259,7 +302,8 @@ class _Reader:
         """Return what an instruction has beside registers."""
         wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "spawn": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
                   "print_text": ["text"], **dict.fromkeys(_SECOND, ["name"]), "receive": ["arms"], "attempt": ["name", "arms"],
-                  "attempt_new": ["arms"], "select": ["arms"], "new_channel": ["name", "arms"]}.get(op, [])  # fmt: skip
+                  "attempt_new": ["arms"], "select": ["arms"], "new_channel": ["name", "arms"], "getf": ["name"],
+                  "putf": ["name"], "isinst": ["name"], "vcall": ["name"], "string": ["text"]}.get(op, [])  # fmt: skip
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
         fits = len(others) == len(wanted) and all(
             isinstance(o, Tree) if kind == "arms" else isinstance(o, Token) and o.type in kinds[kind] for o, kind in zip(others, wanted)
@@ -277,7 +321,7 @@ class _Reader:
             return str(others[0]), str(others[1])
         if wanted == ["number"]:
             return self.integer(others[0])
-        return self.string(others[0]) if op == "print_text" else str(others[0])
+        return self.string(others[0]) if wanted == ["text"] else str(others[0])
 
     def rows(self, tree: Tree) -> Select:
         """Return the rows of a ``select``."""

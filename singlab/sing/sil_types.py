@@ -14,9 +14,40 @@ from singlab.sing import sil
 from singlab.sing.carried import RULE, carried_by, check_one
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER
-from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
+from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Class, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
+from singlab.sing.sil_classes import (
+    MOST_CLASSES,
+    MOST_FIELDS,
+    MOST_NESTED_ARRAYS,
+    ancestry,
+    fields,
+    inherits,
+    is_element,
+    is_subtype,
+    method,
+)
 from singlab.sing.sil_table import TABLE
-from singlab.sing.types import BOOL, INTS, U64, Bool, Endpoint, EndpointSet, Int, Struct, Tuple, Type, Vector, checked_struct
+from singlab.sing.types import (
+    BOOL,
+    CHAR,
+    INTS,
+    STR,
+    U64,
+    Array,
+    Bool,
+    Char,
+    Endpoint,
+    EndpointSet,
+    Int,
+    Object,
+    Reference,
+    Str,
+    Struct,
+    Tuple,
+    Type,
+    Vector,
+    checked_struct,
+)
 
 
 class Malformed(Exception):
@@ -28,7 +59,7 @@ class Malformed(Exception):
 
 
 #: Names of functions and labels of blocks; the code generator's own labels look otherwise.
-_FUNCTION_NAME = re.compile(r"[A-Za-z_]\w*(~\d+)?")
+_FUNCTION_NAME = re.compile(r"[A-Za-z_]\w*(~\w+)*")
 _LABEL = re.compile(r"\w+")
 #: Parameters that travel in registers.
 _MOST_PARAMETERS = _MOST_RESULTS = 8
@@ -42,10 +73,11 @@ def check_module(module: Module) -> None:
     _need(isinstance(module.functions, dict) and isinstance(module.contracts, dict), "a module has no functions", nowhere)
     _need(isinstance(module.structs, dict), "a module has no structs", nowhere)
     for key, struct in module.structs.items():
-        _struct(key, struct, nowhere)
+        _struct(key, struct, module, nowhere)
     _need(isinstance(module.exceptions, dict) and all(
         type(number) is int and FIRST_NUMBER <= number <= LAST_NUMBER and isinstance(name, str) for number, name in module.exceptions.items()),
         f"exceptions have numbers from {FIRST_NUMBER} to {LAST_NUMBER}, and names", nowhere)  # fmt: skip
+    _classes(module, nowhere)
     for key, function in module.functions.items():
         _need(isinstance(function, Function), f"{key!r} is no function", nowhere)
         _need(isinstance(function.position, Position), f"{key!r} has no place", nowhere)
@@ -72,6 +104,8 @@ def check_module(module: Module) -> None:
     _need(len(entry.results) < 2, "a process ends with one value", entry.position)
     _need(not any(t.block for t in startup), "a process starts and ends without blocks and sets", entry.position)
     _need(not isinstance(entry.result, Endpoint), "a process ends without an endpoint", entry.position)
+    _need(not any(isinstance(t, Reference) for t in startup), "a process starts and ends without objects", entry.position)
+    _methods(module)
     _check_contracts(module)
 
 
@@ -90,10 +124,10 @@ def _check_contracts(module: Module) -> None:
                 raise Malformed(RULE, error.message, nowhere, error.hint) from None
 
 
-def _struct(key, struct, nowhere: Position) -> None:
+def _struct(key, struct, module: Module, nowhere: Position) -> None:
     """Check a declared struct: its fields have room and a type each."""
     good = isinstance(struct, Struct) and struct.name == key and isinstance(key, str) and _LABEL.fullmatch(key) and isinstance(struct.fields, tuple)
-    _need(good and key not in INTS and key != "bool", f"{key!r} is no struct", nowhere)
+    _need(good and key not in (*INTS, "bool", "char", "str") and key not in module.classes, f"{key!r} is no struct", nowhere)
     for field in struct.fields:
         _need(isinstance(field, tuple) and len(field) == 2 and isinstance(field[0], str) and _LABEL.fullmatch(field[0])
               and (isinstance(field[1], Bool) or field[1] in INTS.values()), f"struct {key} has a field of no known type", nowhere)  # fmt: skip
@@ -103,12 +137,63 @@ def _struct(key, struct, nowhere: Position) -> None:
         _need(False, str(error), nowhere)
 
 
-def _is_type(type_, module: Module) -> bool:
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+def _classes(module: Module, nowhere: Position) -> None:
+    """Check that classes inherit without a circle, and that each begins as its parent does."""
+    _need(isinstance(module.classes, dict) and len(module.classes) <= MOST_CLASSES, f"a module has at most {MOST_CLASSES} classes", nowhere)
+    for key, known in module.classes.items():
+        good = isinstance(known, Class) and isinstance(known.position, Position) and isinstance(key, str) and known.name == key and _FUNCTION_NAME.fullmatch(key)
+        _need(good and isinstance(known.fields, dict) and isinstance(known.methods, dict), f"{key!r} is no class", nowhere, "class")
+    for name, known in module.classes.items():
+        _need(known.parent is None or (isinstance(known.parent, str) and known.parent in module.classes),
+              f"{name} inherits from {known.parent!r}, which is no class", known.position, "class")  # fmt: skip
+    for name in module.classes:
+        above = list(ancestry(module, name))
+        place = above[0].position
+        _need(above[-1].parent is None, f"{name} inherits from itself", place, "class")
+        seen: set[str] = set()
+        for field, type_ in [pair for c in above for pair in c.fields.items()]:
+            _need(isinstance(field, str) and _NAME.fullmatch(field) and field not in seen, f"{name} has a field {field!r} twice, or of no name",
+                  place, "class")  # fmt: skip
+            _need(_is_type(type_, module) and is_element(type_), f"field {field} of {name} has a type no field can have", place, "class")
+            seen.add(field)
+        _need(len(seen) <= MOST_FIELDS, f"{name} has more than {MOST_FIELDS} fields", place, "class")
+
+
+def _methods(module: Module) -> None:
+    """Check that a method takes an object of its class, and is called like the parent's that it stands for."""
+    for name, known in module.classes.items():
+        for called, label in known.methods.items():
+            _need(isinstance(called, str) and _NAME.fullmatch(called) and isinstance(label, str) and label in module.functions,
+                  f"method {called!r} of {name} is no function", known.position, "class")  # fmt: skip
+            function = module.functions[label]
+            own = function.params[0].type if function.params else None
+            _need(isinstance(own, Object) and not own.nullable and inherits(module, name, own.cls),
+                  f"method {called} of {name} does not take an object of its class first", function.position, "class")  # fmt: skip
+            _need(not function.raises, f"method {called} of {name} may raise an exception, and nobody who calls it expects one", function.position, "class")
+            above = method(module, known.parent, called) if known.parent is not None else None
+            if above is not None and above in module.functions:
+                other = module.functions[above]
+                same = function.result == other.result and function.borrowed == other.borrowed and [p.type for p in function.params[1:]] == [p.type for p in other.params[1:]]
+                _need(same, f"method {called} of {name} is called in another way than the one of {known.parent} it stands for", function.position, "class")
+
+
+def _is_type(type_, module: Module, depth: int = 0) -> bool:
     """Whether something is a type SIL has."""
+    if isinstance(type_, Reference):
+        if type(type_.nullable) is not bool or depth > MOST_NESTED_ARRAYS:
+            return False
+        if type(type_) is Array:
+            return is_element(type_.element) and _is_type(type_.element, module, depth + 1)
+        return type(type_) is Str or (type(type_) is Object and isinstance(type_.cls, str) and type_.cls in module.classes)
+    if type(type_) is Char:
+        return type_ == CHAR
     if isinstance(type_, Int):
         return type(type_.bits) is int and type_.bits in (8, 16, 32, 64) and type(type_.signed) is bool
     if isinstance(type_, Vector):
-        return isinstance(type_.element, (Int, Struct)) and _is_type(type_.element, module)
+        return type(type_.element) in (Int, Struct) and _is_type(type_.element, module)
     if isinstance(type_, Struct):
         return isinstance(type_.name, str) and module.structs.get(type_.name) == type_
     if isinstance(type_, Endpoint):
@@ -155,8 +240,10 @@ def _register(reg, known: dict[int, Reg], module: Module, position: Position) ->
     _need(known.setdefault(reg.number, reg) is reg, f"register {reg.number} is two things", position)
 
 
-_KINDS = {Int: "an integer", Vector: "a vector", Struct: "a struct", (Vector, Struct): "a block", Endpoint: "an endpoint",
-          EndpointSet: "a set of endpoints"}  # fmt: skip
+_KINDS = {
+    Int: "an integer", Vector: "a vector", Struct: "a struct", (Vector, Struct): "a block", Endpoint: "an endpoint", Object: "an object",
+    Array: "an array", Reference: "a reference", EndpointSet: "a set of endpoints",
+}  # fmt: skip
 
 
 def _type(reg: Reg, wanted, instr: Instr) -> None:
@@ -183,13 +270,14 @@ def _instruction(instr: Instr, function: Function, module: Module, labels: set, 
         count, has_dest = _SHAPES[op]
         _need(count in (-1, len(args)) and (dest is not None) == has_dest, f"{op} has the wrong operands", position)
     else:
-        _need(op in ("call", "send", "ret", "attempt", "spawn", "select"), f"{op!r} is no instruction", position)
+        _need(op in ("call", "vcall", "send", "ret", "attempt", "spawn", "select"), f"{op!r} is no instruction", position)
     check = globals().get(f"_check_{op}")
     if op in sil.ARITHMETIC:
         _arithmetic(instr)
     elif op in sil.COMPARISONS:
-        _need(args[0].type == args[1].type and not args[0].type.linear, f"{op} compares {args[0].type} with {args[1].type}",
-              position, "types")  # fmt: skip
+        same = args[0].type == args[1].type and not args[0].type.linear and not isinstance(args[0].type, Reference)
+        both = op in ("eq", "ne") and all(isinstance(reg.type, Reference) for reg in args)
+        _need(same or both, f"{op} compares {args[0].type} with {args[1].type}", position, "types")
         _type(dest, BOOL, instr)
     elif check is not None:
         check(instr, function, module, labels, known)
@@ -208,8 +296,9 @@ def _check_const(instr: Instr, *_) -> None:
     _need(type(instr.extra) is int and low <= instr.extra <= high, f"{instr.extra!r} is no {instr.dest.type}", instr.position, "types")
 
 
-def _check_mov(instr: Instr, *_) -> None:
-    _type(instr.dest, instr.args[0].type, instr)
+def _check_mov(instr: Instr, function: Function, module: Module, *_) -> None:
+    if not is_subtype(module, instr.args[0].type, instr.dest.type):
+        _type(instr.args[0], instr.dest.type, instr)
 
 
 def _check_not(instr: Instr, *_) -> None:
@@ -271,28 +360,115 @@ def _check_store_item(instr: Instr, *_) -> None:
     _type(instr.args[2], _field(instr.args[0].type.element, instr), instr)
 
 
+def _has_elements(instr: Instr, kinds: tuple[type, ...]) -> Type:
+    """Check that the first operand has elements, and return their type."""
+    type_ = instr.args[0].type
+    good = isinstance(type_, kinds) and not getattr(type_, "nullable", False)
+    _need(good, f"{instr.op}: {instr.args[0]} is {type_} where a vector or an array is needed", instr.position, "types")
+    return CHAR if isinstance(type_, Str) else type_.element
+
+
+def _value_of(instr: Instr, kinds: tuple[type, ...]) -> Type:
+    """Check that the first operand has elements that are values by themselves, and return their type."""
+    element = _has_elements(instr, kinds)
+    _need(not isinstance(element, Struct), f"{instr.op}: an element of {instr.args[0].type} is a struct", instr.position, "types")
+    return element
+
+
 def _check_load(instr: Instr, *_) -> None:
-    _type(instr.args[0], Vector, instr)
+    element = _value_of(instr, (Vector, Array, Str))
     _type(instr.args[1], U64, instr)
-    _integers(instr)
-    _type(instr.dest, instr.args[0].type.element, instr)
+    _type(instr.dest, element, instr)
 
 
 def _check_store(instr: Instr, *_) -> None:
-    _type(instr.args[0], Vector, instr)
+    element = _value_of(instr, (Vector, Array))
     _type(instr.args[1], U64, instr)
-    _integers(instr)
-    _type(instr.args[2], instr.args[0].type.element, instr)
-
-
-def _integers(instr: Instr) -> None:
-    """A vector whose elements are values by themselves."""
-    _need(isinstance(instr.args[0].type.element, Int), f"{instr.op}: an element of {instr.args[0].type} is a struct", instr.position, "types")
+    _type(instr.args[2], element, instr)
 
 
 def _check_len(instr: Instr, *_) -> None:
-    _type(instr.args[0], Vector, instr)
+    _has_elements(instr, (Vector, Array, Str))
     _type(instr.dest, U64, instr)
+
+
+def _certain(reg: Reg, kind: type, instr: Instr) -> None:
+    """Check that a register holds a reference of a kind that is not None."""
+    _type(reg, kind, instr)
+    _need(not reg.type.nullable, f"{instr.op}: {reg} is {reg.type} and may be None", instr.position, "types")
+
+
+def _check_newobj(instr: Instr, *_) -> None:
+    _certain(instr.dest, Object, instr)
+
+
+def _check_newarr(instr: Instr, *_) -> None:
+    _certain(instr.dest, Array, instr)
+    _type(instr.args[0], U64, instr)
+
+
+def _object_field(instr: Instr, module: Module) -> Type:
+    _certain(instr.args[0], Object, instr)
+    known = fields(module, instr.args[0].type.cls)
+    _need(isinstance(instr.extra, str) and instr.extra in known, f"{instr.args[0].type.cls} has no field {instr.extra!r}", instr.position, "types")
+    return known[instr.extra]
+
+
+def _check_getf(instr: Instr, function: Function, module: Module, *_) -> None:
+    _type(instr.dest, _object_field(instr, module), instr)
+
+
+def _check_putf(instr: Instr, function: Function, module: Module, *_) -> None:
+    _type(instr.args[1], _object_field(instr, module), instr)
+
+
+def _check_none(instr: Instr, *_) -> None:
+    _type(instr.dest, Reference, instr)
+    _need(instr.dest.type.nullable, f"None is no {instr.dest.type}", instr.position, "types")
+
+
+def _check_some(instr: Instr, *_) -> None:
+    _type(instr.args[0], Reference, instr)
+    _type(instr.dest, instr.args[0].type.certain, instr)
+
+
+def _check_as(instr: Instr, function: Function, module: Module, *_) -> None:
+    for reg in (instr.args[0], instr.dest):
+        _type(reg, Object, instr)
+    one, other = instr.args[0].type.cls, instr.dest.type.cls
+    _need(inherits(module, one, other) or inherits(module, other, one), f"no {one} is a {other}", instr.position, "types")
+
+
+def _check_isinst(instr: Instr, function: Function, module: Module, *_) -> None:
+    _type(instr.args[0], Object, instr)
+    _type(instr.dest, BOOL, instr)
+    _need(isinstance(instr.extra, str) and instr.extra in module.classes, f"{instr.extra!r} is no class", instr.position, "types")
+
+
+def _check_vcall(instr: Instr, function: Function, module: Module, *_) -> None:
+    _need(len(instr.args) >= 1, "vcall names no object", instr.position)
+    _certain(instr.args[0], Object, instr)
+    label = method(module, instr.args[0].type.cls, instr.extra) if isinstance(instr.extra, str) else None
+    _need(label is not None, f"{instr.args[0].type.cls} has no method {instr.extra!r}", instr.position, "types")
+    callee = module.functions[label]
+    _arguments(instr.extra, instr, instr.args[1:], callee.params[1:])
+    _need(len(instr.results) == len(callee.results), f"{instr.extra}: result and destination differ", instr.position, "types")
+    for reg, type_ in zip(instr.results, callee.results):
+        _type(reg, type_, instr)
+
+
+def _check_string(instr: Instr, *_) -> None:
+    _check_print_text(instr)
+    _type(instr.dest, STR, instr)
+
+
+def _check_text(instr: Instr, *_) -> None:
+    _type(instr.args[0], Array(element=CHAR), instr)
+    _type(instr.dest, STR, instr)
+
+
+def _check_print_str(instr: Instr, *_) -> None:
+    _type(instr.args[0], STR, instr)
 
 
 def _check_cycles(instr: Instr, *_) -> None:
@@ -304,7 +480,7 @@ _check_process_id = _check_cycles_per_second = _check_cycles
 
 def _check_print_text(instr: Instr, *_) -> None:
     _need(isinstance(instr.extra, str) and not any("\ud800" <= letter <= "\udfff" for letter in instr.extra),
-          "print_text has no text", instr.position)  # fmt: skip
+          f"{instr.op} has no text", instr.position)  # fmt: skip
 
 
 def _check_print_int(instr: Instr, *_) -> None:
@@ -438,10 +614,15 @@ def _check_select(instr: Instr, function: Function, module: Module, labels: set,
 def _callee(name, instr: Instr, module: Module) -> Function:
     callee = module.functions.get(name) if isinstance(name, str) else None
     _need(callee is not None, f"{name!r} is no function of the program", instr.position, "closed-api")
-    _need(len(callee.params) == len(instr.args), f"{name} takes {len(callee.params)} arguments", instr.position, "types")
-    for reg, param in zip(instr.args, callee.params):
-        _type(reg, param.type, instr)
+    _arguments(name, instr, instr.args, callee.params)
     return callee
+
+
+def _arguments(name: str, instr: Instr, args: tuple[Reg, ...], params: list[Reg]) -> None:
+    """Check what a call hands over against a function's parameters."""
+    _need(len(params) == len(args), f"{name} takes {len(params)} arguments", instr.position, "types")
+    for reg, param in zip(args, params):
+        _type(reg, param.type, instr)
 
 
 def _check_call(instr: Instr, function: Function, module: Module, *_) -> None:
@@ -458,6 +639,7 @@ def _check_spawn(instr: Instr, function: Function, module: Module, *_) -> None:
     _need(not callee.borrowed, f"thread {instr.extra} borrows a block and may use it longer than its caller owns it", instr.position, "owner.borrow")
     _need(len(callee.params) <= _MOST_THREAD_PARAMETERS, f"thread {instr.extra} has more than {_MOST_THREAD_PARAMETERS} parameters", instr.position, "types")
     _need(callee.result is None or callee.result == U64, f"thread {instr.extra} returns no u64", instr.position, "types")
+    _need(not any(isinstance(p.type, Reference) for p in callee.params), "a thread is given an object that its caller keeps", instr.position, "types")
     _need(instr.dest is not None, "spawn gives a thread's number", instr.position)
     _type(instr.dest, U64, instr)
 

@@ -11,16 +11,17 @@ from __future__ import annotations
 from singlab.sing import sil
 from singlab.sing.fieldcode import memory, power
 from singlab.sing.flow import Flow
+from singlab.sing.heapcode import element_of
 from singlab.sing.regalloc import defines
 from singlab.sing.sil import Function, Instr, Position, Reg
 from singlab.sing.ssa import Maker
-from singlab.sing.types import BOOL, I64, U64, Bool, Int, Type, bytes_of
+from singlab.sing.types import BOOL, I64, U64, Bool, Int, Reference, Type, Vector, bytes_of
 
 _COMMUTE = frozenset(("add", "mul", "and", "or", "xor"))
 _SWAPPED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "ne"}
 OPPOSITE = {"lt": "ge", "ge": "lt", "gt": "le", "le": "gt", "eq": "ne", "ne": "eq"}
 #: Values that depend on their operands alone and cannot fault; ``div`` and ``rem`` are if the divisor is a constant.
-PURE = frozenset((*sil.ARITHMETIC, *sil.COMPARISONS, "const", "mov", "not", "neg", "inv", "cast", "len", "base")) - {"div", "rem"}
+PURE = frozenset((*sil.ARITHMETIC, *sil.COMPARISONS, "const", "mov", "not", "neg", "inv", "cast", "len", "base", "none")) - {"div", "rem"}
 
 
 def wrap(value: int, type_: Type) -> int:
@@ -60,6 +61,7 @@ class Simplifier:
         self.made: dict[Reg, Instr] = {}
         self.known: dict[tuple, Reg] = {}
         self.less: dict[tuple[Reg, Reg], bool] = {}
+        self.there: dict[tuple[Reg, ...], bool] = {}
         self.out: list[Instr] = []
         self.log: list[tuple[dict, tuple]] = []
 
@@ -116,6 +118,11 @@ class Simplifier:
                 a, b, op = b, a, "lt"
             if op == "lt":
                 self.note(self.less, (a, b), True)
+        elif test is not None and test.op in ("eq", "ne") and isinstance(test.args[0].type, Reference):
+            a, b = test.args
+            made = self.made.get(a), self.made.get(b)
+            if (test.op == "ne") == (last.extra[0] == label) and any(m is not None and m.op == "none" for m in made):
+                self.note(self.there, (a if made[1] is not None and made[1].op == "none" else b,), True)
 
     # ---- values ----------------------------------------------------------------------------------------------
 
@@ -143,7 +150,7 @@ class Simplifier:
         values = [self.constant(a) for a in args]
         if op == "len":
             made = self.made.get(args[0])
-            if made is not None and made.op in ("new", "attempt_new"):
+            if made is not None and made.op in ("new", "newarr", "attempt_new"):
                 return made.args[0]
         elif args and op != "base" and None not in values:
             folded = compute(op, type_, values, getattr(type_, "bits", 64))
@@ -199,6 +206,12 @@ class Simplifier:
         elif op in ("load_field", "store_field"):
             base = self.value("base", U64, (args[0],), at)
             self.touch(instr, base, args[0].type.offsets[instr.extra])
+        elif op == "some":
+            self.some(instr)
+        elif op == "string":
+            found = self.keep(Instr(op, None, (), instr.extra, at), dest.type, dest)
+            if found is not dest:
+                self.alias[dest] = found
         elif op == "check":
             self.check(args[0], args[1], at)
         else:
@@ -229,11 +242,17 @@ class Simplifier:
     def access(self, instr: Instr) -> None:
         """A load or store: a check, an address, and the access at it."""
         vector, index = instr.args[:2]
-        at, element = instr.position, vector.type.element
-        stride, size = bytes_of(element), power(element)
-        field = element.offsets[instr.extra] if instr.op.endswith("_item") else 0
+        at, element = instr.position, element_of(vector.type)
         if self.checks:
             self.check(index, self.value("len", U64, (vector,), at), at)
+        if not isinstance(vector.type, Vector):
+            new = Instr("a" + instr.op, instr.dest, instr.args, None, at)
+            if instr.dest is not None:
+                self.made[instr.dest] = new
+            self.out.append(new)
+            return
+        stride, size = bytes_of(element), power(element)
+        field = element.offsets[instr.extra] if instr.op.endswith("_item") else 0
         base = self.value("base", U64, (vector,), at)
         root, offset = index, 0
         made = self.made.get(index)
@@ -272,6 +291,20 @@ class Simplifier:
                 made = self.made.get(value[0])
             new = Instr("poke", None, (address, *value), (element, offset), at)
         self.out.append(new)
+
+    def some(self, instr: Instr) -> None:
+        """A reference that must not be None, unless that is known."""
+        (value,) = instr.args
+        key = ("some", None, (value,), None)
+        found = value if not value.type.nullable else self.known.get(key)
+        if found is not None:
+            self.alias[instr.dest] = found
+            return
+        if (value,) in self.there:
+            instr.extra = "known"
+        self.note(self.known, key, instr.dest)
+        self.made[instr.dest] = instr
+        self.out.append(instr)
 
     def check(self, index: Reg, size: Reg, at: Position) -> None:
         """An index below a size, unless that is known."""
@@ -314,9 +347,12 @@ def remove_dead(function: Function) -> None:
         block.instrs = [i for i in block.instrs if not removable(i) or i.dest in live]
 
 
+_REMOVABLE = frozenset(("phi", "peek", "cycles", "fetch", "aload", "string", "isinst"))
+
+
 def removable(instr: Instr) -> bool:
     """Whether an instruction has no effect but its value."""
-    return instr.op in PURE or instr.op in ("phi", "peek", "cycles")
+    return instr.op in PURE or instr.op in _REMOVABLE or (instr.op == "some" and instr.extra == "known")
 
 
 def definitions(function: Function) -> dict[Reg, Instr]:

@@ -12,7 +12,7 @@ from singlab.sing import sil
 from singlab.sing.flow import Flow
 from singlab.sing.regalloc import defines, interference, liveness, small_constants
 from singlab.sing.sil import Arms, Block, Function, Instr, Reg
-from singlab.sing.types import Type
+from singlab.sing.types import Reference, Type
 
 
 class Undefined(Exception):
@@ -209,13 +209,13 @@ def coalesce(function: Function) -> None:
     copies = [(-depth[b.label], i, instr) for b in function.blocks for i, instr in enumerate(b.instrs) if instr.op == "mov"]
     for _, _, instr in sorted(copies, key=lambda c: c[:2]):
         one, other = find(instr.dest), find(instr.args[0])
-        if one is other or one in constants or other in constants or one.type != other.type:
+        if one is other or one in constants or other in constants or not alike(one, other):
             continue
         if other in conflicts[one] or one in conflicts[other]:
             continue
-        if one in function.params:
+        if one in function.params or (one.type != other.type and one.type.nullable):
             one, other = other, one
-        if one in function.params:
+        if one in function.params or (other.type != one.type and not other.type.nullable):
             continue
         leader[one] = other
         for third in conflicts.pop(one):
@@ -233,6 +233,11 @@ def coalesce(function: Function) -> None:
             if not (instr.op == "mov" and instr.dest is instr.args[0]):
                 kept.append(instr)
         block.instrs = kept
+
+
+def alike(one: Reg, other: Reg) -> bool:
+    """Whether two registers have one type, but that one of them may hold None."""
+    return one.type == other.type or (isinstance(one.type, Reference) and isinstance(other.type, Reference) and one.type.certain == other.type.certain)
 
 
 def lay_out(function: Function) -> None:
@@ -293,7 +298,7 @@ def rotate(function: Function) -> None:
     for head, body in Flow(function).loops.items():
         test = blocks[head].instrs
         leaves = test[-1].op == "cbr" and any(label not in body for label in test[-1].extra)
-        if not leaves or len(test) > _TEST or any(i.op in ("call", "new", "new_struct", "send") for i in test):
+        if not leaves or len(test) > _TEST or any(i.op in ("call", "vcall", "new", "new_struct", "newobj", "newarr", "send") for i in test):
             continue
         for label in sorted(body):
             last = blocks[label].instrs[-1]

@@ -1,14 +1,16 @@
 """The types of the SIP language and of SIL.
 
-Integers of all widths, bool, exchange-heap structs and vectors, channel endpoints and sets of them. Structs, vectors,
-endpoints and sets are linear: a register holds the only reference, and moving it away empties the register.
+Integers of all widths, bool, char, exchange-heap structs and vectors, channel endpoints and sets of them, and
+references to what lives on the process's own heap: arrays, text and objects of classes. Structs, vectors, endpoints
+and sets are linear: a register holds the only reference, and moving it away empties the register. References are
+copied freely and never leave their process.
 
 Enums belong to the language and to contracts; SIL has the integers they stand for (``Type.sil``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 
@@ -49,6 +51,17 @@ class Int(Type):
     @property
     def maximum(self) -> int:
         return (1 << (self.bits - self.signed)) - 1
+
+
+@dataclass(frozen=True)
+class Char(Int):
+    """One byte of a text: in SIL a number of 8 bits that is written and printed as a character."""
+
+    bits: int = 8
+    signed: bool = False
+
+    def __str__(self) -> str:
+        return "char"
 
 
 @dataclass(frozen=True)
@@ -249,6 +262,62 @@ class EndpointSet(Type):
         return Endpoint(self.contract, self.side, self.state)
 
 
+@dataclass(frozen=True)
+class Reference(Type):
+    """Base of the types of what lives on a process's own heap; a ``nullable`` one may also hold None."""
+
+    nullable: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called where None is no value of it."""
+        return "?"
+
+    def __str__(self) -> str:
+        return self.name + "?" * self.nullable
+
+    @property
+    def certain(self):
+        """The same type without None."""
+        return replace(self, nullable=False)
+
+    @property
+    def perhaps(self):
+        """The same type with None."""
+        return replace(self, nullable=True)
+
+
+@dataclass(frozen=True)
+class Array(Reference):
+    """An array: its length is fixed when it is made; elements of a reference type are None at first."""
+
+    element: Type = Int(64, False)
+
+    @property
+    def name(self) -> str:
+        return f"Array[{self.element}]"
+
+
+@dataclass(frozen=True)
+class Str(Reference):
+    """Text: bytes that nobody changes, UTF-8 where they are no ASCII."""
+
+    @property
+    def name(self) -> str:
+        return "str"
+
+
+@dataclass(frozen=True)
+class Object(Reference):
+    """An object of a class, or of one that inherits from it; ``cls`` is the class's name."""
+
+    cls: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.cls
+
+
 INTS = {f"{'i' if signed else 'u'}{bits}": Int(bits, signed) for bits in (8, 16, 32, 64) for signed in (False, True)}
 U8, U16, U32, U64 = INTS["u8"], INTS["u16"], INTS["u32"], INTS["u64"]
 I8, I16, I32, I64 = INTS["i8"], INTS["i16"], INTS["i32"], INTS["i64"]
@@ -283,3 +352,5 @@ def checked_struct(name: str, fields: list[tuple[str, Type | str]]) -> Struct:
     if made.size > LARGEST_STRUCT:
         raise ValueError(f"struct {name} has {made.size} bytes, more than {LARGEST_STRUCT}")
     return made
+CHAR = Char()
+STR = Str()

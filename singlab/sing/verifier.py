@@ -10,6 +10,7 @@ Rules
 -----
 sil.malformed           blocks, labels, registers and instructions fit together
 types                   operands have the types the instruction wants
+class                   classes inherit without a circle, and a method stands for its parent's
 init                    a register has a value on every path before it is used
 owner.use-after-send    a vector that was sent is not used
 owner.use-after-free    nor one that was freed
@@ -39,13 +40,14 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from singlab.sing import sil
-from singlab.sing.callgraph import check_calls
+from singlab.sing.callgraph import refuse_recursion
 from singlab.sing.contract_flow import ContractFlow
 from singlab.sing.endpointflow import CLOSED, MOVED, OWED, UNSET, EndpointFlow, states_of
 from singlab.sing.errors import SipError
 from singlab.sing.ownership import GONE, give_back, what
 from singlab.sing.report import Report
 from singlab.sing.sil import Block, Function, Instr, Module, Position, Reg
+from singlab.sing.sil_classes import called
 from singlab.sing.sil_types import Malformed, check_function, check_module
 from singlab.sing.status import Gone, Lent, Owned, Status, Torn, named
 from singlab.sing.types import Endpoint
@@ -272,7 +274,7 @@ class FunctionFlow(ContractFlow, EndpointFlow):
                 self.error("owner.borrow", f"{what(reg)} {named(reg)} is borrowed and cannot be {how}: it belongs to the caller", instr.position,
                            "leave it to the caller, or take it for good: a parameter without Borrowed[...]")  # fmt: skip
             state[reg] = Gone(instr.op, instr.position)
-        elif isinstance(reg.type, Endpoint) and instr.op not in ("call", "attempt"):
+        elif isinstance(reg.type, Endpoint) and instr.op not in ("call", "vcall", "attempt"):
             self.move_away(reg, state, instr)
 
     def define(self, reg: Reg, status: Status, state: dict[Reg, Status], instr: Instr) -> None:
@@ -316,12 +318,15 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             for reg in instr.args:
                 if isinstance(reg.type, Endpoint):
                     self.move_away(reg, state, instr)
-        elif op == "call":
-            callee = self.flow.module.functions[instr.extra]
-            after = self.called(callee, instr, state)
-            if after.returned is None:
+        elif op in ("call", "vcall"):
+            given = dict(state)
+            outcomes = [self.called(self.flow.module.functions[name], instr, state if n == 0 else dict(given))
+                        for n, name in enumerate(called(self.flow.module, instr))]  # fmt: skip
+            ways = [after.returned for after in outcomes if after.returned is not None]
+            results = frozenset().union(*(after.result for after in outcomes))
+            if not ways:
                 return False
-            self.moved(instr, state, after.returned)
+            self.moved(instr, state, tuple(frozenset().union(*states) for states in zip(*ways)))
         for reg in instr.results:
             status: Status = True
             if isinstance(reg.type, Endpoint):
@@ -329,7 +334,7 @@ class FunctionFlow(ContractFlow, EndpointFlow):
                     status = states_of(state.get(instr.args[0])) | (state.get(instr.args[0]) or frozenset()) & {OWED}
                     self.consume(instr.args[0], state, instr)
                 else:
-                    status = after.result | {OWED}
+                    status = results | {OWED}
             elif reg.type.block:
                 status = Owned(instr.position)
                 if op == "mov":
@@ -491,7 +496,7 @@ def verify(module: Module, collect: bool = False) -> Report:
         for function in module.functions.values():
             check_function(function, module)
         entry = module.functions[module.entry]
-        check_calls(module)
+        refuse_recursion(module)
         endpoints = tuple(frozenset({0}) for p in entry.params if isinstance(p.type, Endpoint))
         flow.follow(entry, endpoints, report=True)
     except SipError as error:

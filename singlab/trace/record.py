@@ -57,7 +57,7 @@ EVENT = np.dtype(
 assert EVENT.itemsize == 32
 
 #: Page types, the low four bits of a page tag; the owner is in bits 16 to 31 (0 = nobody, 1 = kernel).
-PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown")
+PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap")
 
 #: Fault codes in PROCESS_FAULT.
 FAULTS = {
@@ -75,8 +75,11 @@ FAULTS = {
     12: "integer conversion out of range",
     13: "an assertion does not hold",
     14: "joined what is no thread of its own that runs, or was joined before",
-    20: "no memory left for a channel",
-    21: "waited for what can never come: no case can be satisfied any more",
-    22: "sent one end of a channel over the other",
+    20: "None was used as an object",
+    21: "an object of another class",
+    22: "out of memory",
+    23: "no memory left for a channel",
+    24: "waited for what can never come: no case can be satisfied any more",
+    25: "sent one end of a channel over the other",
 }
 

@@ -1,8 +1,9 @@
 """A guard beside one process: the address of each of its loads, stores and fetches is held against what it owns.
 
 What a process may touch is read from the kernel's own records at that moment: its code (fetches and loads),
-the pages of its stack, the data of the blocks it owns, and the two words of their records that say where
-the data is. The system runs one instruction at a time while the guarded process is at work.
+the pages of its stack, the data of the blocks it owns, the two words of their records that say where the
+data is, and its objects: in the pages of its heap only what lies inside one object, as the image's type table
+says, or begins the next one. The system runs one instruction at a time while the guarded process is at work.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from singlab.machine.jit import jit
 from singlab.machine.state import raw_ld32, raw_ld64
 
 STRAY = 90  #: why the loop ended: the process touched what is not its own
-_START, _BYTES, _RECORD, _ID, _PC_SEEN, _ADDRESS, _CHECKED = range(7)
+_START, _BYTES, _RECORD, _ID, _PC_SEEN, _ADDRESS, _CHECKED, _TYPES, _COUNT = range(9)
 
 _W = np.uint64
 _I = np.int64
@@ -29,10 +30,39 @@ _NEVER = _W((1 << 64) - 1)
 _OFFSET = _W(_s.RAM_OFFSET - at.RAM_BASE & (1 << 64) - 1)
 _TAGS, _BASE, _TEXT, _TEXT_BYTES = _W(at.PAGE_TAGS + _s.RAM_OFFSET - at.RAM_BASE), _W(at.RAM_BASE), _W(at.TEXT_BASE), _W(0x1_0000)
 _PAGE_SHIFT, _STACK, _16, _4 = _W(at.PAGE_SHIFT), _W(at.TAG_STACK), _W(16), _W(4)
+_HEAP, _PAGE, _8, _255, _LOW, _TOP = (_W(n) for n in (at.TAG_HEAP, at.PAGE, 8, 255, 0xFFFF_FFFF, _s.X + 27))
 _BLOCKS, _DATA, _SIZE, _NEXT = (_W(n) for n in (at.P_BLOCKS, at.B_DATA, at.B_SIZE, at.B_NEXT))
 _X, _PC, _INSTRET, _PRECISE, _STOP = _s.X, _s.PC, _s.INSTRET, _s.PRECISE, _s.STOP_INSTRET
 _EVENTS, _STOP_EVENT, _PROCESS = _s.EVENT_COUNT, _s.STOP_EVENT, _s.CURRENT_PROCESS
 STOP_EVENTS = gate.STOP_EVENTS
+
+
+@jit("boolean(uint64[::1], uint64[::1], uint64, uint64, boolean)")
+def in_object(m, watch, address, width, loading):
+    """Return whether bytes in a page of the heap lie inside one object, or begin the one being made."""
+    tag = watch[_ID] << _16 | _HEAP
+    page = address - _BASE >> _PAGE_SHIFT
+    while _W(raw_ld32(m, _TAGS + (page - _1) * _4)) == tag:
+        page -= _1
+    place = _BASE + (page << _PAGE_SHIFT)
+    while place <= address:
+        number = raw_ld64(m, place + _OFFSET) & _LOW
+        if number == _0:
+            if not loading and place == m[_I(_TOP)] and address + width <= place + _8:
+                return True
+            place = (place | _PAGE - _1) + _1
+            continue
+        if number > watch[_COUNT]:
+            return False
+        row = raw_ld64(m, watch[_TYPES] + (number - _1) * _16 + _OFFSET)
+        if row & _255 == _1:
+            size = (row >> _W(24) & _255) << _3
+        else:
+            size = _16 + ((raw_ld64(m, place + _8 + _OFFSET) << (row >> _8 & _255)) + _7 & ~_7)
+        if address + width <= place + size:
+            return True
+        place += size
+    return False
 
 
 @jit("boolean(uint64[::1], uint64[::1], uint64, uint64, boolean)")
@@ -47,6 +77,8 @@ def owns(m, watch, address, width, loading):
         return False
     if _W(raw_ld32(m, _TAGS + page * _4)) == (watch[_ID] << _16 | _STACK):
         return True
+    if _W(raw_ld32(m, _TAGS + page * _4)) == (watch[_ID] << _16 | _HEAP):
+        return in_object(m, watch, address, width, loading)
     block = raw_ld64(m, watch[_RECORD] + _OFFSET + _BLOCKS)
     while block != _0:
         data, size = raw_ld64(m, block + _OFFSET + _DATA), raw_ld64(m, block + _OFFSET + _SIZE)
@@ -108,7 +140,8 @@ class Strayed(AssertionError):
 def run_guarded(machine_system, process, cycles: int):
     """Run a system with the guard on one of its processes; returns the run and how many accesses were looked at."""
     start, size = process._field(at.P_CODE), process._field(at.P_CODE_BYTES)
-    watch = np.array([start, size, process.record, process.number, 0, 0, 0], dtype=np.uint64)
+    heap = process.installed.image.manifest.heap
+    watch = np.array([start, size, process.record, process.number, 0, 0, 0, start + heap.get("types", 0), heap.get("type_count", 0)], dtype=np.uint64)
 
     def run(m, uops):
         reason = guarded_run(m, uops, watch)

@@ -198,6 +198,63 @@ def p(ch: Talk.Imp, n: u64) -> u64:
 """
 )
 
+#: And one about objects.
+OBJECTS = (
+    TALK
+    + SERVER
+    + """
+@managed
+class Node:
+    value: u64
+    next: "Node | None"
+    def weight(self, k: u64) -> u64:
+        return self.value * k
+@managed
+class Leaf(Node):
+    small: u8
+    cells: Array[u8]
+    name: str
+    def weight(self, k: u64) -> u64:
+        return self.value + u64(self.small) + u64(self.cells[k & 3])
+
+@function
+def chain(a: "Node | None") -> u64:
+    t: u64 = 0
+    x = a
+    while x is not None:
+        t += x.weight(2)
+        x = x.next
+    return t
+
+@sip
+def p(ch: Talk.Imp, n: u64) -> u64:
+    cells = array(u8, 5, 3)
+    wide = array(u64, n, 9)
+    a = Node(n, None)
+    b: Node = Leaf(2, a, 7, cells, "leaf")
+    nodes = array(Node, 3, a)
+    nodes[1] = b
+    maybe = array(str, 4)
+    maybe[0] = "x"
+    x = chain(b) + wide[2]
+    if isinstance(b, Leaf):
+        b.cells[1] = 8
+        b.small += 1
+        maybe[1] = b.name
+    ch.send(Talk.Ask(x))
+    x += ch.receive(Talk.Answer)
+    for y in nodes:
+        x += y.weight(n & 3)
+    if maybe[0] == maybe[n & 1]:
+        x += len(maybe[0])
+    b.next = nodes[n % 3].next
+    v = to_vector(maybe[1])
+    x += u64(v[0])
+    free(v)
+    return x
+"""
+)
+
 
 class Subject:
     """A fresh module of SUBJECT's ``p``, or of another text's."""

@@ -25,7 +25,7 @@ def test_a_rule_refuses_and_accepts(rule):
 def test_every_rule_the_verifier_names_is_in_the_table():
     text = "".join(Path(module.__file__).read_text(encoding="utf-8")
                    for module in (verifier, contract_flow, sil_types, endpointflow, carried, ownership, callgraph))  # fmt: skip
-    named = set(re.findall(r'"((?:owner|contract|endpoint|sil)\.[a-z-]+|closed-api|recursion|privileged|init|types)"', text))
+    named = set(re.findall(r'"((?:owner|contract|endpoint|sil)\.[a-z-]+|closed-api|recursion|privileged|init|types|class)"', text))
     assert named - {"contract.states", "contract.types"} == BY_NAME.keys(), "these two are of a contract's text"
 
 

@@ -5,6 +5,7 @@ A call that may suspend its thread leaves the thread to run next in G_CURRENT.
 """
 
 from singlab.kernel.core.channels import endpoint_close, message_send
+from singlab.kernel.core.domains import process_pages_alloc
 from singlab.kernel.core.endpoints import channel_create, endpoint_check, record_check
 from singlab.kernel.core.heap import block_alloc, block_check, block_free
 from singlab.kernel.core.processes import process_exit, process_fault
@@ -12,7 +13,7 @@ from singlab.kernel.core.scheduler import queue_put, schedule
 from singlab.kernel.core.sets import set_add, set_close, set_new, set_take, set_waited
 from singlab.kernel.core.threads import thread_create, thread_deliver, thread_exit, thread_find, thread_forget
 from singlab.kernel.core.waiting import closed_deliver, heads_of, message_deliver, waiter_set
-from singlab.kernel.core.words import emit, ld64, st64
+from singlab.kernel.core.words import emit, ld32, ld64, st64
 from singlab.kernel.layout import (
     BLOCKED,
     E_CLOSED,
@@ -22,9 +23,12 @@ from singlab.kernel.layout import (
     ENDED,
     G_CURRENT,
     G_HERTZ,
+    G_PAGES,
     G_PREEMPTED_HEAD,
     G_PRINT_ADDRESS,
     G_PRINT_BYTES,
+    G_USER_FIRST,
+    G_WINDOW,
     MAGIC_SET,
     P_CODE,
     P_CODE_BYTES,
@@ -33,6 +37,10 @@ from singlab.kernel.layout import (
     P_FAULT_PC,
     P_ID,
     P_THREADS,
+    PAGE,
+    PAGE_SHIFT,
+    PAGE_TAGS,
+    RAM_BASE,
     READY,
     SELECT_MOST,
     T_A0,
@@ -43,6 +51,7 @@ from singlab.kernel.layout import (
     T_SELECTED,
     T_STATE,
     T_WAITS,
+    TAG_HEAP,
 )
 
 THREAD_BLOCK = 9
@@ -57,6 +66,7 @@ E_BAD_ARGUMENT = 5
 NO_MESSAGE = 0xFFFE
 NO_ENDPOINTS = 0xFFFD_FFFD_FFFD_FFFD
 LARGEST_BLOCK = 16 * 1024 * 1024
+MOST_PAGES = 4097  # an array of the largest size, and its header
 ILLEGAL_INSTRUCTION = 7
 ACCESS_OUTSIDE = 8
 BAD_ABI_CALL = 10
@@ -69,11 +79,11 @@ ABI_FREE = 6
 ABI_PRINT_TEXT = 7
 ABI_CREATE_THREAD = 13
 ABI_JOIN_THREAD = 15
-ABI_NEW_CHANNEL = 16
-ABI_SELECT = 17
-ABI_SET_ADD = 19
-ABI_SET_TAKE = 20
-ABI_SET_SIZE = 21
+ABI_NEW_CHANNEL = 17
+ABI_SELECT = 18
+ABI_SET_ADD = 20
+ABI_SET_TAKE = 21
+ABI_SET_SIZE = 22
 
 
 def abi_exit(m, value):
@@ -170,14 +180,49 @@ def abi_free(m, block):
     return OK
 
 
+def abi_allocate_pages(m, count):
+    """Return zeroed pages in a row for objects of the calling process, or 0."""
+    if (count == 0) or (count > MOST_PAGES):
+        return 0
+    address = process_pages_alloc(m, ld64(m, ld64(m, G_CURRENT) + T_PROCESS), count, TAG_HEAP)
+    if address == 0:
+        return 0
+    at = address + ld64(m, G_WINDOW)
+    end = at + count * PAGE
+    while at < end:
+        st64(m, at, 0)
+        st64(m, at + 8, 0)
+        st64(m, at + 16, 0)
+        st64(m, at + 24, 0)
+        at += 32
+    return address
+
+
+def heap_holds(m, process, address, size):
+    """Return whether bytes lie in pages of a process's own objects, whatever words they are given by."""
+    if (address < RAM_BASE) or (size > LARGEST_BLOCK):
+        return 0
+    page = (address - RAM_BASE) >> PAGE_SHIFT
+    last = (address + size - 1 - RAM_BASE) >> PAGE_SHIFT
+    if (page < ld64(m, G_USER_FIRST)) or (page >= ld64(m, G_PAGES)) or (last >= ld64(m, G_PAGES)):
+        return 0
+    tag = ld64(m, process + P_ID) << 16 | TAG_HEAP
+    while page <= last:
+        if ld32(m, PAGE_TAGS + page * 4) != tag:
+            return 0
+        page += 1
+    return 1
+
+
 def abi_print_text(m, address, size):
-    """Print text that lies inside the caller's own image."""
+    """Print text that lies inside the caller's own image or heap."""
     process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
     start = ld64(m, process + P_CODE)
     whole = ld64(m, process + P_CODE_BYTES)
     if (address < start) or (size > whole) or (address - start > whole - size):
-        emit(m, REFUSED, ABI_PRINT_TEXT, E_BAD_ARGUMENT)
-        return E_BAD_ARGUMENT
+        if (size == 0) or (heap_holds(m, process, address, size) == 0):
+            emit(m, REFUSED, ABI_PRINT_TEXT, E_BAD_ARGUMENT)
+            return E_BAD_ARGUMENT
     st64(m, G_PRINT_ADDRESS, address)
     st64(m, G_PRINT_BYTES, size)
     emit(m, PRINT, address, size)

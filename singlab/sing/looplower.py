@@ -1,18 +1,46 @@
-"""Lowering, ``for``: over ranges, and over the elements of a vector."""
+"""Lowering, loops: ``while``, ``for`` over a range, a vector, an array or a text, and the ways out of them."""
 
 from __future__ import annotations
 
 import ast
 
 from singlab.sing import sil
-from singlab.sing.types import BOOL, U64, Int, Vector
+from singlab.sing.heapcode import element_of
+from singlab.sing.types import BOOL, U64, Array, Int, Str, Vector
 
 
 class LoopLowering:
-    """The part of a function's lowering that deals with ``for``."""
+    """The part of a function's lowering that deals with loops."""
+
+    #: The blocks that ``continue`` and ``break`` of each loop lead to, the innermost last.
+    loops: list[tuple[str, str]]
+
+    def do_While(self, node: ast.While) -> None:
+        if node.orelse:
+            raise self.refuse("language", "else after a loop", node.orelse[0], "write it after the loop with a flag")
+        head, body, after = self.new_block("while"), self.new_block("body"), self.new_block("after")
+        self.go(head, node)
+        self.block = head
+        self.forget(node)
+        before, (yes, no) = dict(self.narrowed), self.facts(node.test)
+        self.condition(node.test, body, after)
+        self.narrowed = {**before, **yes}
+        self.loop(node.body, body, head, after, node)
+        left = any(isinstance(part, ast.Break) for statement in node.body for part in ast.walk(statement))
+        self.narrowed = before if left else {**before, **no}
+
+    def loop(self, statements: list[ast.stmt], body: sil.Block, again: sil.Block, after: sil.Block, node: ast.AST) -> None:
+        self.loops.append((again.label, after.label))
+        self.loop_frames[again.label] = len(self.frames)
+        self.block = body
+        self.statements(statements)
+        self.go(again, node)
+        self.loops.pop()
+        self.block = after
 
     def do_For(self, node: ast.For) -> None:
         call = node.iter
+        self.forget(node)
         if node.orelse:
             raise self.refuse("language", "else after a loop", node.orelse[0], "write it after the loop with a flag")
         if not isinstance(node.target, ast.Name):
@@ -60,10 +88,13 @@ class LoopLowering:
     def each(self, node: ast.For) -> None:
         """``for x in v:`` over the elements a vector has when the loop begins; v stays its owner's."""
         vector = self.expr(node.iter, None)
-        if not isinstance(vector.type, Vector) or vector.name is None:
+        if isinstance(vector.type, (Array, Str)):
+            vector = self.held(self.certain(vector, node), node)
+        elif not isinstance(vector.type, Vector) or vector.name is None:
             raise self.refuse("language" if not isinstance(vector.type, Vector) else "types", f"a loop over {ast.unparse(node.iter)}", node,
                               "loop over range(n), or over a variable that holds a vector")  # fmt: skip
-        self.of_values(vector, node.iter)
+        else:
+            self.of_values(vector, node.iter)
         counter, limit = self.reg(U64), self.emit("len", node, self.reg(U64), (vector,))
         self.emit("const", node, counter, extra=0)
         head, body, again, after = (self.new_block(n) for n in ("for", "body", "next", "after"))
@@ -72,7 +103,7 @@ class LoopLowering:
         going = self.emit("lt", node, self.reg(BOOL), (counter, limit))
         self.emit("cbr", node, None, (going,), (body.label, after.label))
         self.block = body
-        self.assign(node.target.id, self.emit("load", node, self.reg(vector.type.element), (vector, counter)), node)
+        self.assign(node.target.id, self.emit("load", node, self.reg(element_of(vector.type)), (vector, counter)), node)
         self.loop(node.body, body, again, after, node)
         self.block = again
         one = self.emit("const", node, self.reg(U64), extra=1)
@@ -89,3 +120,21 @@ class LoopLowering:
         onward = self.new_block("step")
         self.emit("cbr", node, None, (more,), (onward.label, after.label))
         self.block = onward
+
+    def do_Break(self, node: ast.Break) -> None:
+        self.jump(node, *self.innermost(node)[::-1])
+
+    def do_Continue(self, node: ast.Continue) -> None:
+        again, _ = self.innermost(node)
+        self.jump(node, again, again)
+
+    def jump(self, node: ast.AST, to: str, again: str) -> None:
+        """Leave what stands between here and a loop, and go to a block."""
+        self.unwind(self.loop_frames[again])
+        if not self.ended():
+            self.emit("br", node, extra=to)
+
+    def innermost(self, node: ast.AST) -> tuple[str, str]:
+        if not self.loops:
+            raise self.refuse("language", "break or continue outside a loop", node, "put it into a loop")
+        return self.loops[-1]

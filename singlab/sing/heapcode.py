@@ -1,0 +1,302 @@
+"""Code generation for objects: allocation in line, fields, elements, virtual calls, constant text.
+
+An object is a header word and its fields, a word each; an array or a text is a header word, a word with its
+length, and its elements, padded to 8 bytes. The header's lower half is the number of the object's type, a row of
+the image's type table (:mod:`singlab.sing.heaptables`); its upper half is for a collector.
+
+s11 holds where the next object goes and s10 where the room for it ends: an allocation is an addition and a
+comparison. Only when the room is used up does it call ``.grow``, which asks the kernel for pages; these are
+zero, so nothing but the header has to be written. No other code touches the two registers, in a module that
+makes objects. The address behind that call is passed whether or not it was made, so a process stopped there
+is at the allocation, and its stack map is the one for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from singlab.kernel.abi import ABI_NUMBER
+from singlab.sing.sil import Instr, Module
+from singlab.sing.sil_classes import fields, method, numbers, offset, subclasses
+from singlab.sing.types import CHAR, Bool, Int, Reference, Str, Type
+
+if TYPE_CHECKING:
+    from singlab.sing.emitter import Emitter
+
+RA, SP, T0, T1, T2, A0, A1, A2 = 1, 2, 5, 6, 7, 10, 11, 12
+LIMIT, TOP = 26, 27  #: s10 and s11
+HEADER, LENGTH, ELEMENTS = 0, 8, 16  #: byte offsets in an array
+GROW = ".grow"
+#: Pages asked for at once, unless one object needs more.
+CHUNK_PAGES = 4
+LARGEST_ARRAY = 16 * 1024 * 1024
+
+FAULT_SIZE, FAULT_NONE, FAULT_CLASS, FAULT_FULL = 11, 20, 21, 22
+
+_LOADS = {True: ("lb", "lh", "lw", "ld"), False: ("lbu", "lhu", "lwu", "ld")}
+_STORES = ("sb", "sh", "sw", "sd")
+#: Operations that make an object.
+ALLOCATIONS = frozenset(("newobj", "newarr"))
+
+
+def makes_objects(module: Module) -> bool:
+    """Whether a module has a heap at all."""
+    return any(i.op in ALLOCATIONS for f in module.functions.values() for b in f.blocks for i in b.instrs)
+
+
+def element_power(type_: Type) -> int:
+    """Return log2 of the size in bytes of an array's element."""
+    if isinstance(type_, Bool):
+        return 0
+    return (type_.bits // 8).bit_length() - 1 if isinstance(type_, Int) else 3
+
+
+def element_of(type_: Type) -> Type:
+    """Return the type of the elements of an array, a text or a vector."""
+    return CHAR if isinstance(type_, Str) else type_.element
+
+
+def grow(out: Emitter) -> None:
+    """Emit what an allocation calls when room is used up: t1 bytes are wanted, at the source line in a1; keeps t1 and a2."""
+    out.label(GROW)
+    out.ins("addi", SP, SP, -48)
+    for place, reg in enumerate((RA, T1, A1, A2)):
+        out.ins("sd", reg, SP, 8 * place)
+    out.ins("lui", T0, 1)
+    out.ins("addi", T0, T0, -1)
+    out.ins("add", T0, T0, T1)
+    out.ins("srli", A0, T0, 12)
+    out.ins("addi", T0, 0, CHUNK_PAGES)
+    out.branch("bgeu", A0, T0, ".grow.ask")
+    out.ins("addi", A0, T0, 0)
+    out.label(".grow.ask")
+    out.ins("sd", A0, SP, 32)
+    out.abi(ABI_NUMBER["allocate_pages"])
+    out.branch("beq", A0, 0, ".grow.full")
+    out.ins("ld", T0, SP, 32)
+    out.ins("slli", T0, T0, 12)
+    out.branch("beq", A0, LIMIT, ".grow.next")  # the pages go on where the last ones ended
+    out.ins("addi", TOP, A0, 0)
+    out.ins("addi", LIMIT, A0, 0)
+    out.label(".grow.next")
+    out.ins("add", LIMIT, LIMIT, T0)
+    for place, reg in enumerate((RA, T1, A1, A2)):
+        out.ins("ld", reg, SP, 8 * place)
+    out.ins("addi", SP, SP, 48)
+    out.ins("jalr", 0, RA, 0)
+    out.label(".grow.full")
+    out.ins("addi", A0, 0, FAULT_FULL)
+    out.ins("ld", A1, SP, 16)
+    out.abi(ABI_NUMBER["fault"])
+
+
+#: Bytes of the frame of ``.grow``; the return address is its first word.
+GROW_FRAME = 48
+
+
+class HeapCode:
+    """The half of a function's code generation that deals with objects."""
+
+    def take_room(self, instr: Instr) -> None:
+        """Go on where there is room for the object that would end at t0; its size is in t1."""
+        enough = self.module.fresh()
+        self.out.branch("bgeu", LIMIT, T0, enough)
+        self.immediate(A1, instr.position.line)
+        self.out.jump(GROW, link=RA)
+        self.out.label(enough)
+
+    def op_newobj(self, instr: Instr, following, skip) -> None:
+        size = 8 + 8 * len(fields(self.module.module, instr.dest.type.cls))
+        enough = self.module.fresh()
+        self.out.ins("addi", T0, TOP, size)
+        self.out.branch("bgeu", LIMIT, T0, enough)
+        self.immediate(T1, size)
+        self.immediate(A1, instr.position.line)
+        self.out.jump(GROW, link=RA)
+        self.out.label(enough)
+        self.immediate(T1, self.module.tables.number(instr.dest.type))
+        self.out.ins("sd", T1, TOP, HEADER)
+        rd = self.target(instr.dest)
+        self.move(rd, TOP)
+        self.out.ins("addi", TOP, TOP, size)
+        self.write(instr.dest, rd)
+
+    def op_newarr(self, instr: Instr, following, skip) -> None:
+        out, size = self.out, element_power(instr.dest.type.element)
+        self.move(A2, self.read(instr.args[0], A2))
+        self.immediate(T0, LARGEST_ARRAY >> size)
+        out.branch("bltu", T0, A2, self.fault(FAULT_SIZE, instr))
+        if size:
+            out.ins("slli", T1, A2, size)
+        out.ins("addi", T1, T1 if size else A2, ELEMENTS if size == 3 else ELEMENTS + 7)
+        if size < 3:
+            out.ins("andi", T1, T1, -8)
+        out.ins("add", T0, TOP, T1)
+        self.take_room(instr)
+        self.immediate(T0, self.module.tables.number(instr.dest.type))
+        out.ins("sd", T0, TOP, HEADER)
+        out.ins("sd", A2, TOP, LENGTH)
+        rd = self.target(instr.dest)
+        self.move(rd, TOP)
+        out.ins("add", TOP, TOP, T1)
+        self.write(instr.dest, rd)
+
+    # ---- fields and elements -------------------------------------------------------------------------------------
+
+    def filled(self, rd: int, type_: Type, instr: Instr) -> None:
+        """Fault if a reference that was loaded must not be None and is."""
+        if isinstance(type_, Reference) and not type_.nullable:
+            self.out.branch("beq", rd, 0, self.fault(FAULT_NONE, instr))
+
+    def op_getf(self, instr: Instr, following, skip) -> None:
+        rd = self.target(instr.dest)
+        self.out.ins("ld", rd, self.read(instr.args[0], A0), offset(self.module.module, instr.args[0].type.cls, instr.extra))
+        self.filled(rd, instr.dest.type, instr)
+        self.write(instr.dest, rd)
+
+    def op_putf(self, instr: Instr, following, skip) -> None:
+        at, value = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
+        self.out.ins("sd", value, at, offset(self.module.module, instr.args[0].type.cls, instr.extra))
+
+    def op_fetch(self, instr: Instr, following, skip) -> None:
+        rd = self.target(instr.dest)
+        self.out.ins("ld", rd, self.read(instr.args[0], A0), instr.extra)
+        self.write(instr.dest, rd)
+
+    def op_put(self, instr: Instr, following, skip) -> None:
+        at, value = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
+        self.out.ins("sd", value, at, instr.extra)
+
+    def array_element(self, instr: Instr, check: bool) -> tuple[int, int, int]:
+        """Return log2 of the element's size, and base and offset of the element's address."""
+        out, size = self.out, element_power(element_of(instr.args[0].type))
+        array, index = self.read(instr.args[0], A0), instr.args[1]
+        constant = self.constants.get(index)
+        if check:
+            index = self.read(index, A1)
+            out.ins("ld", T0, array, LENGTH)
+            out.branch("bgeu", index, T0, self.fault(1, instr))
+        if constant is not None and 0 <= constant << size < 2000:
+            return size, array, ELEMENTS + (constant << size)
+        index = index if isinstance(index, int) else self.read(index, A1)
+        if size:
+            out.ins("slli", T1, index, size)
+            index = T1
+        out.ins("add", T1, array, index)
+        return size, T1, ELEMENTS
+
+    def array_load(self, instr: Instr, check: bool = True) -> None:
+        element = element_of(instr.args[0].type)
+        size, base, place = self.array_element(instr, check)
+        rd = self.target(instr.dest)
+        self.out.ins(_LOADS[getattr(element, "signed", False)][size], rd, base, place)
+        if check:
+            self.filled(rd, element, instr)
+        self.write(instr.dest, rd)
+
+    def array_store(self, instr: Instr, check: bool = True) -> None:
+        size, base, place = self.array_element(instr, check)
+        self.out.ins(_STORES[size], self.read(instr.args[2], A2), base, place)
+
+    def op_aload(self, instr: Instr, following, skip) -> None:
+        self.array_load(instr, check=False)
+
+    def op_astore(self, instr: Instr, following, skip) -> None:
+        self.array_store(instr, check=False)
+
+    # ---- None and classes ----------------------------------------------------------------------------------------
+
+    def op_none(self, instr: Instr, following, skip) -> None:
+        if instr.dest not in self.constants:
+            rd = self.target(instr.dest)
+            self.move(rd, 0)
+            self.write(instr.dest, rd)
+
+    def op_some(self, instr: Instr, following, skip) -> None:
+        at = self.read(instr.args[0], A0)
+        if instr.extra != "known":
+            self.out.branch("beq", at, 0, self.fault(FAULT_NONE, instr))
+        rd = self.target(instr.dest)
+        self.move(rd, at)
+        self.write(instr.dest, rd)
+
+    def distance(self, at: int, cls: str) -> int:
+        """Leave in t0 how far an object's number is from a class's; returns how many numbers the class and those below it have."""
+        first, count = numbers(self.module.module)[cls]
+        self.out.ins("lw", T0, at, HEADER)
+        self.out.ins("addi", T0, T0, -first)
+        return count
+
+    def op_isinst(self, instr: Instr, following, skip) -> None:
+        at, rd = self.read(instr.args[0], A0), self.target(instr.dest, T1)
+        done = self.module.fresh()
+        if at == rd:
+            self.move(A0, at)
+            at = A0
+        if instr.args[0].type.nullable:
+            self.move(rd, 0)
+            self.out.branch("beq", at, 0, done)
+        self.out.ins("sltiu", rd, T0, self.distance(at, instr.extra))
+        self.out.label(done)
+        self.write(instr.dest, rd)
+
+    def op_as(self, instr: Instr, following, skip) -> None:
+        at, type_, done = self.read(instr.args[0], A0), instr.dest.type, self.module.fresh()
+        if instr.args[0].type.nullable:
+            self.out.branch("beq", at, 0, done if type_.nullable else self.fault(FAULT_NONE, instr))
+        self.immediate(T1, self.distance(at, type_.cls))
+        self.out.branch("bgeu", T0, T1, self.fault(FAULT_CLASS, instr))
+        self.out.label(done)
+        rd = self.target(instr.dest)
+        self.move(rd, at)
+        self.write(instr.dest, rd)
+
+    def op_vcall(self, instr: Instr, following, skip) -> None:
+        """Find the method by the number of the object's class, by halves, and call it: no jump goes where a register says."""
+        module, cls = self.module.module, instr.args[0].type.cls
+        self.arguments(list(instr.args))
+        self.distance(A0, cls)
+        below = [method(module, each, instr.extra) for each in subclasses(module, cls)]
+        ways = [(n, name) for n, name in enumerate(below) if n == 0 or name != below[n - 1]]
+        done = self.module.fresh()
+        self.dispatch(ways, done)
+        self.out.label(done)
+        self.arrive(instr.results)
+
+    def dispatch(self, ways: list[tuple[int, str]], done: str) -> None:
+        """Call the function of the last way whose number is not above t0."""
+        if len(ways) == 1:
+            self.out.jump(ways[0][1], link=RA)
+            self.out.jump(done)
+            return
+        half, upper = len(ways) // 2, self.module.fresh()
+        self.immediate(T1, ways[half][0])
+        self.out.branch("bgeu", T0, T1, upper)
+        self.dispatch(ways[:half], done)
+        self.out.label(upper)
+        self.dispatch(ways[half:], done)
+
+    # ---- text ------------------------------------------------------------------------------------------------------
+
+    def op_string(self, instr: Instr, following, skip) -> None:
+        rd = self.target(instr.dest)
+        self.out.address(rd, self.module.tables.string(instr.extra.encode()))
+        self.write(instr.dest, rd)
+
+    def op_text(self, instr: Instr, following, skip) -> None:
+        at, rd = self.read(instr.args[0], A0), self.target(instr.dest, A1)
+        self.immediate(T0, self.module.tables.number(instr.dest.type))
+        self.out.ins("sw", T0, at, HEADER)
+        self.move(rd, at)
+        self.write(instr.dest, rd)
+
+    def op_print_str(self, instr: Instr, following, skip) -> None:
+        done = self.module.fresh()
+        at = self.read(instr.args[0], A2)
+        self.out.ins("ld", A1, at, LENGTH)
+        self.out.branch("beq", A1, 0, done)
+        self.out.ins("addi", A0, at, ELEMENTS)
+        self.out.abi(ABI_NUMBER["print_text"])
+        self.out.label(done)
+
+
