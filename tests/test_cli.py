@@ -82,7 +82,11 @@ def test_make_tells_an_old_python(tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
-def test_bench_speaks_one_form():
+def test_bench_speaks_one_form(monkeypatch):
+    from singlab.bench import kernel
+
+    monkeypatch.setattr(kernel, "_SIPS", (4, 20))
+    monkeypatch.setattr(kernel, "_ROUNDS", 200)
     result = invoke("bench", "kernel", "--json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.output)

@@ -102,6 +102,19 @@ def sweep(
 ):
     """Measure cycles per round trip over sizes and modes.
 
+    Parameters
+    ----------
+    sizes : sequence of int
+        Bytes of the block.
+    modes : sequence of str
+        "ownership" and "copy".
+    rounds : int
+        Round trips of each point that are timed.
+    progress : bool
+        Show a progress bar.
+    **system_options
+        For :class:`System`. ``isolation`` may be several settings; then there is a row a point and setting.
+
     Returns
     -------
     pandas.DataFrame
@@ -111,15 +124,17 @@ def sweep(
     from tqdm.auto import tqdm
 
     images = programs()
-    points = [(size, mode) for mode in modes for size in sizes]
+    chosen = system_options.pop("isolation", "sip")
+    isolations = [chosen] if isinstance(chosen, str) else list(chosen)
+    profile = system_options.get("profile", "athlon64")
+    points = [(size, mode, isolation) for isolation in isolations for mode in modes for size in sizes]
     rows = []
-    for size, mode in tqdm(points, desc="message size", unit="point", disable=not progress, leave=False):
-        measured = round_trip(size, mode, rounds=rounds, images=images, **system_options)
-        rows.append({"bytes": size, "mode": mode, "cycles": measured})
-    frame = pd.DataFrame(rows)
-    frame["profile"] = getattr(system_options.get("profile", "athlon64"), "name", system_options.get("profile", "athlon64"))
-    frame["isolation"] = system_options.get("isolation", "sip")
-    return frame
+    for size, mode, isolation in tqdm(points, desc="message size", unit="point", disable=not progress, leave=False):
+        measured = round_trip(size, mode, rounds=rounds, images=images, isolation=isolation, **system_options)
+        rows.append(
+            {"bytes": size, "mode": mode, "cycles": measured, "profile": getattr(profile, "name", profile), "isolation": isolation}
+        )
+    return pd.DataFrame(rows)
 
 
 def plot(frame, papers: bool = True):
@@ -142,10 +157,15 @@ def plot(frame, papers: bool = True):
     from singlab.experiments.datasets import load_dataset
 
     figure, axes = style.new_axes()
-    ours = {"ownership": ("block changes owner", style.BLUE), "copy": ("block is copied", style.VERMILION)}
-    for mode, points in frame.groupby("mode", sort=False):
-        label, colour = ours[mode]
-        axes.plot(points["bytes"], points["cycles"], color=colour, label=f"singlab: {label}", zorder=3, **style.OURS)
+    ours = {"ownership": ("block changes owner", style.BLUE, "o"), "copy": ("block is copied", style.VERMILION, "s")}
+    shades = (style.BLUE, style.GREEN, style.PURPLE, style.VERMILION, style.YELLOW, "#222222")
+    isolations = list(dict.fromkeys(frame["isolation"]))
+    for (isolation, mode), points in frame.groupby(["isolation", "mode"], sort=False):
+        label, colour, marker = ours[mode]
+        if len(isolations) > 1:
+            label, colour = f"{isolation}, {label}", shades[isolations.index(isolation) % len(shades)]
+        look = {**style.OURS, "marker": marker}
+        axes.plot(points["bytes"], points["cycles"], color=colour, label=f"singlab: {label}", zorder=3, **look)
     if papers:
         colours = {"Singularity": style.SKY, "Linux": style.ORANGE, "Windows": style.GREY}
         for system, points in load_dataset("message_size.csv").groupby("system", sort=False):
@@ -174,6 +194,8 @@ def comparison(frame):
     """Return a table of ours beside the paper's Singularity and Linux, with the ratio of copying to ownership."""
     from singlab.experiments.datasets import load_dataset
 
+    if frame["isolation"].nunique() != 1:
+        raise ValueError("the frame has several isolation settings; compare one: comparison(frame[frame.isolation == 'sip'])")
     ours = frame.pivot(index="bytes", columns="mode", values="cycles")
     ours["copy / ownership"] = ours["copy"] / ours["ownership"]
     theirs = load_dataset("message_size.csv").pivot(index="bytes", columns="system", values="cycles")

@@ -1,11 +1,9 @@
 """Boot: what is in memory before the first instruction runs.
 
-Cuts RAM into the three zones, writes the kernel's variables and page tags, the entry code and, for
-ring 3, a page table that maps all of RAM where it is: kernel zone for the supervisor only, the rest
-open to SIPs. Done by the host, so it costs no simulated cycles.
-
-Leaves out protection of one SIP from another by page tables: in ring 3 all SIPs share one domain, and
-what the hardware protects is the kernel.
+Cuts RAM into the three zones, writes the kernel's variables and page tags, the entry code and, where addresses
+are translated, the kernel's own page table, of which each domain's is a copy to begin with: the kernel zone
+for the supervisor only, records to be read, nothing of the user zone, and the kernel's window on all of RAM.
+Done by the host, so it costs no simulated cycles.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import numpy as np
 
 from singlab.kernel import layout as at
 from singlab.kernel.entry import entry_code
+from singlab.kernel.isolation import Isolation
 from singlab.machine import Machine
 from singlab.machine import state as _s
 from singlab.trace.record import Kind
@@ -23,8 +22,10 @@ from singlab.trace.ring import emit
 KERNEL_SHARE = 8
 RECORD_SHARE = 32
 
-_PTE_V, _PTE_R, _PTE_W, _PTE_X, _PTE_U, _PTE_G, _PTE_AD = 1, 2, 4, 8, 16, 32, 64 | 128
-_SV39 = 8 << 60
+_KERNEL_PAGE = at.PTE_V | at.PTE_R | at.PTE_W | at.PTE_X | at.PTE_G | at.PTE_A | at.PTE_D
+_WINDOW_PAGE = at.PTE_V | at.PTE_R | at.PTE_W | at.PTE_G | at.PTE_A | at.PTE_D
+_RECORD_PAGE = at.PTE_V | at.PTE_R | at.PTE_G | at.PTE_A
+_REGION = 512  #: pages that one lowest table maps
 _SUM = 1 << 18  # the supervisor may touch user pages
 _MXR_SPIE = 1 << 5
 _SPP = 1 << 8
@@ -41,16 +42,15 @@ def page_zones(ram_bytes: int) -> tuple[int, int, int, int]:
     return kernel, record, user, pages
 
 
-def boot(machine: Machine, *, ring3: bool, copy: bool, check: bool, quantum: int) -> dict[str, int]:
+def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, quantum: int) -> dict[str, int]:
     """Write the kernel into a machine and make it ready to run; returns the labels of its switch code.
 
     Parameters
     ----------
     machine : Machine
         Freshly made.
-    ring3 : bool
-        SIPs run in user mode behind a page table and enter the kernel by trap; otherwise they run in
-        ring 0 on physical memory and enter by call.
+    isolation : Isolation
+        How SIPs are kept apart.
     copy : bool
         Blocks in messages are copied instead of changing owner.
     check : bool
@@ -63,7 +63,9 @@ def boot(machine: Machine, *, ring3: bool, copy: bool, check: bool, quantum: int
     kernel, record, user, pages = page_zones(ram)
     if user >= pages - 16:
         raise ValueError(f"{ram >> 20} MB of RAM leave no room for SIPs; use at least 2M")
-    pieces, labels = entry_code(ring3)
+    if isolation.paged and ram > at.MOST_PAGED_RAM:
+        raise ValueError(f"{ram >> 20} MB of RAM are more than the kernel maps; use at most 1024M, or isolation 'sip'")
+    pieces, labels = entry_code(isolation)
     for address, code in pieces:
         machine.write(address, code)
     variables = {
@@ -81,8 +83,8 @@ def boot(machine: Machine, *, ring3: bool, copy: bool, check: bool, quantum: int
         at.G_KERNEL_HINT: kernel,
         at.G_RECORD_HINT: record,
         at.G_USER_HINT: user,
-        at.G_STATUS: first_status(ring3),
-        at.G_RING3: int(ring3),
+        at.G_STATUS: first_status(isolation.ring3),
+        at.G_RING3: int(isolation.ring3),
         at.G_HERTZ: int(machine.profile.clock_hz),
     }
     for address, value in variables.items():
@@ -95,8 +97,9 @@ def boot(machine: Machine, *, ring3: bool, copy: bool, check: bool, quantum: int
     m[_s.STVEC] = labels["trap"]
     m[_s.SIE] = _STIE
     m[_s.PC] = labels["idle"]
-    if ring3:
-        m[_s.SATP] = _page_table(machine, kernel, record, user, pages)
+    if isolation.paged:
+        m[_s.SATP] = _page_table(machine, isolation, record, user, pages)
+    if isolation.ring3:
         m[_s.SSTATUS] = _SUM
     return labels
 
@@ -106,30 +109,42 @@ def first_status(ring3: bool) -> int:
     return _MXR_SPIE | (_SUM if ring3 else _SPP)
 
 
-def _page_table(machine: Machine, kernel: int, record: int, user: int, pages: int) -> int:
-    """Write an Sv39 table that maps RAM where it is, in 4 KB pages; returns the value for satp."""
-    leaves = -(-pages // 512)
-    needed = leaves + 2
+def _page_table(machine: Machine, isolation: Isolation, record: int, user: int, pages: int) -> int:
+    """Write the kernel's own Sv39 table and what the kernel must know of it; returns the value for satp."""
+    regions = user // _REGION + 1  # those with pages below the user zone, and the one in which it begins
+    needed = regions + 3
     first = record - needed  # the top of the kernel zone
-    page = np.arange(pages, dtype=np.uint64)
-    rights = np.full(pages, _PTE_V | _PTE_R | _PTE_W | _PTE_X | _PTE_G | _PTE_AD, dtype=np.uint64)
-    # the kernel writes records through the same addresses, and a page its supervisor may write is writable
-    # for everybody who may see it, so ring 3 is trusted with them; it cannot run them
-    rights[record:user] = _PTE_V | _PTE_R | _PTE_W | _PTE_U | _PTE_AD
-    rights[user:] = _PTE_V | _PTE_R | _PTE_W | _PTE_X | _PTE_U | _PTE_AD
-    base_page = np.uint64(at.RAM_BASE // at.PAGE)
-    table = np.zeros(leaves * 512, dtype=np.uint64)
-    table[:pages] = (page + base_page) << np.uint64(10) | rights
+    page = np.arange(user, dtype=np.uint64)
+    user_bit = at.PTE_U if isolation.ring3 else 0
+    rights = np.full(user, _KERNEL_PAGE, dtype=np.uint64)
+    # SIPs read records where they are; the kernel writes them through its window, for a page its supervisor may write
+    # is writable for everybody who may see it
+    rights[record:] = _RECORD_PAGE | user_bit
+    leaves = np.zeros(regions * _REGION, dtype=np.uint64)
+    leaves[:user] = (page + np.uint64(at.FIRST_FRAME)) << np.uint64(10) | rights
     address = at.RAM_BASE + first * at.PAGE
-    machine.write(address, table.tobytes())
-    middle = np.zeros(512, dtype=np.uint64)
-    for leaf in range(leaves):
-        middle[leaf] = (address // at.PAGE + leaf) << 10 | _PTE_V
-    root = np.zeros(512, dtype=np.uint64)
-    middle_page = address // at.PAGE + leaves
-    root[at.RAM_BASE >> 30] = middle_page << 10 | _PTE_V
-    machine.write(middle_page * at.PAGE, middle.tobytes())
-    machine.write((middle_page + 1) * at.PAGE, root.tobytes())
-    tags = np.full(needed, at.TAG_KERNEL_SYSTEM, dtype="<u4")
-    machine.write(at.PAGE_TAGS + 4 * first, tags.tobytes())
-    return _SV39 | (middle_page + 1)
+    machine.write(address, leaves.tobytes())
+    middle, window, root = np.zeros(_REGION, dtype=np.uint64), np.zeros(_REGION, dtype=np.uint64), np.zeros(_REGION, dtype=np.uint64)
+    middle_at, window_at, root_at = (address + (regions + i) * at.PAGE for i in range(3))
+    for region in range(regions):
+        middle[region] = (address // at.PAGE + region) << 10 | at.PTE_V
+    for region in range(-(-pages // _REGION)):  # superpages
+        window[region] = (at.FIRST_FRAME + region * _REGION) << 10 | _WINDOW_PAGE
+    root[at.ROOT_SLOT // 8] = middle_at // at.PAGE << 10 | at.PTE_V
+    root[at.WINDOW_SLOT // 8] = window_at // at.PAGE << 10 | at.PTE_V
+    for place, table in ((middle_at, middle), (window_at, window), (root_at, root)):
+        machine.write(place, table.tobytes())
+    machine.write(at.PAGE_TAGS + 4 * first, np.full(needed, at.TAG_TABLE, dtype="<u4").tobytes())
+    satp = at.SV39 | root_at // at.PAGE
+    variables = {
+        at.G_WINDOW: at.WINDOW,
+        at.G_USER: user_bit,
+        at.G_SATP: satp,
+        at.G_ROOT: root_at,
+        at.G_MIDDLE: middle_at,
+        at.G_LEAF: address + (regions - 1) * at.PAGE,
+        at.G_OWN_DOMAINS: int(isolation.own_domains),
+    }
+    for place, value in variables.items():
+        machine.store_u64(place, value)
+    return satp

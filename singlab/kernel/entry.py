@@ -3,17 +3,22 @@
 This code runs on the simulated machine instruction by instruction. Where it would call a kernel
 function it executes a ``hook``, at which the native form of that function runs and charges its cost.
 
-Two forms are made. In ring 0 a SIP calls the vector directly; interrupts are off inside. In ring 3 it
+Two forms are made, each without and with pages. In ring 0 a SIP calls the vector directly; interrupts are off inside. In ring 3 it
 executes ``ecall`` with the function's number in a7 and comes here through the trap. ``tp`` holds the
 running thread's record while the kernel runs (in ring 0, always), ``sscratch`` holds it otherwise. An
 ABI call preserves sp and s0 to s11 only, so a thread that blocks in one saves no more than that;
 an interrupted thread saves everything.
+
+With pages a switch to a thread of another domain writes satp. An end of a process leaves its page table before the
+kernel gives that back. Where the kernel has taken pages out of a domain, the buffers are emptied before anybody
+runs again.
 """
 
 from __future__ import annotations
 
 from singlab.kernel import layout as at
 from singlab.kernel.abi import ABI
+from singlab.kernel.isolation import Isolation
 from singlab.machine.asm import assemble, encode
 
 VECTOR = at.TEXT_BASE + 0x800  #: where the ABI vector starts
@@ -43,8 +48,29 @@ def _move(op: str, registers) -> str:
     return "\n".join(f"{op} x{r}, {at.T_CONTEXT + 8 * r}(tp)" for r in registers)
 
 
-def _switch_code(ring3: bool) -> str:
+#: With pages: leave the domain of a process that ends.
+_LEAVE_DOMAIN = f"la t3, {at.G_SATP}\nld t4, 0(t3)\ncsrw satp, t4"
+#: Forget translations that no longer hold, where there may be such; what is rare stands out of the way.
+_FENCE = f"la t3, {at.G_FENCE}\nld t4, 0(t3)\nbnez t4, forget\nall_hold:"
+_FORGET = "forget:\nsd x0, 0(t3)\nsfence.vma\nj all_hold"
+#: ABI functions that can take pages out of a domain.
+_UNMAPPING = ("send", "free", "close")
+
+
+def _switch_code(isolation: Isolation) -> str:
     """Return the trap handler, the context switch and the idle loop."""
+    ring3, paged = isolation.ring3, isolation.paged
+    enter_domain = f"""
+    ld t4, {at.T_PROCESS}(tp)
+    ld t4, {at.P_SATP}(t4)
+    csrr t5, satp
+    bne t4, t5, other_domain
+same_domain:"""
+    apart = f"""
+other_domain:
+    csrw satp, t4
+    j same_domain
+{_FORGET}"""
     resume = "csrw sepc, ra\nli tp, 0\nsret" if ring3 else "csrrsi x0, sstatus, 2\nret"
     others = [r for r in range(1, 32) if r not in (4, 30)]
     return f"""
@@ -67,7 +93,9 @@ full_save:
     sd t5, {at.T_FULL}(tp)
     csrr a0, scause
     bltz a0, timer
+    {_LEAVE_DOMAIN if paged else ""}
     hook {at.HOOK_FAULT}
+    {_FENCE if paged else ""}
     j pick
 timer:
     hook {at.HOOK_TIMER}
@@ -94,6 +122,7 @@ switch_in:
     beqz t2, idle
     mv tp, t2
     csrw sscratch, tp
+    {enter_domain if paged else ""}
     la t3, {at.G_FRESH}
     ld t4, 0(t3)
     beqz t4, same_quantum
@@ -123,37 +152,41 @@ idle:
 wait:
     wfi
     j wait
+    {apart if paged else ""}
 """
 
 
-def _stub(number: int, ring3: bool) -> str:
+def _stub(number: int, isolation: Isolation) -> str:
     """Return the entry of one ABI function."""
     function = ABI[number]
+    ring3 = isolation.ring3
     enter = "" if ring3 else "csrrci x0, sstatus, 2"
     leave = "csrw sepc, ra\nli tp, 0\nsret" if ring3 else "csrrsi x0, sstatus, 2\nret"
     pick = f"la t3, {at.G_CURRENT}\nld t2, 0(t3)"
     if function.name in ("exit", "fault", "exit_thread"):
-        return f"{enter}\nhook {number}\n{pick}\nj switch_in"
+        leave_domain, fence, forget = (_LEAVE_DOMAIN, _FENCE, _FORGET) if isolation.paged else ("", "", "")
+        return f"{enter}\n{leave_domain}\nhook {number}\n{fence}\n{pick}\nj switch_in\n{forget}"
     results = _move("ld", _RESULTS) if function.name in ("receive", "select", "new_channel", "join_thread") else ""
     switch = f"{pick}\nbne t2, tp, switch_out" if function.blocks else ""
-    return f"{enter}\nsd ra, {at.T_PC}(tp)\nhook {number}\n{switch}\n{results}\nld ra, {at.T_PC}(tp)\n{leave}"
+    fence, forget = (_FENCE, _FORGET) if isolation.paged and function.name in _UNMAPPING else ("", "")
+    return f"{enter}\nsd ra, {at.T_PC}(tp)\nhook {number}\n{fence}\n{switch}\n{results}\nld ra, {at.T_PC}(tp)\n{leave}\n{forget}"
 
 
-def entry_code(ring3: bool) -> tuple[list[tuple[int, bytes]], dict[str, int]]:
+def entry_code(isolation: Isolation) -> tuple[list[tuple[int, bytes]], dict[str, int]]:
     """Return the pieces of entry code with their addresses, and the labels of the switch code.
 
     Parameters
     ----------
-    ring3 : bool
-        Whether SIPs run in user mode and enter by trap.
+    isolation : Isolation
+        The setting it is made for.
     """
-    switch = assemble(_switch_code(ring3), at.TEXT_BASE)
+    switch = assemble(_switch_code(isolation), at.TEXT_BASE)
     if at.TEXT_BASE + len(switch.code) > VECTOR:
         raise AssertionError("the switch code has grown into the ABI vector")
     pieces = [(at.TEXT_BASE, switch.code)]
     for number in range(len(ABI)):
         base = abi_entry(number)
-        code = assemble(_stub(number, ring3), base, switch.labels).code
+        code = assemble(_stub(number, isolation), base, switch.labels).code
         if len(code) > STUB_BYTES:
             raise AssertionError(f"the entry of {ABI[number].name} is longer than {STUB_BYTES} bytes")
         pieces.append((base, code))

@@ -116,10 +116,12 @@ class Installing:
         return pd.DataFrame(resource_rows(self._host.installed.values())).set_index("device")
 
     def _kernel_pages(self, size: int, tag: int) -> int:
-        address = int(native.pages_alloc(self._m, _W(at.ZONE_KERNEL), _W(-(-size // at.PAGE)), _W(tag)))
+        with self._kernel():
+            address = int(native.pages_alloc(self._m, _W(at.ZONE_KERNEL), _W(-(-size // at.PAGE)), _W(tag)))
         if address == 0:
             raise InstallError("the kernel zone has no room for another image; give the machine more RAM")
         return address
 
     def _free_kernel_pages(self, address: int, size: int) -> None:
-        native.pages_free(self._m, _W(address), _W(-(-size // at.PAGE)))
+        with self._kernel():
+            native.pages_free(self._m, _W(address), _W(-(-size // at.PAGE)))

@@ -6,7 +6,9 @@ All of it is in simulated physical memory. RAM is cut into three zones at boot::
     record zone   exchange-heap allocation records: written by the kernel, read by SIPs
     user zone     images, stacks, exchange-heap data
 
-On bare physical memory the zones are only a habit; in ring 3 the page table keeps SIPs out of the first.
+On bare physical memory the zones are only a habit. With pages, each protection domain has a table that maps RAM
+where it is: the kernel zone for the supervisor, records to be read, and of the user zone the domain's own
+pages. The kernel reaches everything else through its window, which is RAM once more, WINDOW bytes higher.
 """
 
 from __future__ import annotations
@@ -52,6 +54,20 @@ G_HERTZ = GLOBALS + 216  #: clock rate of the machine's profile
 G_STATUS = GLOBALS + 224  #: sstatus with which a thread starts
 G_RING3 = GLOBALS + 232  #: 1 = SIPs run in user mode
 G_BUCKETS = GLOBALS + 256  #: free lists of small exchange-heap data, 16 to 2048 bytes
+G_FRESH_DATA = G_BUCKETS + 64  #: for each of them the next piece of a page that has never been used
+G_WINDOW = GLOBALS + 384  #: how much higher the kernel finds RAM in its window; 0 without pages
+G_USER = GLOBALS + 392  #: the bit that lets user mode reach a page, 0 where SIPs run in ring 0
+G_SATP = GLOBALS + 400  #: the kernel's own page table: no SIP's pages
+G_ROOT = GLOBALS + 408  #: tables that a new domain copies: top, middle, and the lowest one in which the user zone begins
+G_MIDDLE = GLOBALS + 416
+G_LEAF = GLOBALS + 424
+G_OWN_DOMAINS = GLOBALS + 432  #: 1 = each new process gets a domain of its own, 0 = they share one
+G_DOMAIN = GLOBALS + 440  #: the one they share, 0 = none yet
+G_CHOICE = GLOBALS + 448  #: domain that the next process joins, whatever the setting: its record, NEW_DOMAIN, or 0
+G_FREE_DOMAINS = GLOBALS + 456
+G_NEXT_DOMAIN = GLOBALS + 464
+G_FENCE = GLOBALS + 472  #: 1 = translations may be remembered that no longer hold
+NEW_DOMAIN = 1
 BUCKETS = 8
 SMALLEST_BUCKET = 16
 LARGEST_BUCKET = 2048
@@ -65,8 +81,10 @@ TAG_SHARED = 4
 TAG_CODE = 5
 TAG_HEAP = 7  #: objects of a process; 6 is a page nobody knows anything of
 KERNEL_OWNER = 1  #: process number of the kernel
+LAST_PROCESS = 0xFFFF  #: what a tag has room for
 TAG_KERNEL_SYSTEM = KERNEL_OWNER << 16 | TAG_SYSTEM
 TAG_KERNEL_SHARED = KERNEL_OWNER << 16 | TAG_SHARED
+TAG_TABLE = KERNEL_OWNER << 16 | TAG_NONGC  #: page tables
 
 ZONE_KERNEL = 0
 ZONE_RECORD = 1
@@ -77,6 +95,7 @@ MAGIC_PROCESS = 0x5052_4F43
 MAGIC_THREAD = 0x5448_5244
 MAGIC_ENDPOINT = 0x454E_4450
 MAGIC_BLOCK = 0x424C_4F43
+MAGIC_DOMAIN = 0x444F_4D4E
 
 PROCESS_BYTES = 256
 P_MAGIC = 0
@@ -96,6 +115,11 @@ P_FAULT_PC = 104
 P_STOPPED = 112  #: 1 = it was stopped from outside
 P_CONTRACTS = 120  #: addresses of its image's contract tables, by contract number, and how many there are
 P_CONTRACT_COUNT = 128
+P_DOMAIN = 192  #: protection domain, 0 = none
+P_HEAP = 200  #: free lists of the exchange heap its small blocks come from
+P_SATP = 208  #: page table it runs with
+P_FIRST_PAGE = 216  #: its pages of the user zone lie between these two
+P_LAST_PAGE = 224
 
 UNSTARTED, RUNNING, STOPPED = 1, 2, 3
 
@@ -161,6 +185,14 @@ S_LAST = 200
 S_MEMBERS = 208  #: list of all of them
 
 SELECT_MOST = 4  #: endpoints of one select
+DOMAIN_BYTES = 256
+D_MAGIC = 0
+D_ID = 8
+D_SATP = 16
+D_ROOT = 24  #: its top and middle tables
+D_MIDDLE = 32
+D_MEMBERS = 40  #: processes in it
+D_BUCKETS = 64  #: its own exchange heap's free lists, and fresh data
 
 BLOCK_BYTES = 64
 B_DATA = 0
@@ -170,8 +202,20 @@ B_NEXT = 24
 B_PREVIOUS = 32
 B_SPAN = 40  #: bucket's byte size, or pages << 32 for large data
 B_MAGIC = 48
+B_STAGED = 56  #: the kernel's block that holds its contents until it is received, 0 = it has them itself
 
 IMP, EXP = 0, 1
+
+# ---- page tables (privileged specification, "Sv39") ---------------------------------------------------------
+WINDOW = 0x8000_0000
+PTE_V, PTE_R, PTE_W, PTE_X, PTE_U, PTE_G, PTE_A, PTE_D = 1, 2, 4, 8, 16, 32, 64, 128
+SV39 = 8 << 60
+REGION_SHIFT = 9  #: pages that one lowest table maps, as a shift
+REGION_MASK = 511
+FIRST_FRAME = RAM_BASE >> PAGE_SHIFT
+ROOT_SLOT = (RAM_BASE >> 30) * 8  #: where the top table has RAM, and the window
+WINDOW_SLOT = ((RAM_BASE + WINDOW) >> 30) * 8
+MOST_PAGED_RAM = 1 << 30
 
 # ---- contract table (see singlab.kernel.abi) ----------------------------------------------------------------
 NO_STATE = 0xFFFF

@@ -6,4 +6,6 @@ CORE = Path(__file__).parent / "core"
 CHARGES = Path(__file__).parent / "charges.json"
 
 #: In the order of their imports: each uses only what stands before it.
-CORE_FILES = ("pages", "records", "heap", "scheduler", "endpoints", "waiting", "channels", "sets", "processes", "threads", "calls")
+CORE_FILES = (
+    "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "processes", "threads", "calls",
+)  # fmt: skip

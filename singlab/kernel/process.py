@@ -13,6 +13,8 @@ from singlab.trace.record import FAULTS
 if TYPE_CHECKING:
     from singlab.kernel.system import System
 
+#: Processes a report has a sentence for.
+_TOLD = 20
 _STATES = {at.UNSTARTED: "unstarted", at.RUNNING: "running", at.STOPPED: "stopped"}
 
 
@@ -215,5 +217,9 @@ class Process:
 
 
 def blocked_report(system: System) -> str:
-    """Return a sentence for each process that has not ended: what it waits for."""
-    return "\n".join(f"{p.name} {p.waits_for()}" for p in system.processes if p.state == "running")
+    """Return a sentence for each process that has not ended, up to a screenful: what it waits for."""
+    running = [p for p in system.processes if p.state == "running"]
+    lines = [f"{p.name} {p.waits_for()}" for p in running[:_TOLD]]
+    if len(running) > _TOLD:
+        lines.append(f"and {len(running) - _TOLD:,} more")
+    return "\n".join(lines)

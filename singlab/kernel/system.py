@@ -8,6 +8,7 @@ give the same cycles and the same events.
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,21 +18,26 @@ from singlab.kernel.boot import boot, first_status
 from singlab.kernel.gate import STOP_ENDED, STOP_EVENTS, STOP_PRINT, mirror_current, system_run
 from singlab.kernel.image import SealedImage
 from singlab.kernel.installer import Installing
+from singlab.kernel.isolation import SETTINGS
 from singlab.kernel.loader import Installed, InstallError, relocated, reopen
 from singlab.kernel.native import native
 from singlab.kernel.process import Process, blocked_report
+from singlab.kernel.startup import KernelError, startup_values
 from singlab.kernel.tables import first_difference
 from singlab.machine import Machine
 from singlab.machine import state as _s
+from singlab.machine.csr import csr_write
 from singlab.machine.hart import STOP_LIMIT, STOP_WFI
+from singlab.machine.translate import tlb_flush
 from singlab.trace.record import EVENT, Kind
 from singlab.trace.ring import emit, read_ring
 from singlab.trace.trace import Trace
 
 _W = np.uint64
 _NEVER = _W(0xFFFF_FFFF_FFFF_FFFF)
+_SATP, _SUM = _W(0x180), _W(1 << 18)
 
-ISOLATION = {"sip": "ring 0, physical memory, ABI by call", "ring3": "user mode, 4 KB pages, ABI by trap"}
+ISOLATION = {name: setting.doc for name, setting in SETTINGS.items()}
 TRANSFER = ("ownership", "copy")
 
 #: Cycles a run may take when the caller sets no limit: a program that never ends must not hang a class.
@@ -40,10 +46,6 @@ DEFAULT_LIMIT = 2_000_000_000
 _SLICE = 20_000_000
 #: Events between two emptyings of the ring, well below its size.
 _DRAIN = _s.RING_EVENTS // 2
-
-
-class KernelError(Exception):
-    """Something was asked of a system that it cannot do; the message says what to do instead."""
 
 
 @dataclass
@@ -91,8 +93,9 @@ class System(Installing):
     ----------
     profile : str or Profile
         Timing of the machine: "athlon64", "teaching" or "modern".
-    isolation : {"sip", "ring3"}
-        How SIPs are kept apart: by verified code alone, or in user mode behind a page table.
+    isolation : {"unchecked", "sip", "pages", "domain", "ring3", "ring3-domains"}
+        How SIPs are kept apart, from nothing at all to user mode and an address space for each (see
+        :mod:`singlab.kernel.isolation`).
     transfer : {"ownership", "copy"}
         Whether exchange-heap blocks in messages change owner or are copied.
     seed : int
@@ -129,19 +132,22 @@ class System(Installing):
             raise KernelError(f"a time slice must be longer than {quantum_us} microseconds")
         self.machine = Machine(profile=profile, ram=ram, seed=seed)
         self.isolation, self.transfer = isolation, transfer
-        self.allow_unverified = allow_unverified
-        self._ring3 = isolation == "ring3"
+        self._setting = SETTINGS[isolation]
+        self.allow_unverified = allow_unverified or not self._setting.checked
+        self._ring3 = self._setting.ring3
         self._m = self.machine.m
         self._m[_s.TRACE_ON] = int(trace)
         self._host = _HostSide()
         quantum = max(1, int(quantum_us * self.machine.profile.clock_hz / 1e6))
         self._labels = boot(
-            self.machine, ring3=self._ring3, copy=transfer == "copy", check=check_contracts, quantum=quantum
+            self.machine, isolation=self._setting, copy=transfer == "copy", check=check_contracts, quantum=quantum
         )
 
     # ---- putting programs in --------------------------------------------------------------------------
 
-    def create(self, image: SealedImage | str, name: str | None = None, **arguments: int) -> Process:
+    def create(
+        self, image: SealedImage | str, name: str | None = None, *, domain: str | None = None, **arguments: int
+    ) -> Process:
         """Create a process that has not started.
 
         Parameters
@@ -150,6 +156,9 @@ class System(Installing):
             An image (installed if it is not yet) or the name of an installed one.
         name : str, optional
             Name of the process; the image's name by default.
+        domain : str, optional
+            Name of the protection domain it runs in, together with all others created with this name; by
+            default what the isolation setting says. Only where addresses are translated.
         **arguments : int
             Its integer startup arguments, by name. Endpoints come with :meth:`connect`.
 
@@ -166,15 +175,16 @@ class System(Installing):
             installed = self.install(image)
         intact = reopen(self.machine, installed)
         manifest = intact.manifest
-        values = _startup_values(manifest, arguments)
-        record = int(native.process_create(self._m, _W(0)))
+        values = startup_values(manifest, arguments)
+        record = self._new_process(domain)
         if record == 0:
-            raise KernelError("the kernel zone is full; give the machine more RAM")
+            raise KernelError(
+                f"no room for another process: give the machine more RAM, or begin afresh if it has had {at.LAST_PROCESS:,} of them"
+            )
         process = Process(self, record, installed, name or installed.name, values)
-        self._host.processes[process.number] = process
-        owner = process.number << 16
-        code = self._user_pages(process, len(intact.code), owner | at.TAG_CODE)
-        stack = self._user_pages(process, manifest.stack_bytes, owner | at.TAG_STACK)
+        self._host.processes[process.number] = self._host.unstarted[process.number] = process
+        code = self._user_pages(process, len(intact.code), at.TAG_CODE)
+        stack = self._user_pages(process, manifest.stack_bytes, at.TAG_STACK)
         self.machine.write(code, relocated(intact, code, self._ring3))
         self.machine.store_u64(record + at.P_CODE, code)
         self.machine.store_u64(record + at.P_CODE_BYTES, len(intact.code))
@@ -211,7 +221,8 @@ class System(Installing):
             differs = first_difference(imp.process.installed.image, exp.process.installed.image, contract)
             whose = f"contract {contract}" if differs == contract else f"contract {differs}, whose endpoints {contract} carries"
             raise InstallError(f"{one} and {other} were built with different versions of {whose}; build both again")
-        handle = int(native.channel_create(self._m, _W(table), _W(imp.process.record), _W(exp.process.record)))
+        with self._kernel():
+            handle = int(native.channel_create(self._m, _W(table), _W(imp.process.record), _W(exp.process.record)))
         if handle == 0:
             raise KernelError("the kernel zone is full; give the machine more RAM")
         peer = self.machine.load_u64(handle + at.E_PEER)
@@ -257,7 +268,9 @@ class System(Installing):
         for index, parameter in enumerate(process.installed.image.manifest.parameters):
             value = process.values[parameter.name] & 0xFFFF_FFFF_FFFF_FFFF
             self.machine.store_u64(thread + at.T_A0 + 8 * index, value)
-        native.process_start(self._m, _W(process.record))
+        with self._kernel():
+            native.process_start(self._m, _W(process.record))
+        del self._host.unstarted[process.number]
 
     def run(self, cycles: int | None = None, events: int | None = None) -> Run:
         """Start what is unstarted and run.
@@ -273,9 +286,8 @@ class System(Installing):
         -------
         Run
         """
-        for process in self.processes:
-            if process.state == "unstarted":
-                self.start(process)
+        for process in list(self._host.unstarted.values()):
+            self.start(process)
         before = self.machine.counters()
         start = int(self._m[_s.CYCLES]), int(self._m[_s.INSTRET])
         limit = start[0] + (cycles if cycles is not None else DEFAULT_LIMIT)
@@ -306,7 +318,7 @@ class System(Installing):
     @property
     def done(self) -> bool:
         """Whether nothing can run any more: every process ended, or all wait for each other."""
-        if any(process.state == "unstarted" for process in self.processes):
+        if self._host.unstarted:
             return False
         return self._load(at.G_CURRENT) == 0 and not self._ready()
 
@@ -362,15 +374,15 @@ class System(Installing):
         """Stop a process, whatever it is doing; everything it had comes back and its peers see ChannelClosed."""
         if process.state == "stopped":
             return
-        mode = self._m[_s.MODE]
-        self._m[_s.MODE] = _s.S  # a run may have been cut in the middle of a SIP, whose eyes see no kernel table in ring 3
-        native.process_stop(self._m, _W(process.record), _W(0))
-        if self._load(at.G_CURRENT) != 0:
-            self._m[_s.MODE] = mode
-        else:
-            # it was the running one: the hart must not go on in its code
+        with self._kernel():
+            native.process_stop(self._m, _W(process.record), _W(0))
+        self._host.unstarted.pop(process.number, None)
+        if self._load(at.G_CURRENT) == 0:
+            # it was the running one: the hart must not go on in its code, nor with its page table
             self._m[_s.PC] = self._labels["idle"]
             self._m[_s.MODE] = _s.S
+            if self._setting.paged:
+                csr_write(self._m, _SATP, _W(self._load(at.G_SATP)))
         mirror_current(self._m)
         self._drain()
 
@@ -434,8 +446,50 @@ class System(Installing):
     def _store(self, address: int, value: int) -> None:
         self.machine.store_u64(address, value)
 
-    def _user_pages(self, process: Process, size: int, tag: int) -> int:
-        address = int(native.pages_alloc(self._m, _W(at.ZONE_USER), _W(max(1, -(-size // at.PAGE))), _W(tag)))
+    @contextmanager
+    def _kernel(self):
+        """Call kernel functions from the host as the kernel would run: in supervisor mode, with its own page table."""
+        m = self._m
+        mode, satp, status = m[_s.MODE], m[_s.SATP], m[_s.SSTATUS]
+        m[_s.MODE] = _s.S
+        if self._setting.paged:
+            csr_write(m, _SATP, _W(self._load(at.G_SATP)))
+            m[_s.SSTATUS] |= _SUM
+        try:
+            yield
+        finally:
+            if self._setting.paged:
+                if self._load(at.G_FENCE):
+                    self._store(at.G_FENCE, 0)
+                    tlb_flush(m, _W(0))
+                csr_write(m, _SATP, satp)
+            m[_s.MODE], m[_s.SSTATUS] = mode, status
+
+    def _new_process(self, domain: str | None) -> int:
+        """Make a process in the domain of a name, or in the one the setting says; returns its record, 0 = memory is exhausted."""
+        if domain is not None:
+            if not self._setting.paged:
+                raise KernelError(f"isolation {self.isolation!r} has no domains; choose one with pages, such as 'pages' or 'ring3'")
+            self._store(at.G_CHOICE, self._domain(domain) or at.NEW_DOMAIN)
+        with self._kernel():
+            record = int(native.process_create(self._m, _W(0)))
+        if domain is not None:
+            self._store(at.G_CHOICE, 0)
+            if record:
+                joined = self._load(record + at.P_DOMAIN)
+                self._host.domains[domain] = joined, self._load(joined + at.D_ID)
+        return record
+
+    def _domain(self, name: str) -> int:
+        """Return the record of the domain with a name if it is still there, else 0."""
+        record, number = self._host.domains.get(name, (0, 0))
+        there = record and self._load(record + at.D_MAGIC) == at.MAGIC_DOMAIN and self._load(record + at.D_ID) == number
+        return record if there else 0
+
+    def _user_pages(self, process: Process, size: int, kind: int) -> int:
+        with self._kernel():
+            count = max(1, -(-size // at.PAGE))
+            address = int(native.process_pages_alloc(self._m, _W(process.record), _W(count), _W(kind)))
         if address == 0:
             self.stop(process)
             raise KernelError(f"no room to load {process.name}; give the machine more RAM")
@@ -499,8 +553,10 @@ class _HostSide:
     def __init__(self):
         self.installed: dict[str, Installed] = {}
         self.processes: dict[int, Process] = {}
+        self.unstarted: dict[int, Process] = {}
         self.channels: dict[str, dict] = {}
         self.contracts: dict[str, dict] = {}
+        self.domains: dict[str, tuple[int, int]] = {}
         self.tables: dict[str, int] = {}
         self.directories: dict[str, int] = {}
         self.speaks: dict[int, str] = {}
@@ -514,36 +570,9 @@ class _HostSide:
 
     def copy(self) -> _HostSide:
         other = _HostSide()
-        for name in ("installed", "tables", "directories", "speaks", "described", "processes", "channels", "contracts", "console", "threads"):
+        for name in ("installed", "tables", "directories", "speaks", "described", "processes", "unstarted", "channels", "contracts", "domains",
+                     "console", "threads"):  # fmt: skip
             getattr(other, name).update(getattr(self, name))
         other.chunks = list(self.chunks)
         other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told
         return other
-
-
-def _startup_values(manifest, arguments: dict[str, int]) -> dict[str, int | None]:
-    """Match integer startup arguments with a manifest; endpoints stay None until connected."""
-    values: dict[str, int | None] = {}
-    for parameter in manifest.parameters:
-        if parameter.contract is not None:
-            values[parameter.name] = None
-        elif parameter.name in arguments:
-            values[parameter.name] = _fitting(manifest.name, parameter, arguments[parameter.name])
-        else:
-            raise KernelError(f"{manifest.name} needs a startup argument: create(..., {parameter.name}=<{parameter.type}>)")
-    for name in arguments:
-        if name not in values or values[name] is None:
-            known = ", ".join(p.name for p in manifest.parameters if p.contract is None) or "none"
-            raise KernelError(f"{manifest.name} has no integer startup argument {name!r}; it has: {known}")
-    return values
-
-
-def _fitting(program: str, parameter, value: int) -> int:
-    """Return a startup argument's register word, or refuse one that its type cannot hold."""
-    if parameter.type == "bool":
-        return int(bool(value))
-    bits, signed = int(parameter.type[1:]), parameter.type[0] == "i"
-    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
-    if not low <= int(value) <= high:
-        raise KernelError(f"{program}: {parameter.name}={value} does not fit {parameter.type} ({low} to {high})")
-    return int(value) & 0xFFFF_FFFF_FFFF_FFFF

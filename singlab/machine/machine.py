@@ -91,7 +91,9 @@ class Machine:
             self._interpret_from_now("its memory was written from outside")
         # an instruction that begins just before the first byte may reach into what was written
         first = max(0, (address - _s.RAM_BASE) // 2 - 1)
-        self.uops[first : (address - _s.RAM_BASE + len(data) + 1) // 2] = 0
+        decoded = self.uops[first : (address - _s.RAM_BASE + len(data) + 1) // 2]
+        if decoded.any():  # the host gives memory to what is written only, and most of it never holds code
+            decoded[:] = 0
 
     def load_u64(self, address: int) -> int:
         """Return the eight-byte word at a physical address."""

@@ -14,6 +14,7 @@ from singlab.sing.names import array as array
 from singlab.sing.names import char as char
 from singlab.sing.names import copy as copy
 from singlab.sing.names import cycles as cycles
+from singlab.sing.names import cycles_per_second as cycles_per_second
 from singlab.sing.names import exchange as exchange
 from singlab.sing.names import fill as fill
 from singlab.sing.names import free as free

@@ -68,6 +68,10 @@ class BuiltinLowering:
         self.arity(node, 0, "process_id")
         return self.emit("process_id", node, self.reg(U64))
 
+    def call_cycles_per_second(self, node: ast.Call) -> sil.Reg:
+        self.arity(node, 0, "cycles_per_second")
+        return self.emit("cycles_per_second", node, self.reg(U64))
+
     def call_yield_(self, node: ast.Call) -> None:
         self.arity(node, 0, "yield_")
         self.emit("yield", node)

@@ -575,6 +575,10 @@ class FunctionCode(ChannelCode, FieldCode, RaiseCode, HeapCode):
         self.abi("get_process_id")
         self.write(instr.dest, A0)
 
+    def op_cycles_per_second(self, instr: Instr, following, skip) -> None:
+        self.abi("get_cycles_per_second")
+        self.write(instr.dest, A0)
+
     def op_ecall(self, instr: Instr, following, skip) -> None:
         self.arguments(list(instr.args))
         self.immediate(A7, instr.extra)

@@ -83,6 +83,7 @@ thread = _word(
 join = _word("join", "join(t): wait until thread t has ended; the u64 it returned, 0 if it returned nothing.", "result: u64 = join(other)")
 mark = _word("mark", "mark(v): put a mark with this value into the trace, where views and statistics find it.", "mark(7)")
 process_id = _word("process_id", "process_id(): the number of this process, a u64.", "me: u64 = process_id()")
+cycles_per_second = _word("cycles_per_second", "cycles_per_second(): how fast cycles() counts, a u64.", "hertz: u64 = cycles_per_second()")
 Borrowed = _word(
     "Borrowed", "Borrowed[ExVec[u8]]: the type of a parameter that reads and writes the caller's block and leaves it the caller's.",
     "@function\ndef first(data: Borrowed[ExVec[u8]]) -> u8:\n    return data[0]",

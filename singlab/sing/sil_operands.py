@@ -316,7 +316,7 @@ def _check_cycles(instr: Instr, *_) -> None:
     _type(instr.dest, U64, instr)
 
 
-_check_process_id = _check_cycles
+_check_process_id = _check_cycles_per_second = _check_cycles
 
 
 def _check_print_text(instr: Instr, *_) -> None:

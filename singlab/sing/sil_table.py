@@ -98,6 +98,7 @@ TABLE = (
     Op("print_text", 'print_text "text"', "none", "Writes a constant text to the console.", "", 0, False),
     Op("print_int", "print_int a", "a an integer or bool", "Writes a number to the console.", "", 1, False),
     Op("cycles", "d = cycles", "d u64", "The machine's cycle counter.", "", 0, True),
+    Op("cycles_per_second", "d = cycles_per_second", "d u64", "How fast the cycle counter counts.", "", 0, True),
     Op("process_id", "d = process_id", "d u64", "The number of this process.", "", 0, True),
     Op("yield", "yield", "none", "Lets the next ready thread run.", "", 0, False),
     Op("spawn", "d = spawn f, a...", "a... as f declares, at most 4; d u64; f returns u64 or nothing",

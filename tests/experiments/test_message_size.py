@@ -7,6 +7,7 @@ import pytest
 
 from singlab.experiments import message_size
 from singlab.experiments.datasets import dataset_path, load_dataset
+from singlab.kernel.isolation import SETTINGS
 
 SMALL = (4, 256, 4096)
 
@@ -44,6 +45,20 @@ def test_other_machines_and_isolation_give_other_costs_of_the_same_shape():
     here = message_size.round_trip(64, "ownership", rounds=6)
     assert message_size.round_trip(64, "ownership", rounds=6, profile="teaching") != here
     assert message_size.round_trip(64, "ownership", rounds=6, isolation="ring3") > here
+
+
+def test_every_isolation_setting_can_be_swept_and_shows_where_blocks_are_remapped():
+    """Small blocks cross a domain's border by copying, large ones by changing page tables: the cost falls where it turns."""
+    sizes = (1024, 2048, 4096, 16384)
+    frame = message_size.sweep(sizes, ("ownership",), rounds=4, progress=False, isolation=tuple(SETTINGS))
+    assert set(frame["isolation"]) == set(SETTINGS) and len(frame) == len(sizes) * len(SETTINGS)
+    crossing = frame[frame["isolation"] == "ring3-domains"].set_index("bytes")["cycles"]
+    assert crossing[1024] < crossing[2048] and crossing[4096] < crossing[2048]
+    figure = message_size.plot(frame)
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert sum("singlab" in label for label in labels) == len(SETTINGS)
+    with pytest.raises(ValueError, match="several"):
+        message_size.comparison(frame)
 
 
 def test_the_papers_figures_are_drawn_as_theirs(frame):

@@ -64,11 +64,11 @@ def test_points_cover_the_text_of_each_function_once():
 class Twins:
     """Two machines in the same state: kernel functions run natively on one, as RV64 code on the other."""
 
-    def __init__(self):
+    def __init__(self, isolation: str = "sip"):
         text = TALK + SERVER + "@sip\ndef c(ch: Talk.Imp):\n    ch.send(Talk.Ask(1))\n    mark(ch.receive(Talk.Answer))\n"
         self.systems = []
         for _ in range(2):
-            system = System(ram="2M")
+            system = System(ram="2M", isolation=isolation)
             client, server = system.create(image(text, "c")), system.create(image(text, "server"))
             system.connect(client["ch"], server["ch"])
             self.systems.append(system)
@@ -117,7 +117,8 @@ def test_pages(count):
         hole = twins.call("pages:pages_alloc", at.ZONE_USER, 2, 9 << 16 | at.TAG_NONGC)
         twins.call("pages:pages_free", address, count)
         assert twins.call("pages:pages_alloc", at.ZONE_USER, 1, 8 << 16 | at.TAG_NONGC) == address
-        twins.call("pages:pages_free_owner", 9)
+        user = twins.systems[0].machine.load_u64(at.G_USER_FIRST)
+        twins.call("pages:pages_free_owner", 9, user, user + 200)
         assert twins.call("pages:pages_alloc", at.ZONE_USER, 2, 8 << 16 | at.TAG_NONGC) in (address + at.PAGE, hole)
 
 
@@ -137,12 +138,48 @@ def test_blocks(size):
     assert twins.call("heap:block_check", block + 8, twins.process) != 0
     twins.call("heap:block_give", block, twins.process, twins.other)
     copied = twins.call("heap:block_copy", block, twins.process)
+    twins.call("heap:block_free", block, twins.other)
     machine = twins.systems[1].machine
     assert machine.read(machine.load_u64(copied + at.B_DATA), size) == bytes(i * 7 & 255 for i in range(size))
     for one in (second, copied):
         twins.call("heap:block_free", one, twins.process)
     again = twins.call("heap:block_alloc", twins.process, size)
     assert again in (copied, second)
+
+
+def test_domains():
+    """Page tables are written, walked and given back alike by both forms of the kernel."""
+    twins = Twins("ring3-domains")
+    domain = twins.call("domains:domain_new")
+    assert domain and twins.systems[0].machine.load_u64(domain + at.D_MAGIC) == at.MAGIC_DOMAIN
+    data = twins.call("pages:pages_alloc", at.ZONE_USER, 3, at.TAG_KERNEL_SHARED)
+    assert twins.call("domains:domain_reserve", domain, data, 3) == 1
+    assert twins.call("domains:domain_map", domain, data, 3, at.TAG_SHARED) == 1
+    twins.call("domains:domain_unmap", domain, data, 1)
+    twins.call("domains:domain_free", domain)
+    own = twins.call("domains:process_pages_alloc", twins.process, 2, at.TAG_STACK)
+    assert own == data + at.PAGE, "what the domain still mapped came back with it"
+    twins.call("domains:process_pages_free", twins.process)
+
+
+@pytest.mark.parametrize("size", [1, 100, 2048, 4096, 20_000])
+def test_blocks_cross_domains(size):
+    twins = Twins("ring3-domains")
+    block = twins.call("heap:block_alloc", twins.process, size)
+    for twin in twins.systems:
+        data = twin.machine.load_u64(block + at.B_DATA)
+        twin.machine.write(data, bytes(i * 7 & 255 for i in range(size)))
+    given = twins.call("crossing:block_prepare", block, twins.process, twins.other)
+    assert (given == block) == (size > at.LARGEST_BUCKET), "large data moves, small data is copied"
+    if given == block:
+        twins.call("heap:block_give", block, twins.process, twins.other)
+    else:
+        twins.call("heap:block_free", block, twins.process)
+        twins.call("crossing:block_arrive", given)
+    machine = twins.systems[1].machine
+    assert machine.read(machine.load_u64(given + at.B_DATA), size) == bytes(i * 7 & 255 for i in range(size))
+    assert twins.call("heap:block_check", given, twins.other) == 0
+    twins.call("heap:block_free", given, twins.other)
 
 
 def test_channels():

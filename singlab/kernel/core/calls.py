@@ -5,9 +5,9 @@ A call that may suspend its thread leaves the thread to run next in G_CURRENT.
 """
 
 from singlab.kernel.core.channels import endpoint_close, message_send
+from singlab.kernel.core.domains import process_pages_alloc
 from singlab.kernel.core.endpoints import channel_create, endpoint_check, record_check
 from singlab.kernel.core.heap import block_alloc, block_check, block_free
-from singlab.kernel.core.pages import pages_alloc
 from singlab.kernel.core.processes import process_exit, process_fault
 from singlab.kernel.core.scheduler import queue_put, schedule
 from singlab.kernel.core.sets import set_add, set_close, set_new, set_take, set_waited
@@ -28,6 +28,7 @@ from singlab.kernel.layout import (
     G_PRINT_ADDRESS,
     G_PRINT_BYTES,
     G_USER_FIRST,
+    G_WINDOW,
     MAGIC_SET,
     P_CODE,
     P_CODE_BYTES,
@@ -51,7 +52,6 @@ from singlab.kernel.layout import (
     T_STATE,
     T_WAITS,
     TAG_HEAP,
-    ZONE_USER,
 )
 
 THREAD_BLOCK = 9
@@ -184,12 +184,11 @@ def abi_allocate_pages(m, count):
     """Return zeroed pages in a row for objects of the calling process, or 0."""
     if (count == 0) or (count > MOST_PAGES):
         return 0
-    owner = ld64(m, ld64(m, ld64(m, G_CURRENT) + T_PROCESS) + P_ID)
-    address = pages_alloc(m, ZONE_USER, count, owner << 16 | TAG_HEAP)
+    address = process_pages_alloc(m, ld64(m, ld64(m, G_CURRENT) + T_PROCESS), count, TAG_HEAP)
     if address == 0:
         return 0
-    at = address
-    end = address + count * PAGE
+    at = address + ld64(m, G_WINDOW)
+    end = at + count * PAGE
     while at < end:
         st64(m, at, 0)
         st64(m, at + 8, 0)

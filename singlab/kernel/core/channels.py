@@ -6,8 +6,9 @@ the send. A closed channel is seen on receive only, after the messages still und
 an endpoint with messages in it gives back what they carry.
 """
 
+from singlab.kernel.core.crossing import blocks_prepare
 from singlab.kernel.core.endpoints import contract_carried, contract_step, endpoint_check, endpoint_give, endpoint_unlink
-from singlab.kernel.core.heap import block_check, block_copy, block_free, block_give
+from singlab.kernel.core.heap import block_check, block_free, block_give
 from singlab.kernel.core.records import record_free
 from singlab.kernel.core.waiting import endpoint_ready, message_take, set_leave
 from singlab.kernel.core.words import emit, ld64, st64
@@ -29,7 +30,6 @@ from singlab.kernel.layout import (
     E_TRAVELS,
     E_WAITER,
     G_CHECK,
-    G_COPY,
     G_FREE_ENDPOINTS,
     MAGIC_ENDPOINT,
     NO_STATE,
@@ -172,40 +172,14 @@ def endpoints_check(m, slot, mask, process, endpoint, carried):
     return OK
 
 
-def blocks_copy(m, slot, mask, taker):
-    """Put copies of the masked blocks into a message slot and free the originals; E_FULL, and nothing done, if memory is exhausted."""
-    word = slot + 8
-    made = 0
-    rest = mask
-    while rest != 0:
-        if rest & 1 != 0:
-            copy = block_copy(m, ld64(m, word), taker)
-            if copy == 0:
-                break
-            made += 1
-            st64(m, word, copy)
-        rest = rest >> 1
-        word += 8
-    if rest == 0:
-        return OK
-    word = slot + 8
-    while made != 0:
-        if mask & 1 != 0:
-            block_free(m, ld64(m, word), taker)
-            made -= 1
-        mask = mask >> 1
-        word += 8
-    return E_FULL
-
-
-def block_pass(m, masked, word, giver, taker, copying):
-    """Hand one argument of a message over if it is a block: to the receiver, or back if there is none or it has a copy."""
+def block_pass(m, masked, block, given, giver, taker):
+    """Hand one argument of a message over if it is a block: to the receiver, or back if there is none or it gets a copy."""
     if masked & 1 == 0:
         return 0
-    if (taker == 0) or (copying != 0):
-        block_free(m, word, giver)
+    if (taker == 0) or (given != block):
+        block_free(m, block, giver)
     else:
-        block_give(m, word, giver, taker)
+        block_give(m, block, giver, taker)
     return 0
 
 
@@ -267,15 +241,14 @@ def message_send(m, process, endpoint, message, word0, word1, word2, word3):
             if status != OK:
                 return status
         if blocks != 0:
-            copying = ld64(m, G_COPY)
-            if (copying != 0) and (taker != 0):
-                status = blocks_copy(m, slot, blocks, taker)
+            if taker != 0:
+                status = blocks_prepare(m, slot, blocks, process, taker)
                 if status != OK:
                     return status
-            block_pass(m, blocks, word0, process, taker, copying)
-            block_pass(m, blocks >> 1, word1, process, taker, copying)
-            block_pass(m, blocks >> 2, word2, process, taker, copying)
-            block_pass(m, blocks >> 3, word3, process, taker, copying)
+            block_pass(m, blocks, word0, ld64(m, slot + 8), process, taker)
+            block_pass(m, blocks >> 1, word1, ld64(m, slot + 16), process, taker)
+            block_pass(m, blocks >> 2, word2, ld64(m, slot + 24), process, taker)
+            block_pass(m, blocks >> 3, word3, ld64(m, slot + 32), process, taker)
         if ends != 0:
             endpoints_pass(m, slot, ends, process, taker)
     channel = ld64(m, endpoint + E_CHANNEL)

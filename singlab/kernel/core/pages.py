@@ -7,7 +7,6 @@ from singlab.kernel.core.words import emit, ld32, ld64, st32, st64
 from singlab.kernel.layout import (
     G_KERNEL_FIRST,
     G_KERNEL_HINT,
-    G_PAGES,
     G_RECORD_FIRST,
     G_USER_FIRST,
     PAGE_SHIFT,
@@ -67,10 +66,8 @@ def pages_free(m, address, count):
     return 0
 
 
-def pages_free_owner(m, owner):
-    """Give back every page of the user zone that a process owns, by tag alone."""
-    page = ld64(m, G_USER_FIRST)
-    last = ld64(m, G_PAGES)
+def pages_free_owner(m, owner, page, last):
+    """Give back every page that a process owns from a page up to another, by tag alone."""
     while page < last:
         tag = ld32(m, PAGE_TAGS + page * 4)
         if tag >> 16 == owner:

@@ -8,8 +8,8 @@ Leaves out child processes and suspension.
 """
 
 from singlab.kernel.core.channels import endpoint_close
+from singlab.kernel.core.domains import domain_enter, domain_leave, process_pages_free
 from singlab.kernel.core.heap import block_free
-from singlab.kernel.core.pages import pages_free_owner
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import queue_remove, thread_wake
 from singlab.kernel.core.sets import set_close
@@ -28,6 +28,7 @@ from singlab.kernel.layout import (
     G_PREEMPTED_HEAD,
     G_PROCESSES,
     G_UNBLOCKED_HEAD,
+    LAST_PROCESS,
     MAGIC_PROCESS,
     MAGIC_SET,
     MAGIC_THREAD,
@@ -70,7 +71,10 @@ THREAD_EXIT = 13
 
 
 def process_create(m, parent):
-    """Return a new process record with one thread that has not begun, or 0."""
+    """Return a new process record with one thread that has not begun, or 0: memory or the numbers are used up."""
+    number = ld64(m, G_NEXT_PROCESS)
+    if number > LAST_PROCESS:
+        return 0
     process = record_new(m, G_FREE_PROCESSES, PROCESS_BYTES, ZONE_KERNEL, TAG_KERNEL_SYSTEM)
     if process == 0:
         return 0
@@ -78,7 +82,10 @@ def process_create(m, parent):
     if thread == 0:
         record_free(m, G_FREE_PROCESSES, process)
         return 0
-    number = ld64(m, G_NEXT_PROCESS)
+    if domain_enter(m, process) == 0:
+        record_free(m, G_FREE_THREADS, thread)
+        record_free(m, G_FREE_PROCESSES, process)
+        return 0
     st64(m, G_NEXT_PROCESS, number + 1)
     st64(m, process + P_MAGIC, MAGIC_PROCESS)
     st64(m, process + P_ID, number)
@@ -148,7 +155,8 @@ def process_end(m, process):
     while block != 0:
         block_free(m, block, process)
         block = ld64(m, process + P_BLOCKS)
-    pages_free_owner(m, ld64(m, process + P_ID))
+    process_pages_free(m, process)
+    domain_leave(m, process)
     st64(m, process + P_STATE, STOPPED)
     return 0
 

@@ -7,7 +7,7 @@ ends. The first thread of a process is its main thread: when that one returns th
 Leaves out suspension, priorities, and mutexes and events: what threads share they send each other.
 """
 
-from singlab.kernel.core.pages import pages_alloc, pages_free
+from singlab.kernel.core.domains import process_pages_alloc, process_pages_return
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import thread_wake
 from singlab.kernel.core.words import emit, ld64, st64
@@ -42,7 +42,6 @@ from singlab.kernel.layout import (
     TAG_STACK,
     THREAD_BYTES,
     ZONE_KERNEL,
-    ZONE_USER,
 )
 
 THREAD_CREATE = 7
@@ -74,7 +73,7 @@ def thread_create(m, process, entry, stack, word0, word1, word2, word3):
     if thread == 0:
         return 0
     count = (stack + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT
-    bottom = pages_alloc(m, ZONE_USER, count, ld64(m, process + P_ID) << 16 | TAG_STACK)
+    bottom = process_pages_alloc(m, process, count, TAG_STACK)
     if bottom == 0:
         record_free(m, G_FREE_THREADS, thread)
         return 0
@@ -135,7 +134,7 @@ def thread_exit(m, process, thread, value):
     """End a thread that is not the main one: its stack goes back, and who waits for it goes on."""
     st64(m, thread + T_EXIT, value)
     emit(m, THREAD_EXIT, ld64(m, thread + T_ID), value)
-    pages_free(m, ld64(m, thread + T_STACK), ld64(m, thread + T_STACK_PAGES))
+    process_pages_return(m, process, ld64(m, thread + T_STACK), ld64(m, thread + T_STACK_PAGES))
     st64(m, thread + T_STATE, ENDED)
     joiner = ld64(m, thread + T_JOINER)
     if joiner != 0:

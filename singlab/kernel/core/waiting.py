@@ -4,6 +4,7 @@ A receive takes a message; a select takes nothing and says what waits where. Wha
 or the news that the other side has closed, wakes the one thread that waits there.
 """
 
+from singlab.kernel.core.crossing import blocks_arrive
 from singlab.kernel.core.endpoints import contract_step
 from singlab.kernel.core.scheduler import thread_wake
 from singlab.kernel.core.words import emit, ld64, st64
@@ -28,6 +29,7 @@ from singlab.kernel.layout import (
     E_TRAVELS,
     E_WAITER,
     G_CHECK,
+    G_WINDOW,
     MAGIC_SET,
     S_FIRST,
     S_LAST,
@@ -71,7 +73,10 @@ def message_deliver(m, endpoint, thread):
     st64(m, thread + T_A0 + 24, ld64(m, slot + 24))
     st64(m, thread + T_A0 + 32, ld64(m, slot + 32))
     table = ld64(m, endpoint + E_TABLE)
-    ends = ld64(m, table + 8 + message * 8) >> 24 & 0xFF
+    about = ld64(m, table + 8 + message * 8)
+    if ld64(m, G_WINDOW) != 0:
+        blocks_arrive(m, slot, about >> 8 & 0xFF)
+    ends = about >> 24 & 0xFF
     while ends != 0:
         slot += 8
         if ends & 1 != 0:
