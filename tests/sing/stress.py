@@ -99,6 +99,11 @@ class Mover:
         self.move_all()
         m[_s.MODE] = mode
 
+    def kernel(self, name: str, *words: int) -> int:
+        """Call a function of the kernel as the host does."""
+        with self.process._system._kernel():
+            return int(getattr(native, name)(self.machine.m, *map(_W, words)))
+
     def move_all(self) -> None:
         old = self.pages()
         inside = set(old)
@@ -107,7 +112,7 @@ class Mover:
         wanted = 512 + (wanted if wanted <= 1 << 16 else 0)  # what the allocation that goes on from here takes
         room = len(old) * at.PAGE + wanted
         count = -(-room // at.PAGE)
-        base = int(native.pages_alloc(m.m, _W(at.ZONE_USER), _W(count), _W(self.process.number << 16 | at.TAG_HEAP)))
+        base = self.kernel("process_pages_alloc", self.process.record, count, at.TAG_HEAP)
         assert base, f"no room for {count} pages to move {len(old)} to, after {self.collections}"
         m.write(base, bytes(count * at.PAGE))
         self.top, self.moved_to, self.todo = base, {}, []
@@ -124,11 +129,11 @@ class Mover:
                 m.store_u64(address + place, self.move(m.load_u64(address + place), inside, f"word {place} of {row}"))
         kept = -(-(self.top + wanted - base) // at.PAGE)
         if kept < count:
-            native.pages_free(m.m, _W(base + kept * at.PAGE), _W(count - kept))
+            self.kernel("process_pages_return", self.process.record, base + kept * at.PAGE, count - kept)
         m.m[_s.X + _TOP], m.m[_s.X + _LIMIT] = self.top, base + kept * at.PAGE
         for page in old:
             m.write(page, bytes([SPOILT]) * at.PAGE)
-            native.pages_free(m.m, _W(page), _W(1))
+            self.kernel("process_pages_return", self.process.record, page, 1)
         self.collections += 1
         self.moved += len(self.moved_to)
 
