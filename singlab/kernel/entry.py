@@ -24,6 +24,7 @@ from singlab.machine.asm import assemble, encode
 VECTOR = at.TEXT_BASE + 0x800  #: where the ABI vector starts
 STUB_BYTES = 128  #: room for each of its entries
 
+_BRANCH_REACH = 4096  #: bytes a conditional branch goes back; an entry further on jumps to the switch code
 _CALLEE_SAVED = (2, 8, 9, *range(18, 28))  # sp, s0 to s11
 _RESULTS = range(10, 15)  # a0 to a4
 
@@ -167,9 +168,11 @@ def _stub(number: int, isolation: Isolation) -> str:
         leave_domain, fence, forget = (_LEAVE_DOMAIN, _FENCE, _FORGET) if isolation.paged else ("", "", "")
         return f"{enter}\n{leave_domain}\nhook {number}\n{fence}\n{pick}\nj switch_in\n{forget}"
     results = _move("ld", _RESULTS) if function.name in ("receive", "select", "new_channel", "join_thread") else ""
-    switch = f"{pick}\nbne t2, tp, switch_out" if function.blocks else ""
+    far = function.blocks and abi_entry(number) - at.TEXT_BASE >= _BRANCH_REACH
+    switch = f"{pick}\nbne t2, tp, {'away' if far else 'switch_out'}" if function.blocks else ""
+    away = "away:\nj switch_out" if far else ""
     fence, forget = (_FENCE, _FORGET) if isolation.paged and function.name in _UNMAPPING else ("", "")
-    return f"{enter}\nsd ra, {at.T_PC}(tp)\nhook {number}\n{fence}\n{switch}\n{results}\nld ra, {at.T_PC}(tp)\n{leave}\n{forget}"
+    return f"{enter}\nsd ra, {at.T_PC}(tp)\nhook {number}\n{fence}\n{switch}\n{results}\nld ra, {at.T_PC}(tp)\n{leave}\n{forget}\n{away}"
 
 
 def entry_code(isolation: Isolation) -> tuple[list[tuple[int, bytes]], dict[str, int]]:
