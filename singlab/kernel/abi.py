@@ -35,6 +35,8 @@ class AbiFunction:
     blocks : bool
         Whether the calling thread may be suspended in it.
     doc : str
+    kind : str
+        "ends": it never returns to its caller. "prints": when it succeeds the host has something to print. Else empty.
     """
 
     number: int
@@ -44,6 +46,12 @@ class AbiFunction:
     results: tuple[str, ...]
     blocks: bool
     doc: str
+    kind: str = ""
+
+    @property
+    def by_record(self) -> bool:
+        """Whether the kernel writes the results into the caller's thread record: several, or one that may come late."""
+        return len(self.results) > 1 or (self.blocks and bool(self.results))
 
 
 def _table(*rows) -> tuple[AbiFunction, ...]:
@@ -51,7 +59,7 @@ def _table(*rows) -> tuple[AbiFunction, ...]:
 
 
 ABI = _table(
-    ("Child Processes", "exit", ("value",), (), True, "End this process; the value is what its parent reads."),
+    ("Child Processes", "exit", ("value",), (), True, "End this process; the value is what its parent reads.", "ends"),
     ("Threads & Synchronization", "yield", (), (), True, "Let the next ready thread run."),
     ("Channels", "send", ("endpoint", "message", "word0", "word1", "word2", "word3"), ("status",), False,
      "Put a message into the peer's slots; exchange-heap arguments change owner. Never blocks, never allocates."),
@@ -62,17 +70,17 @@ ABI = _table(
      "A zeroed block owned by this process; 0 when the heap is exhausted."),
     ("Exchange Heap", "free", ("block",), ("status",), False, "Give a block back; only its owner can."),
     ("Debugging & Diagnostics", "print_text", ("address", "bytes"), ("status",), False,
-     "Write text of this process's image or of its own heap to its console."),
+     "Write text of this process's image or of its own heap to its console.", "prints"),
     ("Debugging & Diagnostics", "print_int", ("value", "signed"), ("status",), False,
-     "Write a number to this process's console; signed = 1 reads it as two's complement."),
+     "Write a number to this process's console; signed = 1 reads it as two's complement.", "prints"),
     ("Debugging & Diagnostics", "mark", ("value",), (), False, "Put a mark with this value into the trace."),
     ("Debugging & Diagnostics", "fault", ("code", "line"), (), True,
-     "A run-time check failed: end this process with a fault at this source line."),
+     "A run-time check failed: end this process with a fault at this source line.", "ends"),
     ("Child Processes", "get_process_id", (), ("process",), False, "The number of the calling process."),
     ("Configuration", "get_cycles_per_second", (), ("hertz",), False, "Clock rate of the machine's profile."),
     ("Threads & Synchronization", "create_thread", ("entry", "stack", "word0", "word1", "word2", "word3"), ("thread",), False,
      "Start another thread of this process at an address of its own image, the words in a0 to a3; 0 if that cannot be."),
-    ("Threads & Synchronization", "exit_thread", ("value",), (), True, "End the calling thread; the main thread's end is its process's."),
+    ("Threads & Synchronization", "exit_thread", ("value",), (), True, "End the calling thread; the main thread's end is its process's.", "ends"),
     ("Threads & Synchronization", "join_thread", ("thread",), ("status", "value"), True,
      "Wait until another thread of this process has ended, and take its value; each thread is joined once."),
     ("Channels", "new_channel", ("contract",), ("imp", "exp"), False,

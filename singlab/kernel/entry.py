@@ -164,10 +164,10 @@ def _stub(number: int, isolation: Isolation) -> str:
     enter = "" if ring3 else "csrrci x0, sstatus, 2"
     leave = "csrw sepc, ra\nli tp, 0\nsret" if ring3 else "csrrsi x0, sstatus, 2\nret"
     pick = f"la t3, {at.G_CURRENT}\nld t2, 0(t3)"
-    if function.name in ("exit", "fault", "exit_thread"):
+    if function.kind == "ends":
         leave_domain, fence, forget = (_LEAVE_DOMAIN, _FENCE, _FORGET) if isolation.paged else ("", "", "")
         return f"{enter}\n{leave_domain}\nhook {number}\n{fence}\n{pick}\nj switch_in\n{forget}"
-    results = _move("ld", _RESULTS) if function.name in ("receive", "select", "new_channel", "join_thread") else ""
+    results = _move("ld", _RESULTS) if function.by_record else ""
     far = function.blocks and abi_entry(number) - at.TEXT_BASE >= _BRANCH_REACH
     switch = f"{pick}\nbne t2, tp, {'away' if far else 'switch_out'}" if function.blocks else ""
     away = "away:\nj switch_out" if far else ""

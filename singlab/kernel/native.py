@@ -19,9 +19,17 @@ import json
 import os
 import sys
 
-from singlab.kernel.layout import CORE_TEXT
+from singlab.kernel.abi import ABI
+from singlab.kernel.layout import CORE_TEXT, HOOK_FAULT, HOOK_TIMER
 from singlab.kernel.native_files import CHARGES, CORE, CORE_FILES
 from singlab.machine.jit import CACHE
+
+#: Reasons for the host to look: text was printed, a process or thread has ended.
+STOP_PRINT = 20
+STOP_ENDED = 21
+
+#: Calls that are asked for first, in this order; the rest follow by number.
+_OFTEN = ("send", "receive", "yield", "allocate", "free", "close", "select")
 
 _HEADER = '''"""Made from singlab.kernel.core and charges.json; see singlab.kernel.native."""
 import numpy as np
@@ -119,6 +127,26 @@ class _Instrument(ast.NodeTransformer):
         return ast.FunctionDef(node.name, node.args, documentation + body, [decorator], lineno=node.lineno)
 
 
+def dispatcher() -> str:
+    """Return the source of ``dispatch(m, number)``, which runs the kernel function of a hook with the hart's registers."""
+    often = {name: place for place, name in enumerate(_OFTEN)}
+    lines = ['@jit("int64(uint64[::1], uint64)")', "def dispatch(m, number):"]
+    word = "if"
+    for function in sorted(ABI, key=lambda function: (often.get(function.name, len(often)), function.number)):
+        words = "".join(f", m[{10 + place}]" for place in range(len(function.arguments)))
+        call = f"abi_{function.name}(m{words})"
+        lines.append(f"    {word} number == _word({function.number}):")
+        lines.append(f"        {call}" if function.by_record or not function.results else f"        m[10] = {call}")
+        if function.kind == "ends":
+            lines.append(f"        return {STOP_ENDED}")
+        elif function.kind == "prints":
+            lines.append(f"        if m[10] == _word(0):\n            return {STOP_PRINT}")
+        word = "elif"
+    lines.append(f"    elif number == _word({HOOK_TIMER}):\n        timer_fired(m)")
+    lines.append(f"    elif number == _word({HOOK_FAULT}):\n        trap_fault(m, m[10], m[11])\n        return {STOP_ENDED}")
+    return "\n".join([*lines, "    return 0"]) + "\n"
+
+
 def host_source() -> str:
     """Return the instrumented source of all core functions as one module."""
     charges = json.loads(CHARGES.read_text(encoding="utf-8"))["functions"]
@@ -133,7 +161,7 @@ def host_source() -> str:
                 points = charges[f"{file}:{node.name}"]["points"]
                 functions.append(ast.unparse(ast.fix_missing_locations(_Instrument(constants, points, pool).function(node))))
     words = "\n".join(f"{name} = _word({value:#x})" for value, name in pool.items())
-    return _HEADER + words + "\n\n\n" + "\n\n\n".join(functions) + "\n"
+    return _HEADER + words + "\n\n\n" + "\n\n\n".join([*functions, dispatcher()])
 
 
 def _load():

@@ -15,12 +15,12 @@ import numpy as np
 
 from singlab.kernel import layout as at
 from singlab.kernel.boot import boot, first_status
-from singlab.kernel.gate import STOP_ENDED, STOP_EVENTS, STOP_PRINT, mirror_current, system_run
+from singlab.kernel.gate import STOP_EVENTS, mirror_current, system_run
 from singlab.kernel.image import SealedImage
 from singlab.kernel.installer import Installing
 from singlab.kernel.isolation import SETTINGS
 from singlab.kernel.loader import Installed, InstallError, relocated, reopen
-from singlab.kernel.native import native
+from singlab.kernel.native import STOP_ENDED, STOP_PRINT, native
 from singlab.kernel.process import Process, blocked_report
 from singlab.kernel.startup import KernelError, startup_values
 from singlab.kernel.tables import first_difference

@@ -4,6 +4,7 @@ Each takes its arguments as words and trusts none of them; each returns the word
 A call that may suspend its thread leaves the thread to run next in G_CURRENT.
 """
 
+from singlab.kernel.abi import ABI_NUMBER
 from singlab.kernel.core.channels import endpoint_close, message_send
 from singlab.kernel.core.domains import process_pages_alloc
 from singlab.kernel.core.endpoints import channel_create, endpoint_check, record_check
@@ -72,18 +73,18 @@ ACCESS_OUTSIDE = 8
 BAD_ABI_CALL = 10
 CAUSE_ILLEGAL = 2
 CAUSE_ECALL = 8
-ABI_SEND = 2
-ABI_RECEIVE = 3
-ABI_CLOSE = 4
-ABI_FREE = 6
-ABI_PRINT_TEXT = 7
-ABI_CREATE_THREAD = 13
-ABI_JOIN_THREAD = 15
-ABI_NEW_CHANNEL = 16
-ABI_SELECT = 17
-ABI_SET_ADD = 19
-ABI_SET_TAKE = 20
-ABI_SET_SIZE = 21
+ABI_SEND = ABI_NUMBER["send"]
+ABI_RECEIVE = ABI_NUMBER["receive"]
+ABI_CLOSE = ABI_NUMBER["close"]
+ABI_FREE = ABI_NUMBER["free"]
+ABI_PRINT_TEXT = ABI_NUMBER["print_text"]
+ABI_CREATE_THREAD = ABI_NUMBER["create_thread"]
+ABI_JOIN_THREAD = ABI_NUMBER["join_thread"]
+ABI_NEW_CHANNEL = ABI_NUMBER["new_channel"]
+ABI_SELECT = ABI_NUMBER["select"]
+ABI_SET_ADD = ABI_NUMBER["set_add"]
+ABI_SET_TAKE = ABI_NUMBER["set_take"]
+ABI_SET_SIZE = ABI_NUMBER["set_size"]
 
 
 def abi_exit(m, value):
