@@ -13,6 +13,7 @@ import numpy as np
 from singlab.kernel import layout as at
 from singlab.kernel.native import native
 from singlab.machine import state as _s
+from singlab.machine.access import kernel_books
 from singlab.machine.hart import STOP_HOOK, hart_run
 from singlab.machine.jit import jit
 from singlab.machine.state import raw_ld64
@@ -50,6 +51,7 @@ def mirror_current(m):
 def hook(m):
     """Run the kernel function the hart stopped for; returns a reason to leave the loop, or 0."""
     reason = _dispatch(m, m[_NUMBER])
+    kernel_books(m)
     m[_PC] += _FOUR
     mirror_current(m)
     return reason

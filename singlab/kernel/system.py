@@ -26,6 +26,7 @@ from singlab.kernel.startup import KernelError, startup_values
 from singlab.kernel.tables import first_difference
 from singlab.machine import Machine
 from singlab.machine import state as _s
+from singlab.machine.access import kernel_books
 from singlab.machine.csr import csr_write
 from singlab.machine.hart import STOP_LIMIT, STOP_WFI
 from singlab.machine.translate import tlb_flush
@@ -363,6 +364,7 @@ class System(Installing):
         """Leave the idle loop: pick a thread and go through the switch code to it."""
         self._host.deadlock_told = False
         thread = native.schedule(self._m, _W(0))
+        kernel_books(self._m)
         self._store(at.G_FRESH, 1)
         self._m[_s.X + 7] = thread  # t2, where the switch code expects it
         self._m[_s.PC] = self._labels["switch_in"]
@@ -458,6 +460,7 @@ class System(Installing):
         try:
             yield
         finally:
+            kernel_books(m)
             if self._setting.paged:
                 if self._load(at.G_FENCE):
                     self._store(at.G_FENCE, 0)

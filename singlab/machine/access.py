@@ -1,62 +1,111 @@
 """Timed memory access for native kernel code, and the charge for the code itself.
 
-Kernel functions that run natively reach simulated memory through these: the same translation, caches
-and stalls as the hart's own loads and stores, in whatever mode the hart is. An address outside RAM
+Kernel functions that run natively reach simulated memory through these: the same quick tables, translation,
+caches and stalls as the hart's own loads and stores, in whatever mode the hart is. An address outside RAM
 reads as 0, writes nothing, and is noted in KERNEL_FAULT, for it is a bug of the kernel.
+
+What a kernel function retires goes to one word (KERNEL_DUE) and from there into the books by :func:`kernel_books`, when
+the function returns to the hart or the host: one sum a block instead of three.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from singlab.machine import profile as _p
 from singlab.machine import state as _s
-from singlab.machine.caches import l1d, l1i
+from singlab.machine.caches import l1d, l1d_slow, l1i_slow
 from singlab.machine.jit import jit
+from singlab.machine.pmp import page_permitted
+from singlab.machine.quick import quick_fill
 from singlab.machine.state import raw_ld8, raw_ld16, raw_ld32, raw_ld64, raw_st8, raw_st16, raw_st32, raw_st64
 from singlab.machine.translate import LOAD, NO_ADDRESS, STORE, translate
 
 _W = np.uint64
-_0, _1, _2, _4, _6, _8 = (_W(v) for v in (0, 1, 2, 4, 6, 8))
+_0, _1, _2, _3, _4, _6, _8, _12 = (_W(v) for v in (0, 1, 2, 3, 4, 6, 8, 12))
 SATP, RAM_BYTES, KERNEL_FAULT, CYCLES, INSTRET = _s.SATP, _s.RAM_BYTES, _s.KERNEL_FAULT, _s.CYCLES, _s.INSTRET
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 C_LOAD, C_STORE, C_FETCH, C_KERNEL = _s.C_STALL_LOAD, _s.C_STALL_STORE, _s.C_STALL_FETCH, _s.C_KERNEL_INSTRUCTIONS
+C_L1I, C_L1D, C_DTLB, MODE = _s.C_L1I_ACCESSES, _s.C_L1D_ACCESSES, _s.C_DTLB_ACCESSES, _s.MODE
+TIMED, L1I_TAGS, L1I_SETS, L1D_TAGS, L1D_SETS = _p.P_TIMED, _p.P_L1I_TAGS, _p.P_L1I_SETS, _p.P_L1D_TAGS, _p.P_L1D_SETS
+KERNEL_DUE, KERNEL_LINE = _s.KERNEL_DUE, _s.KERNEL_LINE
+QUICK, _STORES, _MODE_WORDS = _s.QUICK, _W(_s.QUICK_TABLE), _W(_s.QUICK_MODE)
+_ENTRIES, _PAGE = _W(_s.QUICK_ENTRIES - 1), _W(0xFFFF_FFFF_FFFF_F000)
+#: What leads from a byte offset in the state to a line's tag.
+_TAGS = _W((_s.RAM_BASE - _s.RAM_OFFSET >> 6) + 1)
+
+
+@jit("uint64(uint64[::1], uint64, uint64, uint64)")
+def unknown_page(m, va, width, kind):
+    """Charge an access whose page the quick tables do not know; returns its byte offset in the state, 0 if it lies outside RAM."""
+    pa = va
+    if m[SATP] != _0:
+        pa = translate(m, va, kind)
+    at = pa - RAM_BASE
+    if pa == NO_ADDRESS or at > m[RAM_BYTES] - width:
+        m[KERNEL_FAULT] = va
+        return _0
+    if page_permitted(m, pa, kind):
+        quick_fill(m, va, pa, kind)
+    stall = l1d(m, pa, kind)
+    m[C_STORE if kind == STORE else C_LOAD] += stall
+    m[CYCLES] += stall
+    return at + RAM_OFFSET
+
+
+@jit("void(uint64[::1], uint64, uint64)")
+def touch_line(m, at, kind):
+    """Charge an access at a byte offset in the state to the caches."""
+    m[C_L1D] += _1
+    if m[SATP] != _0:
+        m[C_DTLB] += _1
+    tag = (at >> _6) + _TAGS
+    first = m[L1D_TAGS] + (tag - _1 & (m[L1D_SETS] - _1))
+    word = m[first]
+    if word >> _1 == tag:
+        m[first] = word | kind
+        return
+    stall = l1d_slow(m, tag - _1, kind)
+    m[C_STORE if kind == STORE else C_LOAD] += stall
+    m[CYCLES] += stall
 
 
 @jit("uint64(uint64[::1], uint64, uint64)")
 def load_offset(m, va, width):
     """Charge a load and return the byte offset of its data in the state; 0 if it lies outside RAM."""
-    pa = va
-    if m[SATP] != _0:
-        pa = translate(m, va, LOAD)
-    at = pa - RAM_BASE
-    if pa == NO_ADDRESS or at > m[RAM_BYTES] - width:
-        m[KERNEL_FAULT] = va
-        return _0
-    stall = l1d(m, pa, _0)
-    m[C_LOAD] += stall
-    m[CYCLES] += stall
-    return at + RAM_OFFSET
+    entry = m[QUICK] + m[MODE] * _MODE_WORDS + ((va >> _12 & _ENTRIES) << _1)
+    if m[entry] != va & (_PAGE | (width - _1)):
+        return unknown_page(m, va, width, LOAD)
+    at = va + m[entry + _1]
+    if m[TIMED] != _0:
+        touch_line(m, at, _0)
+    return at
 
 
 @jit("uint64(uint64[::1], uint64, uint64)")
 def store_offset(m, va, width):
     """Charge a store and return the byte offset of its data in the state; 0 if it lies outside RAM."""
-    pa = va
-    if m[SATP] != _0:
-        pa = translate(m, va, STORE)
-    at = pa - RAM_BASE
-    if pa == NO_ADDRESS or at > m[RAM_BYTES] - width:
-        m[KERNEL_FAULT] = va
-        return _0
-    stall = l1d(m, pa, _1)
-    m[C_STORE] += stall
-    m[CYCLES] += stall
-    return at + RAM_OFFSET
+    entry = m[QUICK] + m[MODE] * _MODE_WORDS + _STORES + ((va >> _12 & _ENTRIES) << _1)
+    if m[entry] != va & (_PAGE | (width - _1)):
+        return unknown_page(m, va, width, STORE)
+    at = va + m[entry + _1]
+    if m[TIMED] != _0:
+        touch_line(m, at, _1)
+    return at
+
+
+@jit("boolean(uint64[::1], uint64, uint64)", forceinline=True)
+def nothing_to_charge(m, at, width):
+    """Whether an access lies in RAM and costs nothing: neither time nor translation."""
+    return m[SATP] | m[TIMED] == _0 and at <= m[RAM_BYTES] - width
 
 
 @jit("uint64(uint64[::1], uint64)")
 def ld64(m, va):
     """Load eight bytes."""
+    at = va - RAM_BASE
+    if nothing_to_charge(m, at, _8):
+        return raw_ld64(m, at + RAM_OFFSET)
     at = load_offset(m, va, _8)
     return raw_ld64(m, at) if at != _0 else _0
 
@@ -64,6 +113,9 @@ def ld64(m, va):
 @jit("uint64(uint64[::1], uint64)")
 def ld32(m, va):
     """Load four bytes, zero-extended."""
+    at = va - RAM_BASE
+    if nothing_to_charge(m, at, _4):
+        return raw_ld32(m, at + RAM_OFFSET)
     at = load_offset(m, va, _4)
     return raw_ld32(m, at) if at != _0 else _0
 
@@ -71,6 +123,9 @@ def ld32(m, va):
 @jit("uint64(uint64[::1], uint64)")
 def ld16(m, va):
     """Load two bytes, zero-extended."""
+    at = va - RAM_BASE
+    if nothing_to_charge(m, at, _2):
+        return raw_ld16(m, at + RAM_OFFSET)
     at = load_offset(m, va, _2)
     return raw_ld16(m, at) if at != _0 else _0
 
@@ -78,6 +133,9 @@ def ld16(m, va):
 @jit("uint64(uint64[::1], uint64)")
 def ld8(m, va):
     """Load one byte, zero-extended."""
+    at = va - RAM_BASE
+    if nothing_to_charge(m, at, _1):
+        return raw_ld8(m, at + RAM_OFFSET)
     at = load_offset(m, va, _1)
     return raw_ld8(m, at) if at != _0 else _0
 
@@ -85,6 +143,10 @@ def ld8(m, va):
 @jit("void(uint64[::1], uint64, uint64)")
 def st64(m, va, value):
     """Store eight bytes."""
+    at = va - RAM_BASE
+    if nothing_to_charge(m, at, _8):
+        raw_st64(m, at + RAM_OFFSET, value)
+        return
     at = store_offset(m, va, _8)
     if at != _0:
         raw_st64(m, at, value)
@@ -93,6 +155,10 @@ def st64(m, va, value):
 @jit("void(uint64[::1], uint64, uint64)")
 def st32(m, va, value):
     """Store the low four bytes."""
+    at = va - RAM_BASE
+    if nothing_to_charge(m, at, _4):
+        raw_st32(m, at + RAM_OFFSET, value)
+        return
     at = store_offset(m, va, _4)
     if at != _0:
         raw_st32(m, at, value)
@@ -101,6 +167,10 @@ def st32(m, va, value):
 @jit("void(uint64[::1], uint64, uint64)")
 def st16(m, va, value):
     """Store the low two bytes."""
+    at = va - RAM_BASE
+    if nothing_to_charge(m, at, _2):
+        raw_st16(m, at + RAM_OFFSET, value)
+        return
     at = store_offset(m, va, _2)
     if at != _0:
         raw_st16(m, at, value)
@@ -109,21 +179,44 @@ def st16(m, va, value):
 @jit("void(uint64[::1], uint64, uint64)")
 def st8(m, va, value):
     """Store the low byte."""
+    at = va - RAM_BASE
+    if nothing_to_charge(m, at, _1):
+        raw_st8(m, at + RAM_OFFSET, value)
+        return
     at = store_offset(m, va, _1)
     if at != _0:
         raw_st8(m, at, value)
 
 
 @jit("void(uint64[::1], uint64, uint64)")
+def fetch_lines(m, line, last):
+    """Charge the fetch of lines of kernel code; control that stays within a line fetches it once, as on the hart."""
+    if line + _1 == m[KERNEL_LINE]:
+        line += _1
+    while line <= last:
+        m[C_L1I] += _1
+        if m[m[L1I_TAGS] + (line & (m[L1I_SETS] - _1))] >> _1 != line + _1:
+            stall = l1i_slow(m, line)
+            m[C_FETCH] += stall
+            m[CYCLES] += stall
+        line += _1
+    m[KERNEL_LINE] = last + _1
+
+
+@jit("void(uint64[::1], uint64, uint64)")
 def charge_block(m, pa, count):
     """Retire ``count`` instructions of kernel code at a physical address, fetching the lines they lie on."""
-    m[INSTRET] += count
-    m[CYCLES] += count
-    m[C_KERNEL] += count
-    line = pa >> _6
-    last = (pa + count * _4 - _1) >> _6
-    while line <= last:
-        stall = l1i(m, line << _6)
-        m[C_FETCH] += stall
-        m[CYCLES] += stall
-        line += _1
+    m[KERNEL_DUE] += count
+    if m[TIMED] != _0:
+        fetch_lines(m, pa >> _6, (pa + count * _4 - _1) >> _6)
+
+
+@jit("void(uint64[::1])")
+def kernel_books(m):
+    """Bring the books up to date with what kernel code has retired, when it returns to the hart or the host."""
+    due = m[KERNEL_DUE]
+    m[KERNEL_DUE] = _0
+    m[KERNEL_LINE] = _0
+    m[INSTRET] += due
+    m[CYCLES] += due
+    m[C_KERNEL] += due

@@ -34,8 +34,8 @@ MPP_SHIFT = _W(11)
 MPP = _W(3 << 11)
 MPRV, SUM, MXR, TVM, TW, TSR = (_W(1 << bit) for bit in (17, 18, 19, 20, 21, 22))
 _XL = _W(2 << 32 | 2 << 34)
-_SSTATUS = SIE | SPIE | SPP | SUM | MXR
-_MSTATUS = _SSTATUS | MIE | MPIE | MPP | MPRV | TVM | TW | TSR
+SSTATUS_BITS = SIE | SPIE | SPP | SUM | MXR
+_MSTATUS = SSTATUS_BITS | MIE | MPIE | MPP | MPRV | TVM | TW | TSR
 
 # interrupts: software 1 and 3, timer 5 and 7, external 9 and 11
 SSIP, STIP, SEIP = _W(1 << 1), _W(1 << 5), _W(1 << 9)
@@ -126,7 +126,7 @@ def csr_read(m, number):
     if word != _0:
         return m[word]
     if number == _W(0x100):
-        return m[STATUS] & _SSTATUS | _W(2 << 32)
+        return m[STATUS] & SSTATUS_BITS | _W(2 << 32)
     if number == _W(0x300):
         return m[STATUS] | _XL
     if number == _W(0x104):
@@ -165,7 +165,7 @@ def csr_stored(m, number, seen):
 def csr_write(m, number, value):
     """Write a CSR that exists, keeping to the values it may hold."""
     if number == _W(0x100) or number == _W(0x300):
-        mask = _SSTATUS if number == _W(0x100) else _MSTATUS
+        mask = SSTATUS_BITS if number == _W(0x100) else _MSTATUS
         new = m[STATUS] & ~mask | value & mask
         if new & MPP == _W(2 << 11):
             new = new & ~MPP | m[STATUS] & MPP

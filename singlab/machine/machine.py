@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from singlab.machine import state as _s
-from singlab.machine.fetch import forget, new_uops
+from singlab.machine.fetch import PAGE_SLOTS, forget, has_decoded, new_uops
 from singlab.machine.hart import STOP_DEVICE, STOP_HERE, STOP_HOOK, STOP_LIMIT, STOP_LOST, STOP_WFI, hart_run
 from singlab.machine.harts import change_to, harts_run, pass_time, retired, wake_time
 from singlab.machine.headers import place
@@ -87,21 +87,31 @@ class Machine:
         """Write bytes at a physical address; instructions there are decoded again."""
         at = self._offset(address, len(data))
         self.m.view(np.uint8)[at : at + len(data)] = np.frombuffer(data, dtype=np.uint8)
-        if (t := self.translation) is not None and address < t.address + t.size and t.address < address + len(data):
+        self._written(address, len(data))
+
+    def _written(self, address: int, count: int) -> None:
+        """Forget what was made of the instructions that lay at ``count`` bytes."""
+        if (t := self.translation) is not None and address < t.address + t.size and t.address < address + count:
             self._interpret_from_now("its memory was written from outside")
         # an instruction that begins just before the first byte may reach into what was written
-        first = max(0, (address - _s.RAM_BASE) // 2 - 1)
-        decoded = self.uops[first : (address - _s.RAM_BASE + len(data) + 1) // 2]
-        if decoded.any():  # the host gives memory to what is written only, and most of it never holds code
-            decoded[:] = 0
+        first, last = max(0, (address - _s.RAM_BASE) // 2 - 1), (address - _s.RAM_BASE + count + 1) // 2
+        if count and has_decoded(self.uops, int(self.m[_s.RAM_BYTES]), first // PAGE_SLOTS, (last - 1) // PAGE_SLOTS):
+            self.uops[first:last] = 0
 
     def load_u64(self, address: int) -> int:
         """Return the eight-byte word at a physical address."""
-        return int.from_bytes(self.read(address, 8), "little")
+        at = self._offset(address, 8)
+        return int(self.m[at >> 3]) if at & 7 == 0 else int.from_bytes(self.read(address, 8), "little")
 
     def store_u64(self, address: int, value: int) -> None:
         """Write an eight-byte word at a physical address."""
-        self.write(address, (value & 0xFFFF_FFFF_FFFF_FFFF).to_bytes(8, "little"))
+        value &= 0xFFFF_FFFF_FFFF_FFFF
+        at = self._offset(address, 8)
+        if at & 7:
+            self.write(address, value.to_bytes(8, "little"))
+        else:
+            self.m[at >> 3] = value
+            self._written(address, 8)
 
     def leave_machine_level(self) -> None:
         """Do what firmware does before it starts a supervisor: hand it all traps, all memory, its timer and the counters."""

@@ -25,6 +25,7 @@ from singlab.machine.csr import (
     SPIE,
     SPP,
     SSIP,
+    SSTATUS_BITS,
     STCE,
     TSR,
     TVM,
@@ -54,6 +55,7 @@ TRAP_CYCLES, RETURN_CYCLES = _p.P_TRAP_CYCLES, _p.P_RETURN_CYCLES
 
 _INTERRUPT = _W(1 << 63)
 _ILLEGAL = _W(2)
+_SSTATUS_NUMBER = _W(0x100)
 _VECTOR_BASE = _W(0xFFFF_FFFF_FFFF_FFFC)
 _TIMER_S, _TIMER_M = _W(5), _W(7)
 
@@ -232,6 +234,12 @@ def system(m, op, u):
         if mode != _0:
             m[HOOK_NUMBER] = imm
             return AT_HOOK
+    elif (op == O_CSRRSI or op == O_CSRRCI) and imm == _SSTATUS_NUMBER and mode == _1 and u >> _W(24) & _W(31) == SIE:
+        # a supervisor that shuts or opens the door to interrupts: so often that it is worth a way of its own
+        m[STATUS] = status | SIE if op == O_CSRRSI else status & ~SIE
+        m[u >> _W(8) & _W(0x3F)] = status & SSTATUS_BITS | _W(2 << 32)
+        m[PC] = pc + _W(4)
+        return GO_ON
     elif op == O_ECALL:
         m[INSTRET] -= _1  # neither this nor ebreak retires
         m[C_STALL_TRAP] += _1

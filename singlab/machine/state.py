@@ -107,6 +107,8 @@ QUICK = 194  #: word at which this hart's quick tables begin
 STRETCH, STRETCH_HART, STRETCH_END, STRETCH_TAIL, STRETCH_STOP = range(226, 231)
 FLURRY = 232  #: how many more stretches are of a few instructions only
 TIME_SEEN = 231  #: the latest cycle that any hart has read as the time
+KERNEL_DUE = 233  #: instructions that native kernel code has retired and that are not in the books yet
+KERNEL_LINE = 234  #: line of the kernel's text fetched last, + 1; 0 = none since the hart ran
 HART_WORDS = 256  #: words of the header, most of them a hart's own
 MAX_HARTS = 4
 HART_SAVED = 63 * 1024  #: the headers of the harts that do not run
