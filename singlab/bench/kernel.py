@@ -12,8 +12,8 @@ import time
 from singlab.bench.harness import Row, repeat
 
 _ROUNDS = 20_000
-#: How many SIPs are alive. Page tags have 16 bits for the owner, so there cannot be as many as 65,536.
-_SIPS = (10, 1_000, 10_000, 60_000)
+#: How many SIPs are alive, each with two endpoints.
+_SIPS = (10, 1_000, 10_000, 100_000)
 
 _SOURCE = '''
 Talk = contract("""
@@ -127,8 +127,8 @@ class Crowd:
 
 
 def _ram(sips: int) -> int:
-    """Return megabytes that so many SIPs need: two pages each; processes, threads and endpoints in an eighth of RAM."""
-    return max(16, -(-sips * 15 // 1024) + 16)
+    """Return megabytes of RAM for so many SIPs: their records, 1,920 bytes each, lie in an eighth of it."""
+    return max(16, -(-sips * 16 // 1024) + 16)
 
 
 def _resident() -> int:

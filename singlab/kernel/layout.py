@@ -72,7 +72,7 @@ BUCKETS = 8
 SMALLEST_BUCKET = 16
 LARGEST_BUCKET = 2048
 
-# ---- page tags: owner << 16 | type ----------------------------------------------------------------------
+# ---- page tags: owner << OWNER_SHIFT | type ----------------------------------------------------------------------
 TAG_UNALLOCATED = 0
 TAG_NONGC = 1
 TAG_STACK = 2
@@ -81,10 +81,13 @@ TAG_SHARED = 4
 TAG_CODE = 5
 TAG_HEAP = 7  #: objects of a process; 6 is a page nobody knows anything of
 KERNEL_OWNER = 1  #: process number of the kernel
-LAST_PROCESS = 0xFFFF  #: what a tag has room for
-TAG_KERNEL_SYSTEM = KERNEL_OWNER << 16 | TAG_SYSTEM
-TAG_KERNEL_SHARED = KERNEL_OWNER << 16 | TAG_SHARED
-TAG_TABLE = KERNEL_OWNER << 16 | TAG_NONGC  #: page tables
+#: The real system has 16 bits for the owner, which end a system after 65,535 processes; here the type's four unused
+#: neighbours are four, not twelve, and the owner has 24.
+OWNER_SHIFT = 8
+LAST_PROCESS = 0xFF_FFFF  #: what a tag has room for
+TAG_KERNEL_SYSTEM = KERNEL_OWNER << OWNER_SHIFT | TAG_SYSTEM
+TAG_KERNEL_SHARED = KERNEL_OWNER << OWNER_SHIFT | TAG_SHARED
+TAG_TABLE = KERNEL_OWNER << OWNER_SHIFT | TAG_NONGC  #: page tables
 
 ZONE_KERNEL = 0
 ZONE_RECORD = 1

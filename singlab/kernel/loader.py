@@ -22,8 +22,8 @@ from singlab.machine.asm import encode
 
 __all__ = ["IMAGE_TAG", "TABLE_TAG", "InstallError", "Installed", "relocated", "reopen"]
 
-IMAGE_TAG = at.KERNEL_OWNER << 16 | at.TAG_CODE
-TABLE_TAG = at.KERNEL_OWNER << 16 | at.TAG_NONGC
+IMAGE_TAG = at.KERNEL_OWNER << at.OWNER_SHIFT | at.TAG_CODE
+TABLE_TAG = at.KERNEL_OWNER << at.OWNER_SHIFT | at.TAG_NONGC
 
 
 @dataclass(repr=False)

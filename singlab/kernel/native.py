@@ -1,13 +1,12 @@
 """The kernel's functions, compiled for the host and charging what they cost.
 
 Reads the sources in :mod:`singlab.kernel.core`, puts a charge at the start of each basic block (how
-many instructions the RV64 form of that block has, and where it lies in the kernel's text, from
-``charges.json``), hoists every constant to a 64-bit word, and compiles the result with numba. So the
+many instructions the RV64 form of that block has and where it lies in the kernel's text, its multiplications, and
+the branch that led there against the hart's prediction; all from ``charges.json``), hoists every constant to a 64-bit word, and compiles the result with numba. So the
 native kernel retires the instructions, fetches the lines and touches the memory that the RV64 kernel
 would. The instrumented source is kept in the cache folder, where numba can find it again.
 
-What it leaves out: penalties of branches and of multiplications inside kernel functions, and their
-stack frames' memory traffic.
+What it leaves out: the memory traffic of the functions' stack frames.
 """
 
 from __future__ import annotations
@@ -35,19 +34,24 @@ _HEADER = '''"""Made from singlab.kernel.core and charges.json; see singlab.kern
 import numpy as np
 
 from singlab.kernel.core.words import emit, ld8, ld16, ld32, ld64, st8, st16, st32, st64
-from singlab.machine.access import charge_block
+from singlab.machine.access import charge_block, charge_multiplications, charge_wrong_way
 from singlab.machine.jit import jit
 
 _word = np.uint64
 '''
 
 
+def _call(name: str, *words: ast.expr) -> ast.stmt:
+    """Return a statement that calls a function of the machine."""
+    return ast.Expr(ast.Call(ast.Name(name, ast.Load()), [ast.Name("m", ast.Load()), *words], []))
+
+
 class _Instrument(ast.NodeTransformer):
     """Turn one core function into its host form."""
 
-    def __init__(self, constants: dict[str, int], points: dict[str, list[int]], pool: dict[int, str]):
+    def __init__(self, constants: dict[str, int], about: dict, pool: dict[int, str]):
         self.constants = constants
-        self.points = points
+        self.points, self.branches = about["points"], about["branches"]
         self.pool = pool
 
     def word(self, value: int) -> ast.Name:
@@ -60,13 +64,15 @@ class _Instrument(ast.NodeTransformer):
         point = self.points.get(f"{line}:{role}")
         if point is None or point[1] == 0:
             return []
-        offset, count = point
-        call = ast.Call(
-            ast.Name("charge_block", ast.Load()),
-            [ast.Name("m", ast.Load()), self.word(CORE_TEXT + offset), self.word(count)],
-            [],
-        )
-        return [ast.Expr(call)]
+        offset, count, multiplications = point
+        calls = [("charge_block", self.word(CORE_TEXT + offset), self.word(count))]
+        if multiplications:
+            calls.append(("charge_multiplications", self.word(multiplications)))
+        return [_call(*call) for call in calls]
+
+    def ways(self, line: int, kind: str) -> list[list[ast.stmt]]:
+        """Return what to charge on the two ways out of a condition, where it holds and where it does not."""
+        return [[_call("charge_wrong_way")] if wrong else [] for wrong in self.branches.get(f"{line}:{kind}", (0, 0))]
 
     def statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
         """Instrument a statement list: what follows an ``if`` or ``while`` is a block of its own."""
@@ -74,14 +80,16 @@ class _Instrument(ast.NodeTransformer):
         for statement in body:
             if isinstance(statement, ast.If):
                 line = statement.lineno
-                then = self.charge(line, "then") + self.statements(statement.body)
-                other = statement.orelse and self.charge(line, "else") + self.statements(statement.orelse)
+                yes, no = self.ways(line, "if")
+                then = yes + self.charge(line, "then") + self.statements(statement.body)
+                other = no + (self.charge(line, "else") + self.statements(statement.orelse) if statement.orelse else [])
                 out.append(ast.If(self.test(statement.test), then, other))
                 out += self.charge(line, "join")
             elif isinstance(statement, ast.While):
                 line = statement.lineno
-                leave = ast.If(ast.UnaryOp(ast.Not(), self.test(statement.test)), [ast.Break()], [])
-                inner = self.charge(line, "head") + [leave] + self.charge(line, "body")
+                yes, no = self.ways(line, "while")
+                leave = ast.If(ast.UnaryOp(ast.Not(), self.test(statement.test)), [*no, ast.Break()], [])
+                inner = self.charge(line, "head") + [leave, *yes] + self.charge(line, "body")
                 out.append(ast.While(ast.Constant(True), inner + self.statements(statement.body), []))
                 out += self.charge(line, "exit")
             else:
@@ -158,8 +166,8 @@ def host_source() -> str:
         constants = {n: v for n, v in vars(module).items() if isinstance(v, int) and not isinstance(v, bool)}
         for node in ast.parse(source).body:
             if isinstance(node, ast.FunctionDef):
-                points = charges[f"{file}:{node.name}"]["points"]
-                functions.append(ast.unparse(ast.fix_missing_locations(_Instrument(constants, points, pool).function(node))))
+                instrument = _Instrument(constants, charges[f"{file}:{node.name}"], pool)
+                functions.append(ast.unparse(ast.fix_missing_locations(instrument.function(node))))
     words = "\n".join(f"{name} = _word({value:#x})" for value, name in pool.items())
     return _HEADER + words + "\n\n\n" + "\n\n\n".join([*functions, dispatcher()])
 

@@ -153,7 +153,7 @@ class Process:
                 if name == "blocks":
                     found["block_bytes"] += load(record + at.B_SIZE)
                 record = load(record + link)
-        found["pages"] = int((self._system.page_tags() >> 16 == self.number).sum())
+        found["pages"] = int((self._system.page_tags() >> at.OWNER_SHIFT == self.number).sum())
         return found
 
     def threads(self) -> list[int]:

@@ -28,6 +28,8 @@ RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 C_LOAD, C_STORE, C_FETCH, C_KERNEL = _s.C_STALL_LOAD, _s.C_STALL_STORE, _s.C_STALL_FETCH, _s.C_KERNEL_INSTRUCTIONS
 C_L1I, C_L1D, C_DTLB, MODE = _s.C_L1I_ACCESSES, _s.C_L1D_ACCESSES, _s.C_DTLB_ACCESSES, _s.MODE
 TIMED, L1I_TAGS, L1I_SETS, L1D_TAGS, L1D_SETS = _p.P_TIMED, _p.P_L1I_TAGS, _p.P_L1I_SETS, _p.P_L1D_TAGS, _p.P_L1D_SETS
+C_BRANCH, C_MULDIV, C_MULTIPLIES = _s.C_STALL_BRANCH, _s.C_STALL_MULDIV, _s.C_MULTIPLIES
+BRANCH_CYCLES, MULTIPLY_CYCLES = _p.P_BRANCH_CYCLES, _p.P_MULTIPLY_CYCLES
 KERNEL_DUE, KERNEL_LINE = _s.KERNEL_DUE, _s.KERNEL_LINE
 QUICK, _STORES, _MODE_WORDS = _s.QUICK, _W(_s.QUICK_TABLE), _W(_s.QUICK_MODE)
 _ENTRIES, _PAGE = _W(_s.QUICK_ENTRIES - 1), _W(0xFFFF_FFFF_FFFF_F000)
@@ -209,6 +211,23 @@ def charge_block(m, pa, count):
     m[KERNEL_DUE] += count
     if m[TIMED] != _0:
         fetch_lines(m, pa >> _6, (pa + count * _4 - _1) >> _6)
+
+
+@jit("void(uint64[::1])")
+def charge_wrong_way(m):
+    """Charge a branch of kernel code that goes the way the hart did not predict."""
+    if m[TIMED] != _0:
+        m[C_BRANCH] += m[BRANCH_CYCLES]
+        m[CYCLES] += m[BRANCH_CYCLES]
+
+
+@jit("void(uint64[::1], uint64)")
+def charge_multiplications(m, count):
+    """Charge what multiplications in kernel code take beyond a cycle."""
+    m[C_MULTIPLIES] += count
+    if m[TIMED] != _0:
+        m[C_MULDIV] += count * m[MULTIPLY_CYCLES]
+        m[CYCLES] += count * m[MULTIPLY_CYCLES]
 
 
 @jit("void(uint64[::1])")

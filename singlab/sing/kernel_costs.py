@@ -39,7 +39,7 @@ def charges() -> str:
     image = core_image()
     digest = hashlib.sha256("".join(core_sources().values()).encode()).hexdigest()
     functions = {
-        name: {"offset": offset, "bytes": size, "points": image.points[name]}
+        name: {"offset": offset, "bytes": size, "points": image.points[name], "branches": image.branches[name]}
         for name, (offset, size) in image.functions.items()
     }
     rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(about)}" for name, about in functions.items())

@@ -1,8 +1,12 @@
 """Kernel functions to RV64: the machine-word subset of Python, compiled by the lab's own compiler.
 
 Reads the sources of the kernel's functions and gives the code they have on the simulated machine, and
-with it the *points*: for each straight piece of source, where its code lies and how many instructions
-it has. The native form of the kernel charges these as it runs (:mod:`singlab.kernel.native`).
+with it the *points*: for each straight piece of source, where its code lies, how many instructions
+it has and how many of them multiply; and the *branches*: which ways out of a condition the hart predicts wrongly.
+The native form of the kernel charges these as it runs (:mod:`singlab.kernel.native`).
+
+The hart predicts that backward branches are taken and forward ones are not. So what follows a condition only to return
+stands behind the rest of its function: what goes on is the way that costs nothing.
 
 Every value is an unsigned 64-bit word; ``and`` and ``or`` evaluate both sides; ``emit`` generates
 nothing. A point is named by the line of its statement and its role: entry, then, else, join, head, body, exit.
@@ -11,6 +15,7 @@ nothing. A point is named by the line of its statement and its role: entry, then
 from __future__ import annotations
 
 import ast
+import struct
 from dataclasses import dataclass
 
 from singlab.sing import sil
@@ -26,6 +31,16 @@ class WordsError(Exception):
     """A kernel function uses what the subset does not have."""
 
 
+@dataclass
+class Branch:
+    """A condition of a kernel function: the block that ends with it, and the blocks it leads to."""
+
+    key: str
+    block: str
+    yes: str
+    no: str
+
+
 class FunctionWords:
     """Lower one kernel function to SIL with keyed blocks."""
 
@@ -35,6 +50,8 @@ class FunctionWords:
         self.variables: dict[str, sil.Reg] = {}
         self.count = 0
         self.loops: list[tuple[str, str]] = []
+        self.branches: list[Branch] = []
+        self.last: list[sil.Block] = []  # what stands behind the rest
 
     def refuse(self, node: ast.AST, message: str) -> WordsError:
         return WordsError(f"{self.file}.py:{getattr(node, 'lineno', 0)}: {message}")
@@ -76,6 +93,7 @@ class FunctionWords:
         if not self.ended():
             zero = self.emit("const", self.reg(), extra=0)
             self.emit("ret", None, (zero,))
+        self.blocks += self.last
         reached = self.reachable()
         return sil.Function(self.node.name, params, U64, [b for b in self.blocks if b.label in reached],
                             sil.Position(self.node.lineno))  # fmt: skip
@@ -121,10 +139,15 @@ class FunctionWords:
         then, join = self.begin(f"{line}:then"), self.begin(f"{line}:join")
         other = self.begin(f"{line}:else") if node.orelse else join
         test = self.test(node.test)
+        self.branches.append(Branch(f"{line}:if", self.block.label, then.label, other.label))
         self.emit("cbr", None, (test,), (then.label, other.label))
+        first = len(self.blocks)
         self.place(then)
         self.statements(node.body)
         self.go(join)
+        if isinstance(node.body[-1], ast.Return) and not node.orelse:
+            self.last += self.blocks[first:]
+            del self.blocks[first:]
         if node.orelse:
             self.place(other)
             self.statements(node.orelse)
@@ -141,6 +164,7 @@ class FunctionWords:
         self.go(head)
         self.place(head)
         test = self.test(node.test)
+        self.branches.append(Branch(f"{line}:while", self.block.label, body.label, leave.label))
         self.emit("cbr", None, (test,), (body.label, leave.label))
         self.place(body)
         self.loops.append((head.label, leave.label))
@@ -242,14 +266,49 @@ class CoreImage:
     functions : dict of str to (int, int)
         "file:name" to byte offset and size.
     points : dict of str to dict
-        "file:name" to its points: "line:role" to [byte offset, instructions].
+        "file:name" to its points: "line:role" to [byte offset, instructions, multiplications].
+    branches : dict of str to dict
+        "file:name" to its conditions: "line:if" or "line:while" to [1 if the way in where it holds is predicted wrongly,
+        the same where it does not].
     module : sil.Module
     """
 
     text: bytes
     functions: dict[str, tuple[int, int]]
     points: dict[str, dict[str, list[int]]]
+    branches: dict[str, dict[str, list[int]]]
     module: sil.Module
+
+
+def _multiplications(text: bytes, offset: int, count: int) -> int:
+    """Return how many of ``count`` instructions multiply."""
+    words = struct.unpack_from(f"<{count}I", text, offset)
+    return sum(word & 0x7F in (0x33, 0x3B) and word >> 25 == 1 and word >> 14 & 1 == 0 for word in words)
+
+
+def _wrongly(text: bytes, offset: int, count: int, yes: int, no: int) -> list[int]:
+    """Return for both ways out of a block, at ``yes`` and ``no``, whether its conditional branch is predicted otherwise.
+
+    The block ends with the branch, or with the branch and a jump that goes on for the way not taken, or for one too far away.
+    """
+    words = struct.unpack_from(f"<{count}I", text, offset)
+    place = max(index for index, word in enumerate(words) if word & 0x7F == 0x63)
+    word, at = words[place], offset + 4 * place
+    distance = (word >> 7 & 1) << 11 | (word >> 25 & 0x3F) << 5 | (word >> 8 & 0xF) << 1
+    backward = word >> 31 == 1
+    ends = []
+    for way in (at + distance - (4096 if backward else 0), at + 4):
+        while offset <= way < offset + 4 * count:  # a jump of this block
+            jump = words[(way - offset) // 4]
+            if jump & 0x7F != 0x6F:
+                raise WordsError(f"the code at {way:#x} goes on after a branch with what is no jump")
+            far = (jump >> 12 & 0xFF) << 12 | (jump >> 20 & 1) << 11 | (jump >> 21 & 0x3FF) << 1
+            way += far - (1 << 20 if jump >> 31 else 0)
+        ends.append(way)
+    if sorted(ends) != sorted((yes, no)):
+        raise WordsError(f"the branch at {at:#x} leads to {ends}, not to {[yes, no]}")
+    wrong = ends[1] if backward else ends[0]
+    return [int(yes == wrong and yes != no), int(no == wrong and yes != no)]
 
 
 def compile_core(sources: dict[str, str], constants: dict[str, dict[str, int]]) -> CoreImage:
@@ -263,22 +322,34 @@ def compile_core(sources: dict[str, str], constants: dict[str, dict[str, int]]) 
         For each file the integer names its module sees.
     """
     functions: dict[str, sil.Function] = {}
+    conditions: dict[str, list[Branch]] = {}
     home: dict[str, str] = {}
     for file, text in sources.items():
         for node in ast.parse(text).body:
             if isinstance(node, ast.FunctionDef):
-                functions[node.name] = FunctionWords(node, file, constants[file], set(home) | {node.name}).lower()
+                words = FunctionWords(node, file, constants[file], set(home) | {node.name})
+                functions[node.name] = words.lower()
+                conditions[node.name] = words.branches
                 home[node.name] = file
     module = sil.Module("kernel", functions, "", {})
     generated = ModuleCode(module, start=False).generate()
     starts = {name: generated.code.labels[name] for name in functions}
     order = sorted(starts, key=starts.__getitem__)
     ends = dict(zip(order, [starts[n] for n in order[1:]] + [generated.code.text_bytes]))
+    text = generated.code.text
     return CoreImage(
-        generated.code.text,
+        text,
         {f"{home[n]}:{n}": (starts[n], ends[n] - starts[n]) for n in functions},
         {
-            f"{home[n]}:{n}": {b.key: list(generated.blocks[n, b.label]) for b in f.blocks if b.key}
+            f"{home[n]}:{n}": {b.key: [*generated.blocks[n, b.label], _multiplications(text, *generated.blocks[n, b.label])] for b in f.blocks if b.key}
+            for n, f in functions.items()
+        },
+        {
+            f"{home[n]}:{n}": {
+                one.key: _wrongly(text, *where[one.block], where[one.yes][0], where[one.no][0])
+                for one in conditions[n]
+                if one.block in (where := {b.label: generated.blocks[n, b.label] for b in f.blocks})
+            }
             for n, f in functions.items()
         },
         module,

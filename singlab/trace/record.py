@@ -56,7 +56,8 @@ EVENT = np.dtype(
 )
 assert EVENT.itemsize == 32
 
-#: Page types, the low four bits of a page tag; the owner is in bits 16 to 31 (0 = nobody, 1 = kernel).
+#: Page types, the low four bits of a page tag; the owner is in the bits from OWNER_SHIFT on (0 = nobody, 1 = kernel).
+OWNER_SHIFT = 8
 PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap")
 
 #: Fault codes in PROCESS_FAULT.

@@ -16,7 +16,7 @@ _CYCLES, _DUE = _s.CYCLES, _s.KERNEL_DUE
 _THREAD = _s.CURRENT_THREAD
 _PROCESS = _s.CURRENT_PROCESS
 _W1, _W2, _W4 = np.uint64(1), np.uint64(2), np.uint64(4)
-_S16, _S32 = np.uint64(16), np.uint64(32)
+_S16, _S32, _LOW16 = np.uint64(16), np.uint64(32), np.uint64(0xFFFF)
 
 
 @jit("void(uint64[::1], uint64, uint64, uint64)")
@@ -26,7 +26,7 @@ def emit(m, kind, a, b):
         return
     at = _RING_BASE + (m[_COUNT] & _RING_MASK) * _W4
     m[at] = m[_CYCLES] + m[_DUE]
-    m[at + _W1] = kind | (m[_PROCESS] << _S16) | (m[_THREAD] << _S32)
+    m[at + _W1] = kind | ((m[_PROCESS] & _LOW16) << _S16) | (m[_THREAD] << _S32)
     m[at + _W2] = a
     m[at + _W2 + _W1] = b
     m[_COUNT] += _W1

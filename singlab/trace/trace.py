@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from singlab.trace.record import EVENT, FAULTS, PAGE_TYPES, Kind
+from singlab.trace.record import EVENT, FAULTS, OWNER_SHIFT, PAGE_TYPES, Kind
 
 _LOW32 = 0xFFFF_FFFF
 
@@ -86,6 +86,12 @@ class Trace:
         about = self.meta.get("processes", {}).get(str(number))
         return about["name"] if about else f"process {number}" if number else "nobody"
 
+    def acting(self, index: int) -> int:
+        """Return the number of the process in which an event happened, 0 = none; an event itself has room for its low 16 bits."""
+        event = self.events[index]
+        number, thread = int(event["process"]), self.meta.get("threads", {}).get(str(int(event["thread"])))
+        return thread["process"] if thread and thread["process"] & 0xFFFF == number else number
+
     def owner(self, index: int, channel: int, side: int) -> int:
         """Return the number of the process that has one end of a channel at an event; ends change hands in messages."""
         if self._moves is None:
@@ -117,12 +123,12 @@ class Trace:
         return {
             "a": a, "b": b, "hex": f"{a:#x}", "low": count, "go": "goes" if count == 1 else "go",
             "are": "is" if count == 1 else "are", "pages": f"page {a}" if count == 1 else f"pages {a} to {a + count - 1}", "process": name(a), "owner": name(b),
-            "runner": name(thread_process), "self": name(int(event["process"])), "channel": channel_number, "side": "Exp" if side else "Imp",
+            "runner": name(thread_process), "self": name(self.acting(index)), "channel": channel_number, "side": "Exp" if side else "Imp",
             "contract": channel.get("contract", "?"), "imp": name(channel.get("imp", 0)), "exp": name(channel.get("exp", 0)),
             "sender": name(self.owner(index, channel_number, side)),
             "message": messages[message]["name"] if message < len(messages) else f"message {message}",
             "state": states[b] if b < len(states) else f"state {b}",
-            "holder": name(b >> 32), "taker": name(b & _LOW32), "tagged": name(b >> 48),
+            "holder": name(b >> 32), "taker": name(b & _LOW32), "tagged": name(b >> 32 + OWNER_SHIFT),
             "type": PAGE_TYPES[b >> 32 & 15] if (b >> 32 & 15) < len(PAGE_TYPES) else "?",
             "awaited": "a message" if b else "another thread to end",
             "fault": (f"uncaught {exception}" if exception else FAULTS.get(fault, f"code {fault}")) + (f" (line {line})" if line else ""),
@@ -143,7 +149,7 @@ class Trace:
                 "cycle": self.events["cycle"].astype(np.int64),
                 "microseconds": self.events["cycle"] / self.meta.get("clock_hz", 1e9) * 1e6,
                 "event": [Kind(k).name.lower() if k in Kind._value2member_map_ else str(k) for k in self.events["kind"]],
-                "process": [self.process_name(int(p)) if p else "" for p in self.events["process"]],
+                "process": [self.process_name(p) if (p := self.acting(i)) else "" for i in range(len(self))],
                 "what": [self.describe(i) for i in range(len(self))],
             }
         )

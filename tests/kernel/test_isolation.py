@@ -107,7 +107,7 @@ def victim(system: System, size: int, **choice):
     system.run(cycles=60_000)
     block = system.machine.load_u64(process.record + at.P_BLOCKS)
     places = {"block": system.machine.load_u64(block + at.B_DATA), "code": system.machine.load_u64(process.record + at.P_CODE)}
-    stack = int((system.page_tags() == (process.number << 16 | at.TAG_STACK)).argmax())
+    stack = int((system.page_tags() == (process.number << at.OWNER_SHIFT | at.TAG_STACK)).argmax())
     places["stack"] = at.RAM_BASE + stack * at.PAGE
     return process, places
 

@@ -82,7 +82,7 @@ class Mover:
 
     def pages(self) -> list[int]:
         tags = self.process._system.page_tags()
-        return [at.RAM_BASE + int(page) * at.PAGE for page in np.nonzero(tags == (self.process.number << 16 | at.TAG_HEAP))[0]]
+        return [at.RAM_BASE + int(page) * at.PAGE for page in np.nonzero(tags == (self.process.number << at.OWNER_SHIFT | at.TAG_HEAP))[0]]
 
     def row(self, address: int):
         number = self.machine.load_u64(address) & 0xFFFF_FFFF

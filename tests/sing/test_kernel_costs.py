@@ -19,6 +19,7 @@ from singlab.kernel import layout as at
 from singlab.kernel.native import native
 from singlab.kernel.native_files import CHARGES
 from singlab.machine import state as _s
+from singlab.machine.access import kernel_books
 from singlab.machine.asm import encode
 from singlab.sing import kernel_costs
 from singlab.sing.words import WordsError, compile_core
@@ -55,7 +56,7 @@ def test_points_cover_the_text_of_each_function_once():
     for name, about in stored["functions"].items():
         pieces = sorted(tuple(p) for p in about["points"].values() if p[1])
         place = about["offset"]
-        for offset, count in pieces:
+        for offset, count, _ in pieces:
             assert offset == place, name
             place += 4 * count
         assert 0 <= about["offset"] + about["bytes"] - place < 8, f"{name}: only padding may be left over"
@@ -64,11 +65,11 @@ def test_points_cover_the_text_of_each_function_once():
 class Twins:
     """Two machines in the same state: kernel functions run natively on one, as RV64 code on the other."""
 
-    def __init__(self, isolation: str = "sip"):
+    def __init__(self, isolation: str = "sip", profile: str = "athlon64"):
         text = TALK + SERVER + "@sip\ndef c(ch: Talk.Imp):\n    ch.send(Talk.Ask(1))\n    mark(ch.receive(Talk.Answer))\n"
         self.systems = []
         for _ in range(2):
-            system = System(ram="2M", isolation=isolation)
+            system = System(ram="2M", isolation=isolation, profile=profile)
             client, server = system.create(image(text, "c")), system.create(image(text, "server"))
             system.connect(client["ch"], server["ch"])
             self.systems.append(system)
@@ -84,7 +85,9 @@ class Twins:
         natively, hart = (system.machine for system in self.systems)
         before = natively.counters()
         value = int(getattr(native, name.split(":")[1])(natively.m, *map(word, arguments)))
+        kernel_books(natively.m)
         charged = natively.counters()["instructions"] - before["instructions"]
+        paid = {cause: natively.counters()[cause] - before[cause] for cause in before}
         assert natively.counters()["kernel_instructions"] - before["kernel_instructions"] == charged
         m = hart.m
         offset, _ = core().functions[name]
@@ -92,11 +95,16 @@ class Twins:
         m[_s.X + 1], m[_s.X + 2] = RETURN, STACK
         for index, argument in enumerate(arguments):
             m[_s.X + 10 + index] = argument
-        start = hart.counters()["instructions"]
+        begun = hart.counters()
+        start = begun["instructions"]
         assert hart.run(cycles=3_000_000) == "hook" and int(m[_s.PC]) == RETURN
         retired = hart.counters()["instructions"] - start - 1  # the hook itself
         assert int(m[_s.X + 10]) == value, f"{name}: value"
         assert retired == charged, f"{name}: {retired} instructions retired, {charged} charged"
+        asked = {cause: hart.counters()[cause] - begun[cause] for cause in begun}
+        for cause in ("stall_branch", "stall_muldiv", "multiplies"):
+            assert paid[cause] == asked[cause], f"{name}: {cause}"
+        self.paid, self.asked = paid, asked
         assert int(m[_s.X + 2]) == STACK
         assert self.memory(natively) == self.memory(hart), f"{name}: memory"
         return value
@@ -111,15 +119,15 @@ class Twins:
 @pytest.mark.parametrize("count", [1, 3, 17, 10_000])
 def test_pages(count):
     twins = Twins()
-    address = twins.call("pages:pages_alloc", at.ZONE_USER, count, 9 << 16 | at.TAG_NONGC)
+    address = twins.call("pages:pages_alloc", at.ZONE_USER, count, 9 << at.OWNER_SHIFT | at.TAG_NONGC)
     assert bool(address) == (count < 1000)
     if address:
-        hole = twins.call("pages:pages_alloc", at.ZONE_USER, 2, 9 << 16 | at.TAG_NONGC)
+        hole = twins.call("pages:pages_alloc", at.ZONE_USER, 2, 9 << at.OWNER_SHIFT | at.TAG_NONGC)
         twins.call("pages:pages_free", address, count)
-        assert twins.call("pages:pages_alloc", at.ZONE_USER, 1, 8 << 16 | at.TAG_NONGC) == address
+        assert twins.call("pages:pages_alloc", at.ZONE_USER, 1, 8 << at.OWNER_SHIFT | at.TAG_NONGC) == address
         user = twins.systems[0].machine.load_u64(at.G_USER_FIRST)
         twins.call("pages:pages_free_owner", 9, user, user + 200)
-        assert twins.call("pages:pages_alloc", at.ZONE_USER, 2, 8 << 16 | at.TAG_NONGC) in (address + at.PAGE, hole)
+        assert twins.call("pages:pages_alloc", at.ZONE_USER, 2, 8 << at.OWNER_SHIFT | at.TAG_NONGC) in (address + at.PAGE, hole)
 
 
 @pytest.mark.parametrize("size", [0, 1, 16, 17, 100, 2048, 2049, 4096, 20_000, 1 << 24])
@@ -200,6 +208,46 @@ def test_channels():
     assert twins.call("channels:endpoint_close", imp, twins.process) == 0
     assert twins.call("channels:endpoint_close", exp, twins.other) == 0
     assert twins.call("endpoints:endpoint_check", imp, twins.process) != 0
+
+
+@pytest.mark.parametrize("profile", ["athlon64", "teaching"])
+def test_the_native_kernel_takes_as_long_as_the_one_on_the_hart(profile):
+    """Over many calls, caches warm: the same cycles but for the traffic of stack frames, and for what that throws out of caches."""
+    twins = Twins(profile=profile)
+    imp = twins.call("endpoints:channel_create", twins.table, twins.process, twins.other)
+    natively = twins.systems[0].machine
+    exp = natively.load_u64(imp + at.E_PEER)
+    thread = natively.load_u64(twins.other + at.P_THREADS)
+    native_cycles = hart_cycles = frames = caches = 0
+    for turn in range(60):
+        calls = [("channels:message_send", twins.process, imp, 0, turn, 0, 0, 0), ("waiting:message_deliver", exp, thread)]
+        calls += [("scheduler:thread_wake", thread, imp), ("scheduler:queue_take", at.G_UNBLOCKED_HEAD), ("heap:block_alloc", twins.process, 64)]
+        calls += [("pages:pages_alloc", at.ZONE_USER, 3, 9 << at.OWNER_SHIFT | at.TAG_NONGC)]
+        for call in calls:
+            value = twins.call(*call)
+            if turn >= 10:
+                paid, asked = twins.paid, twins.asked
+                native_cycles += paid["cycles"]
+                hart_cycles += asked["cycles"] - 1  # the hook itself
+                frames += asked["l1d_accesses"] - paid["l1d_accesses"]
+                caches += sum(asked[cause] - paid[cause] for cause in ("stall_fetch", "stall_load", "stall_store", "stall_walk"))
+            if call[0] == "heap:block_alloc":
+                twins.call("heap:block_free", value, twins.process)
+            elif call[0] == "pages:pages_alloc":
+                twins.call("pages:pages_free", value, 3)
+        for system in twins.systems:
+            for end in (imp, exp):
+                system.machine.store_u64(end + at.E_STATE, 0)
+    assert hart_cycles == native_cycles + caches, "only what caches do differs"
+    assert frames > 0 and abs(hart_cycles - native_cycles) <= 0.15 * hart_cycles
+
+
+def test_what_only_returns_stands_behind_the_rest():
+    """The hart predicts that forward branches are not taken: a check that holds costs one instruction and no stall."""
+    image = compile_core({"core": "def f(m, a):\n    if a == 0:\n        return 1\n    while a < 10:\n        a += a * a\n    return 2\n"}, {"core": {}})
+    points = image.points["core:f"]
+    assert points["2:then"][0] > points["2:join"][0] and points["4:body"][2] == 1
+    assert image.branches["core:f"] == {"2:if": [1, 0], "4:while": [0, 1]}
 
 
 def test_the_subset_refuses_what_the_two_forms_would_not_agree_on():

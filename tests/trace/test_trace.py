@@ -13,7 +13,7 @@ from singlab.kernel import System
 from singlab.machine import Machine
 from singlab.machine import state as _s
 from singlab.sing import build, programs_from_source
-from singlab.trace.record import EVENT, FAULTS, PAGE_TYPES, Kind
+from singlab.trace.record import EVENT, FAULTS, OWNER_SHIFT, PAGE_TYPES, Kind
 from singlab.trace.ring import emit, read_ring
 from singlab.trace.trace import SENTENCES, Trace
 
@@ -167,7 +167,7 @@ SAID = {
     Kind.BLOCK_OWNER: ((0x8020_0000, 3 | 2 << 32), "the block at 0x80200000 now belongs to server"),
     Kind.BLOCK_FREE: ((0x8020_0000, 64 | 3 << 32), "server gives back the block at 0x80200000"),
     Kind.BLOCK_COPY: ((0x8020_0000, 4096), "4096 bytes are copied"),
-    Kind.PAGES_ALLOC: ((300, 2 | (2 << 16 | 2) << 32), "pages 300 to 301 go to client (stack)"),
+    Kind.PAGES_ALLOC: ((300, 2 | (2 << OWNER_SHIFT | 2) << 32), "pages 300 to 301 go to client (stack)"),
     Kind.PAGES_FREE: ((300, 2), "pages 300 to 301 are free again"),
     Kind.PRINT: ((0x8020_0000, 5), "client prints"),
     Kind.MARK: ((77, 0), "client marks 77"),
@@ -192,7 +192,7 @@ def test_the_sentence_says_what_happened(kind):
 
 def test_one_page_is_not_several():
     assert say(Kind.PAGES_FREE, 300, 1) == "page 300 is free again"
-    assert say(Kind.PAGES_ALLOC, 300, 1 | (3 << 16 | 5) << 32) == "page 300 goes to server (code)"
+    assert say(Kind.PAGES_ALLOC, 300, 1 | (3 << OWNER_SHIFT | 5) << 32) == "page 300 goes to server (code)"
 
 
 @pytest.mark.parametrize("code", FAULTS)
@@ -202,7 +202,7 @@ def test_every_fault_code_has_its_words(code):
 
 @pytest.mark.parametrize("number", range(16))
 def test_page_types(number):
-    sentence = say(Kind.PAGES_ALLOC, 1, 1 | (2 << 16 | number) << 32)
+    sentence = say(Kind.PAGES_ALLOC, 1, 1 | (2 << OWNER_SHIFT | number) << 32)
     assert f"({PAGE_TYPES[number] if number < len(PAGE_TYPES) else '?'})" in sentence
 
 

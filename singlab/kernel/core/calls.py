@@ -31,6 +31,7 @@ from singlab.kernel.layout import (
     G_USER_FIRST,
     G_WINDOW,
     MAGIC_SET,
+    OWNER_SHIFT,
     P_CODE,
     P_CODE_BYTES,
     P_CONTRACT_COUNT,
@@ -207,7 +208,7 @@ def heap_holds(m, process, address, size):
     last = (address + size - 1 - RAM_BASE) >> PAGE_SHIFT
     if (page < ld64(m, G_USER_FIRST)) or (page >= ld64(m, G_PAGES)) or (last >= ld64(m, G_PAGES)):
         return 0
-    tag = ld64(m, process + P_ID) << 16 | TAG_HEAP
+    tag = ld64(m, process + P_ID) << OWNER_SHIFT | TAG_HEAP
     while page <= last:
         if ld32(m, PAGE_TAGS + page * 4) != tag:
             return 0

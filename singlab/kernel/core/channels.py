@@ -7,7 +7,7 @@ an endpoint with messages in it gives back what they carry.
 """
 
 from singlab.kernel.core.crossing import blocks_prepare
-from singlab.kernel.core.endpoints import contract_carried, contract_step, endpoint_check, endpoint_give, endpoint_unlink
+from singlab.kernel.core.endpoints import contract_carried, endpoint_check, endpoint_give, endpoint_unlink
 from singlab.kernel.core.heap import block_check, block_free, block_give
 from singlab.kernel.core.records import record_free
 from singlab.kernel.core.waiting import endpoint_ready, message_take, set_leave
@@ -197,6 +197,36 @@ def endpoints_pass(m, slot, mask, giver, taker):
     return 0
 
 
+def carried_pass(m, slot, about, endpoint, process, taker):
+    """Hand over the blocks and endpoints in a message slot; returns OK, or why nothing was. ``about`` is the message's word."""
+    blocks = about >> 8 & 0xFF
+    ends = about >> 24 & 0xFF
+    if blocks != 0:
+        status = blocks_check(m, slot, blocks, process)
+        if status != OK:
+            return status
+    if ends != 0:
+        status = endpoints_check(m, slot, ends, process, endpoint, contract_carried(m, ld64(m, endpoint + E_TABLE), about))
+        if status != OK:
+            return status
+    if blocks != 0:
+        word0 = ld64(m, slot + 8)
+        word1 = ld64(m, slot + 16)
+        word2 = ld64(m, slot + 24)
+        word3 = ld64(m, slot + 32)
+        if taker != 0:
+            status = blocks_prepare(m, slot, blocks, process, taker)
+            if status != OK:
+                return status
+        block_pass(m, blocks, word0, ld64(m, slot + 8), process, taker)
+        block_pass(m, blocks >> 1, word1, ld64(m, slot + 16), process, taker)
+        block_pass(m, blocks >> 2, word2, ld64(m, slot + 24), process, taker)
+        block_pass(m, blocks >> 3, word3, ld64(m, slot + 32), process, taker)
+    if ends != 0:
+        endpoints_pass(m, slot, ends, process, taker)
+    return OK
+
+
 def message_send(m, process, endpoint, message, word0, word1, word2, word3):
     """Send a message; returns OK, or why nothing was sent."""
     status = endpoint_check(m, endpoint, process)
@@ -211,7 +241,8 @@ def message_send(m, process, endpoint, message, word0, word1, word2, word3):
     state = ld64(m, endpoint + E_STATE)
     following = state
     if ld64(m, G_CHECK) != 0:
-        following = contract_step(m, table, state, message)
+        messages = header >> 16 & 0xFFFF
+        following = ld64(m, table + (1 + messages + state * messages + message) * 8)  # contract_step, where it stands
         if (following == NO_STATE) or ((about >> 16 & 1) != side):
             return E_CONTRACT
     peer = ld64(m, endpoint + E_PEER)
@@ -229,28 +260,10 @@ def message_send(m, process, endpoint, message, word0, word1, word2, word3):
     st64(m, slot + 24, word2)
     st64(m, slot + 32, word3)
     taker = ld64(m, peer + E_PROCESS)
-    blocks = about >> 8 & 0xFF
-    ends = about >> 24 & 0xFF
-    if (blocks | ends) != 0:
-        if blocks != 0:
-            status = blocks_check(m, slot, blocks, process)
-            if status != OK:
-                return status
-        if ends != 0:
-            status = endpoints_check(m, slot, ends, process, endpoint, contract_carried(m, table, about))
-            if status != OK:
-                return status
-        if blocks != 0:
-            if taker != 0:
-                status = blocks_prepare(m, slot, blocks, process, taker)
-                if status != OK:
-                    return status
-            block_pass(m, blocks, word0, ld64(m, slot + 8), process, taker)
-            block_pass(m, blocks >> 1, word1, ld64(m, slot + 16), process, taker)
-            block_pass(m, blocks >> 2, word2, ld64(m, slot + 24), process, taker)
-            block_pass(m, blocks >> 3, word3, ld64(m, slot + 32), process, taker)
-        if ends != 0:
-            endpoints_pass(m, slot, ends, process, taker)
+    if (about & 0xFF00_FF00) != 0:
+        status = carried_pass(m, slot, about, endpoint, process, taker)
+        if status != OK:
+            return status
     channel = ld64(m, endpoint + E_CHANNEL)
     st64(m, endpoint + E_STATE, following)
     emit(m, SEND, channel | message << 32 | side << 56, ld64(m, slot + 8))

@@ -45,6 +45,7 @@ from singlab.kernel.layout import (
     KERNEL_OWNER,
     MAGIC_DOMAIN,
     NEW_DOMAIN,
+    OWNER_SHIFT,
     P_DOMAIN,
     P_FIRST_PAGE,
     P_HEAP,
@@ -174,7 +175,7 @@ def domain_unmap(m, domain, address, count):
 def run_unmap(m, leaf, page, end, owner):
     """Take pages of one owner and tag in a row out of a lowest table; returns how many there were."""
     tag = ld32(m, PAGE_TAGS + page * 4)
-    if tag >> 16 != owner:
+    if tag >> OWNER_SHIFT != owner:
         return 0
     count = 0
     while page < end:
@@ -316,7 +317,7 @@ def domain_leave(m, process):
 
 def process_pages_alloc(m, process, count, kind):
     """Return the address of ``count`` pages of the user zone that a process owns and its domain maps, or 0."""
-    address = pages_alloc(m, ZONE_USER, count, ld64(m, process + P_ID) << 16 | kind)
+    address = pages_alloc(m, ZONE_USER, count, ld64(m, process + P_ID) << OWNER_SHIFT | kind)
     domain = ld64(m, process + P_DOMAIN)
     if address == 0:
         return 0

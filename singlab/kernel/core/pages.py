@@ -9,6 +9,7 @@ from singlab.kernel.layout import (
     G_KERNEL_HINT,
     G_RECORD_FIRST,
     G_USER_FIRST,
+    OWNER_SHIFT,
     PAGE_SHIFT,
     PAGE_TAGS,
     RAM_BASE,
@@ -70,7 +71,7 @@ def pages_free_owner(m, owner, page, last):
     """Give back every page that a process owns from a page up to another, by tag alone."""
     while page < last:
         tag = ld32(m, PAGE_TAGS + page * 4)
-        if tag >> 16 == owner:
+        if tag >> OWNER_SHIFT == owner:
             count = 1
             while ld32(m, PAGE_TAGS + (page + count) * 4) == tag:
                 count += 1

@@ -62,6 +62,19 @@ def message_take(m, endpoint):
     return slot
 
 
+def carried_arrive(m, slot, about):
+    """The blocks and endpoints in a message slot are taken: their owner can use them from now on."""
+    if ld64(m, G_WINDOW) != 0:
+        blocks_arrive(m, slot, about >> 8 & 0xFF)
+    ends = about >> 24 & 0xFF
+    while ends != 0:
+        slot += 8
+        if ends & 1 != 0:
+            st64(m, ld64(m, slot) + E_TRAVELS, 0)
+        ends = ends >> 1
+    return 0
+
+
 def message_deliver(m, endpoint, thread):
     """Move the oldest message of an endpoint into the result registers of a thread of its owner."""
     slot = message_take(m, endpoint)
@@ -74,14 +87,8 @@ def message_deliver(m, endpoint, thread):
     st64(m, thread + T_A0 + 32, ld64(m, slot + 32))
     table = ld64(m, endpoint + E_TABLE)
     about = ld64(m, table + 8 + message * 8)
-    if ld64(m, G_WINDOW) != 0:
-        blocks_arrive(m, slot, about >> 8 & 0xFF)
-    ends = about >> 24 & 0xFF
-    while ends != 0:
-        slot += 8
-        if ends & 1 != 0:
-            st64(m, ld64(m, slot) + E_TRAVELS, 0)
-        ends = ends >> 1
+    if (about & 0xFF00_FF00) != 0:
+        carried_arrive(m, slot, about)
     side = ld64(m, endpoint + E_SIDE) << 56
     channel = ld64(m, endpoint + E_CHANNEL)
     emit(m, RECEIVE, channel | message << 32 | side, word)

@@ -157,7 +157,7 @@ class Run {
       contract: about.contract || "?", imp: this.name(about.imp || 0), exp: this.name(about.exp || 0),
       side: side ? "Exp" : "Imp", sender: this.name(this.owner(index, channel, side)), message: this.messageName(channel, e.aHigh & 0xffffff),
       state: contract && contract.states[e.b] !== undefined ? contract.states[e.b] : `state ${e.b}`,
-      holder: this.name(e.bHigh), taker: this.name(e.bLow), tagged: this.name(e.bHigh >>> 16),
+      holder: this.name(e.bHigh), taker: this.name(e.bLow), tagged: this.name(e.bHigh >>> 8),
       type: PAGE_TYPES[e.bHigh & 15] || "?",
       awaited: e.b ? "a message" : "another thread to end",
       fault: (exception ? `uncaught ${exception}` : this.faults[fault] || `code ${fault}`) + (line ? ` (line ${line})` : ""),

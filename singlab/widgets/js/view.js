@@ -262,7 +262,7 @@ class View {
     const shown = pages.slice(0, 6000);
     const out = [`<text x="0" y="13" class="sl-label">pages of 4 KB used so far</text>`];
     shown.forEach((page, i) => {
-      const tag = state.pages.get(page), owner = tag === undefined ? 0 : tag >>> 16;
+      const tag = state.pages.get(page), owner = tag === undefined ? 0 : tag >>> 8;
       const x = (i % columns) * (cell + gap), y = 22 + Math.floor(i / columns) * (cell + gap);
       const tip = tag === undefined ? `page ${page}: free` : `page ${page}: ${run.name(owner)}, ${PAGE_TYPES[tag & 15] || "?"}`;
       out.push(`<rect data-tip="${escapeText(tip)}" ${owner > 1 ? `data-process="${owner}"` : ""} x="${x}" y="${y}" width="${cell}" height="${cell}" rx="2" ${tag === undefined ? 'class="sl-free"' : `fill="${this.colour(owner)}" opacity="${owner === 1 ? 0.45 : this.dim(owner)}"`}/>`);
@@ -295,7 +295,7 @@ class View {
   paintHoldings(state) {
     const rows = this.run.processes().map((process) => ({ process, pages: 0, blocks: 0, bytes: 0 }));
     const of = new Map(rows.map((row) => [row.process, row]));
-    for (const tag of state.pages.values()) if (of.has(tag >>> 16)) of.get(tag >>> 16).pages += 1;
+    for (const tag of state.pages.values()) if (of.has(tag >>> 8)) of.get(tag >>> 8).pages += 1;
     for (const block of state.blocks.values()) {
       if (of.has(block.owner)) { of.get(block.owner).blocks += 1; of.get(block.owner).bytes += block.bytes; }
     }
