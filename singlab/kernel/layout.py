@@ -19,6 +19,8 @@ PAGE_SHIFT = 12
 
 TEXT_BASE = RAM_BASE  #: entry code: ABI vector, trap handler, context switch
 CORE_TEXT = RAM_BASE + 0x4000  #: compiled kernel functions (see charges.json)
+POLICY_TEXT = RAM_BASE + 0x1_C000  #: policies, each in its slot
+POLICY_BYTES = 0x800
 GLOBALS = RAM_BASE + 0x2_0000  #: one page of kernel variables
 PAGE_TAGS = GLOBALS + PAGE  #: one 32-bit tag a page
 
@@ -67,6 +69,15 @@ G_CHOICE = GLOBALS + 448  #: domain that the next process joins, whatever the se
 G_FREE_DOMAINS = GLOBALS + 456
 G_NEXT_DOMAIN = GLOBALS + 464
 G_FENCE = GLOBALS + 472  #: 1 = translations may be remembered that no longer hold
+#: Policies in force, one bit a slot; what was wrong with the last one that had to go (its slot + 1, why << 8), and the
+#: word it gave or the line; the usual quantum; the state of their random numbers; words they may keep.
+G_POLICIES = GLOBALS + 1536
+G_POLICY_FAULT = GLOBALS + 1544
+G_POLICY_VALUE = GLOBALS + 1552
+G_USUAL_QUANTUM = GLOBALS + 1560
+G_POLICY_RANDOM = GLOBALS + 1568
+G_POLICY_NOTES = GLOBALS + 1576
+POLICY_NOTES = 16
 NEW_DOMAIN = 1
 BUCKETS = 8
 SMALLEST_BUCKET = 16
@@ -147,6 +158,9 @@ T_SELECTED = T_STATUS + 56  #: endpoints of a select, 0 = none
 T_PC = T_CONTEXT
 T_A0 = T_CONTEXT + 10 * 8  #: a0 to a4 take the results of a call that blocked
 
+T_NOTES = 480  #: words that policies keep for a thread
+THREAD_NOTES = 4
+
 READY, EXECUTING, BLOCKED, UNBORN, ENDED = 1, 2, 3, 4, 5
 #: Threads of a process, those included that have ended and were not joined.
 MOST_THREADS = 64
@@ -222,6 +236,14 @@ MOST_PAGED_RAM = 1 << 30
 
 # ---- contract table (see singlab.kernel.abi) ----------------------------------------------------------------
 NO_STATE = 0xFFFF
+
+# ---- policies (see singlab.kernel.policies) ------------------------------------------------------------------
+PICK, PLACE, QUANTUM, FIT, PAGES, ADMIT = range(6)
+#: In less a thread would be interrupted before it has begun, and nobody would ever get on.
+SHORTEST_QUANTUM = 1000
+LONGEST_QUANTUM = 1 << 40
+#: Why a policy had to go: it gave a word that cannot be, it raised, it ran without end.
+NONSENSE, RAISED, ENDLESS = 1, 2, 3
 
 # ---- hooks: numbers below HOOK_TIMER are ABI functions --------------------------------------------------------
 HOOK_TIMER = 512

@@ -7,7 +7,6 @@ give the same cycles and the same events.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,12 +14,14 @@ import numpy as np
 
 from singlab.kernel import layout as at
 from singlab.kernel.boot import boot, first_status
-from singlab.kernel.gate import STOP_EVENTS, mirror_current, system_run
+from singlab.kernel.gate import STOP_EVENTS, STOP_POLICY, mirror_current, system_run
+from singlab.kernel.host import HostSide, about
 from singlab.kernel.image import SealedImage
 from singlab.kernel.installer import Installing
 from singlab.kernel.isolation import SETTINGS
-from singlab.kernel.loader import Installed, InstallError, relocated, reopen
+from singlab.kernel.loader import InstallError, relocated, reopen
 from singlab.kernel.native import STOP_ENDED, STOP_PRINT, native
+from singlab.kernel.policies import Policies
 from singlab.kernel.process import Process, blocked_report
 from singlab.kernel.startup import KernelError, startup_values
 from singlab.kernel.tables import first_difference
@@ -87,7 +88,7 @@ class Run:
         printer.text(str(self))
 
 
-class System(Installing):
+class System(Installing, Policies):
     """A Singularity-style system on a simulated machine.
 
     Parameters
@@ -111,6 +112,8 @@ class System(Installing):
         Install images the verifier has not accepted, to see what they can do.
     trace : bool
         Keep events.
+    policies : iterable of policy
+        Functions made with ``@policy`` that decide in the kernel's place (see :mod:`singlab.kernel.policies`).
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class System(Installing):
         check_contracts: bool = True,
         allow_unverified: bool = False,
         trace: bool = True,
+        policies=(),
     ):
         if isolation not in ISOLATION:
             raise KernelError(f"isolation {isolation!r} is not known; choose one of {', '.join(ISOLATION)}")
@@ -138,11 +142,14 @@ class System(Installing):
         self._ring3 = self._setting.ring3
         self._m = self.machine.m
         self._m[_s.TRACE_ON] = int(trace)
-        self._host = _HostSide()
+        self._host = HostSide()
         quantum = max(1, int(quantum_us * self.machine.profile.clock_hz / 1e6))
         self._labels = boot(
             self.machine, isolation=self._setting, copy=transfer == "copy", check=check_contracts, quantum=quantum
         )
+        self._store(at.G_POLICY_RANDOM, (seed * 0x9E37_79B9_7F4A_7C15 + 1) & 0xFFFF_FFFF_FFFF_FFFF or 1)
+        for policy in policies:
+            self.use(policy)
 
     # ---- putting programs in --------------------------------------------------------------------------
 
@@ -222,6 +229,12 @@ class System(Installing):
             differs = first_difference(imp.process.installed.image, exp.process.installed.image, contract)
             whose = f"contract {contract}" if differs == contract else f"contract {differs}, whose endpoints {contract} carries"
             raise InstallError(f"{one} and {other} were built with different versions of {whose}; build both again")
+        with self._kernel():
+            admitted = int(native.channel_admit(self._m, _W(table), _W(imp.process.record), _W(exp.process.record)))
+        if (error := self._policy_fault()) is not None:
+            raise error
+        if not admitted:
+            raise KernelError(f"policy admit ({self.policies['admit']}) does not let {imp} and {exp} be connected")
         with self._kernel():
             handle = int(native.channel_create(self._m, _W(table), _W(imp.process.record), _W(exp.process.record)))
         if handle == 0:
@@ -341,11 +354,13 @@ class System(Installing):
             reason = system_run(m, uops)
             if reason == STOP_PRINT:
                 self._print()
-            elif reason not in (STOP_LIMIT, STOP_EVENTS, STOP_WFI, STOP_ENDED):
+            elif reason not in (STOP_LIMIT, STOP_EVENTS, STOP_WFI, STOP_ENDED, STOP_POLICY):
                 raise RuntimeError(f"the machine stopped for an unknown reason ({reason})")
             if m[_s.KERNEL_FAULT]:
                 raise RuntimeError(f"the kernel touched address {int(m[_s.KERNEL_FAULT]):#x}, outside memory")
             self._drain()
+            if m[_s.POLICY_STOP] and (error := self._policy_fault()) is not None:
+                raise error
 
     def _idle(self) -> str:
         if self._load(at.G_LIVE) == 0:
@@ -412,7 +427,7 @@ class System(Installing):
             "page_size": at.PAGE,
             "pages": self.machine.m[_s.RAM_BYTES].item() // at.PAGE,
             "ram_base": at.RAM_BASE,
-            "processes": {str(p.number): _about(p) for p in self.processes},
+            "processes": {str(p.number): about(p) for p in self.processes},
             "threads": {str(p.thread_number): {"process": p.number} for p in self.processes} | host.threads,
             "channels": dict(host.channels),
             "contracts": dict(host.contracts),
@@ -428,6 +443,7 @@ class System(Installing):
         machine, host = snapshot
         self.machine.restore(machine)
         self._host = host.copy()
+        self._place_policies()
 
     def frame(self):
         """Return one row a process: name, state, exit value, fault and its line, and what it still holds (a pandas DataFrame)."""
@@ -542,40 +558,3 @@ class System(Installing):
         """Return the tag of each page of RAM (uint32; owner in bits 16 to 31, type in bits 0 to 3)."""
         pages = self._load(at.G_PAGES)
         return np.frombuffer(bytes(self.machine.read(at.PAGE_TAGS, 4 * pages)), dtype="<u4")
-
-
-def _about(process: Process) -> dict:
-    """Return what a trace says about a process."""
-    exceptions = process.installed.image.manifest.exceptions
-    return {"name": process.name, "image": process.installed.name} | ({"exceptions": exceptions} if exceptions else {})
-
-
-class _HostSide:
-    """What the host keeps beside the machine: names, images, events already read, consoles."""
-
-    def __init__(self):
-        self.installed: dict[str, Installed] = {}
-        self.processes: dict[int, Process] = {}
-        self.unstarted: dict[int, Process] = {}
-        self.channels: dict[str, dict] = {}
-        self.contracts: dict[str, dict] = {}
-        self.domains: dict[str, tuple[int, int]] = {}
-        self.tables: dict[str, int] = {}
-        self.directories: dict[str, int] = {}
-        self.speaks: dict[int, str] = {}
-        self.described: dict[int, dict] = {}
-        self.console: dict[int, str] = defaultdict(str)
-        self.threads: dict[str, dict] = {}
-        self.chunks: list[np.ndarray] = []
-        self.read = 0
-        self.lost = 0
-        self.deadlock_told = False
-
-    def copy(self) -> _HostSide:
-        other = _HostSide()
-        for name in ("installed", "tables", "directories", "speaks", "described", "processes", "unstarted", "channels", "contracts", "domains",
-                     "console", "threads"):  # fmt: skip
-            getattr(other, name).update(getattr(self, name))
-        other.chunks = list(self.chunks)
-        other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told
-        return other

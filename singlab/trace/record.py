@@ -49,6 +49,8 @@ class Kind(enum.IntEnum):
     CHANNEL_CONTRACT = 31  #: a = channel, b = address of its contract's table in the kernel
     ENDPOINT_OWNER = 32  #: a = channel | side << 56, b = new owner process | old owner << 32: an endpoint went along in a message
 
+    POLICY_FAULT = 33  #: a = policy slot | why << 8, b = the word it gave: a policy that misbehaved was put out of force
+
 
 #: Structured view of a ring or of a saved trace.
 EVENT = np.dtype(
@@ -59,6 +61,9 @@ assert EVENT.itemsize == 32
 #: Page types, the low four bits of a page tag; the owner is in the bits from OWNER_SHIFT on (0 = nobody, 1 = kernel).
 OWNER_SHIFT = 8
 PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap")
+
+#: Slots for policies, in their order.
+POLICIES = ("pick", "place", "quantum", "fit", "pages", "admit")
 
 #: Fault codes in PROCESS_FAULT.
 FAULTS = {

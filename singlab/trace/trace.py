@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from singlab.trace.record import EVENT, FAULTS, OWNER_SHIFT, PAGE_TYPES, Kind
+from singlab.trace.record import EVENT, FAULTS, OWNER_SHIFT, PAGE_TYPES, POLICIES, Kind
 
 _LOW32 = 0xFFFF_FFFF
 
@@ -50,6 +50,7 @@ SENTENCES = {
     Kind.ABI: "{self} calls the kernel",
     Kind.CHANNEL_CONTRACT: "channel {a} speaks {contract}",
     Kind.ENDPOINT_OWNER: "the {side} end of channel {channel} now belongs to {taker}",
+    Kind.POLICY_FAULT: "the kernel puts the {policy} policy out of force",
 }
 
 
@@ -130,6 +131,7 @@ class Trace:
             "state": states[b] if b < len(states) else f"state {b}",
             "holder": name(b >> 32), "taker": name(b & _LOW32), "tagged": name(b >> 32 + OWNER_SHIFT),
             "type": PAGE_TYPES[b >> 32 & 15] if (b >> 32 & 15) < len(PAGE_TYPES) else "?",
+            "policy": POLICIES[a & 0xFF] if a & 0xFF < len(POLICIES) else "?",
             "awaited": "a message" if b else "another thread to end",
             "fault": (f"uncaught {exception}" if exception else FAULTS.get(fault, f"code {fault}")) + (f" (line {line})" if line else ""),
         }  # fmt: skip

@@ -176,6 +176,7 @@ SAID = {
     Kind.CLOSED_SEEN: ((5 | 1 << 56, 0), "server learns that channel 5 is closed"),
     Kind.ABI: ((3, 0), "client calls the kernel"),
     Kind.CHANNEL_CONTRACT: ((5, 0x8003_0000), "channel 5 speaks Talk"),
+    Kind.POLICY_FAULT: ((2 | 1 << 8, 0), "the kernel puts the quantum policy out of force"),
     Kind.ENDPOINT_OWNER: ((5 | 1 << 56, 2 | 3 << 32), "the Exp end of channel 5 now belongs to client"),
 }
 

@@ -5,14 +5,25 @@ the running quantum; a thread from the preempted queue starts a new one. When th
 unblocked threads and then the running one move to the tail of the preempted queue.
 """
 
-from singlab.kernel.core.words import emit, ld64, st64
+from singlab.kernel.core.policies import is_ready, policy_fault
+from singlab.kernel.core.words import emit, ld64, policy_pick, policy_place, policy_quantum, policy_trouble, st64
 from singlab.kernel.layout import (
     EXECUTING,
     G_CURRENT,
     G_FRESH,
+    G_POLICIES,
     G_PREEMPTED_HEAD,
+    G_QUANTUM,
     G_UNBLOCKED_HEAD,
+    G_USUAL_QUANTUM,
+    LONGEST_QUANTUM,
+    NONSENSE,
+    PICK,
+    PLACE,
+    QUANTUM,
+    RAISED,
     READY,
+    SHORTEST_QUANTUM,
     T_ID,
     T_NEXT,
     T_STATE,
@@ -64,21 +75,91 @@ def queue_remove(m, queue, thread):
     return 0
 
 
+def queue_push(m, queue, thread):
+    """Put a thread before all others of a queue."""
+    first = ld64(m, queue)
+    st64(m, thread + T_NEXT, first)
+    st64(m, queue, thread)
+    if first == 0:
+        st64(m, queue + 8, thread)
+    return 0
+
+
+def thread_place(m, thread, by):
+    """Put a thread that has become ready where the policy says: the unblocked queue's end, the preempted one's, or the former's front."""
+    place = policy_place(m, thread, by)
+    trouble = policy_trouble(m)
+    if trouble != 0:
+        policy_fault(m, PLACE, RAISED, trouble)
+        place = 0
+    elif place > 2:
+        policy_fault(m, PLACE, NONSENSE, place)
+        place = 0
+    if place == 2:
+        queue_push(m, G_UNBLOCKED_HEAD, thread)
+    elif place == 1:
+        queue_put(m, G_PREEMPTED_HEAD, thread)
+    else:
+        queue_put(m, G_UNBLOCKED_HEAD, thread)
+    return 0
+
+
 def thread_wake(m, thread, endpoint):
     """Make a blocked or new thread ready; ``endpoint`` is what woke it."""
     st64(m, thread + T_STATE, READY)
-    queue_put(m, G_UNBLOCKED_HEAD, thread)
+    if ld64(m, G_POLICIES) & (1 << PLACE) != 0:
+        thread_place(m, thread, endpoint)
+    else:
+        queue_put(m, G_UNBLOCKED_HEAD, thread)
     emit(m, THREAD_READY, ld64(m, thread + T_ID), endpoint)
+    return 0
+
+
+def thread_picked(m, previous):
+    """Return the ready thread the policy picks, out of its queue; 0 if nobody is ready or the policy had to go."""
+    if (ld64(m, G_UNBLOCKED_HEAD) | ld64(m, G_PREEMPTED_HEAD)) == 0:
+        return 0
+    thread = policy_pick(m, previous)
+    trouble = policy_trouble(m)
+    if trouble != 0:
+        return policy_fault(m, PICK, RAISED, trouble)
+    if is_ready(m, thread) == 0:
+        return policy_fault(m, PICK, NONSENSE, thread)
+    queue_remove(m, G_UNBLOCKED_HEAD, thread)
+    queue_remove(m, G_PREEMPTED_HEAD, thread)
+    st64(m, G_FRESH, 1)
+    return thread
+
+
+def quantum_chosen(m, thread):
+    """Let the policy say how long a thread may run."""
+    quantum = policy_quantum(m, thread)
+    trouble = policy_trouble(m)
+    if trouble != 0:
+        policy_fault(m, QUANTUM, RAISED, trouble)
+        quantum = ld64(m, G_USUAL_QUANTUM)
+    elif (quantum < SHORTEST_QUANTUM) or (quantum > LONGEST_QUANTUM):
+        policy_fault(m, QUANTUM, NONSENSE, quantum)
+        quantum = ld64(m, G_USUAL_QUANTUM)
+    st64(m, G_QUANTUM, quantum)
     return 0
 
 
 def schedule(m, previous):
     """Pick the thread to run next and make it current; 0 = nobody is ready. ``previous`` is the number of the last."""
-    thread = queue_take(m, G_UNBLOCKED_HEAD)
+    thread = 0
+    policies = ld64(m, G_POLICIES)
+    if policies & (1 << PICK) != 0:
+        thread = thread_picked(m, previous)
     if thread == 0:
-        thread = queue_take(m, G_PREEMPTED_HEAD)
-        st64(m, G_FRESH, 1)
+        thread = queue_take(m, G_UNBLOCKED_HEAD)
+        if thread == 0:
+            thread = queue_take(m, G_PREEMPTED_HEAD)
+            st64(m, G_FRESH, 1)
     st64(m, G_CURRENT, thread)
+    if policies & (1 << QUANTUM) != 0:
+        if (thread != 0) and (ld64(m, G_FRESH) != 0):
+            quantum_chosen(m, thread)
     if thread != 0:
         st64(m, thread + T_STATE, EXECUTING)
         emit(m, THREAD_RUN, ld64(m, thread + T_ID), previous)
