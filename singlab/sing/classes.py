@@ -169,10 +169,6 @@ class Classes:
                 return c.name, self.programs[c.name].methods[called]
         return None
 
-    def virtually_called(self) -> set[str]:
-        """Return the functions behind methods that virtual calls can come to: no exception leaves them."""
-        return {label for known in self.sil.values() for label in known.methods.values()}
-
     def close(self) -> bool:
         """See that every method a virtual call can come to is lowered; returns whether there was anything new."""
         new = False

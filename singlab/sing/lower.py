@@ -19,6 +19,7 @@ from singlab.sing.endpointlowering import EndpointLowering
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle, start_threads
 from singlab.sing.expressions import ExpressionLowering
+from singlab.sing.library import FILENAME
 from singlab.sing.looplower import LoopLowering
 from singlab.sing.objects import instance_of, spoken
 from singlab.sing.program import Program
@@ -558,13 +559,18 @@ class ModuleLowering:
             functions[self.label(program)] = self.lowering(program, self).lower()
         if self.exceptions.used:  # now it is known what can be raised, and who must hand it on
             self.number()
-            self.exceptions.raising = self.exceptions.raisers(functions) - self.classes.virtually_called()
+            self.exceptions.raising = self.exceptions.raisers(functions, self.classes)
             functions = {name: self.lowering(program, self).lower() for name, program in programs.items()}
-            settle(functions)
-            start_threads(functions)
+        settle(functions, self.classes)
+        start_threads(functions)
         return sil.Module(self.program.name, functions, self.program.name, self.contracts, self.program.filename,
                           self.program.source, self.exceptions.names(),
                           {t.name: t.sil for t in self.types.values() if isinstance(t, Struct)}, self.classes.sil)  # fmt: skip
+
+    def of_library(self, name: str) -> bool:
+        """Whether a function belongs to the language's own library."""
+        program = self.labels.get(name)
+        return program is not None and program.filename == FILENAME
 
     def number(self) -> None:
         try:
