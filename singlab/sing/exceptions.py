@@ -5,7 +5,7 @@ run-time check has the number of the fault it would end the process with; a clas
 with, has a number from 256 on. Numbers are given in preorder, so a class and all that inherit from it are one
 range, and ``except`` is a comparison or two.
 
-Leaves out values in exceptions: a class is a name, and a text is for the report of who raises it and is not caught.
+Leaves out values in exceptions: a class is a name, and a text is constant.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from singlab.sing import sil
 from singlab.sing.errors import SipError
 from singlab.sing.sil_classes import ancestry, called, implementations
 from singlab.sing.types import U64
+from singlab.trace.record import FAULTS
 
 #: Numbers below this one are those of faults.
 FIRST_NUMBER = 256
@@ -75,6 +76,11 @@ def declared(node: ast.ClassDef, known: Mapping) -> ExceptionClass | SipError | 
 
     if len(bases) > 1 or node.keywords:
         return wrong(f"exception {node.name} inherits from more than one class", "name one class it inherits from")
+    for part in node.body:
+        if isinstance(part, (ast.AnnAssign, ast.FunctionDef, ast.Assign)):
+            return SipError("language", f"exception {node.name} carries values, and an exception is a class and a constant text", line=part.lineno,
+                            column=part.col_offset + 1, hint=f"write class {node.name}({node.bases[0].id}): pass; let the function return the values, "
+                            "or put them into an object that its caller gave it")  # fmt: skip
     plain = all(isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)) for s in node.body)
     if not plain or node.decorator_list:
         return wrong(f"exception {node.name} is more than a name", f"write class {node.name}({node.bases[0].id}): pass")
@@ -104,6 +110,8 @@ class ExceptionTable:
         #: (class, method) of each virtual call in a ``try``.
         self.attempted_methods: set[tuple[str, str]] = set()
         self.raised: set[int] = set()
+        #: Whether the program asks for an exception's text.
+        self.told = False
         self.raising: frozenset[str] = frozenset()
         self.numbers: dict[tuple[ExceptionClass, str | None], int] = {}
         self.ranges: dict[ExceptionClass, tuple[int, int]] = {}
@@ -184,6 +192,11 @@ class ExceptionTable:
     def names(self) -> dict[int, str]:
         """Return what the numbers that are raised are called."""
         return {number: cls.name + (f": {text}" if text is not None else "") for (cls, text), number in self.numbers.items() if number in self.raised}
+
+    def texts(self) -> dict[int, str]:
+        """Return the texts of exceptions, by number: those of what is raised, and what is said of failed checks, but as in Python not of an assertion."""
+        own = {number: text for (_, text), number in self.numbers.items() if text and number in self.raised}
+        return {fault: FAULTS[fault] for cls in BUILT_IN.values() if cls is not ASSERTION for fault in cls.faults} | own
 
     def raisers(self, functions: dict[str, sil.Function], classes) -> frozenset[str]:
         """Return the functions that are attempted, and all they call; methods that stand for each other all, if one is among them."""

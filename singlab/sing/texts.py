@@ -200,7 +200,7 @@ class TextLowering(ObjectLowering):
         return found
 
     def ex_JoinedStr(self, node: ast.JoinedStr, want: Type | None) -> sil.Reg:
-        parts = [self.shown(self.held(self.expr(part, None), part), part) for part in self.pieces(node)]
+        parts = [self.shown(self.held(self.to_say(part), part), part) for part in self.pieces(node)]
         if not parts:
             return self.string("", node)
         whole = parts[0]

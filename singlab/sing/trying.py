@@ -28,6 +28,7 @@ from singlab.sing.exceptions import (
     Finally,
     Handlers,
 )
+from singlab.sing.exceptiontexts import ExceptionValues
 from singlab.sing.heapcode import ALLOCATIONS, FAULT_FULL, FAULT_SIZE, none_fault
 from singlab.sing.library import FILENAME
 from singlab.sing.sil_classes import implementations
@@ -37,7 +38,7 @@ from singlab.sing.types import BOOL, U64, Endpoint, EndpointSet, Reference
 MOST_FINALLY = 400
 
 
-class TryLowering:
+class TryLowering(ExceptionValues):
     """The part of a function's lowering that deals with exceptions.
 
     Attributes
@@ -268,6 +269,28 @@ class TryLowering:
         self.append("cbr", node, None, (test,), (take.label, onward.label))
         self.block = onward
 
+    def do_Assert(self, node: ast.Assert) -> None:
+        """``assert condition``, or with a constant text: what it says holds afterwards."""
+        if node.msg is not None and not (isinstance(node.msg, ast.Constant) and isinstance(node.msg.value, str)):
+            raise self.refuse("language", "the text of an assertion is constant", node.msg,
+                              'write assert condition, "text"; print what else there is to say before it')  # fmt: skip
+        good, bad = self.new_block("holds"), self.new_block("fails")
+        yes, _ = self.facts(node.test)
+        self.condition(node.test, good, bad)
+        self.block, number = bad, ASSERTION.faults[0]
+        if node.msg is not None:
+            self.module.exceptions.note(ASSERTION, self.sayable(node.msg))
+            number = self.module.exceptions.number(ASSERTION, node.msg.value)
+        self.throw(ASSERTION, number, node)
+        self.block = good
+        self.narrowed.update(yes)
+
+    def sayable(self, node: ast.Constant) -> str:
+        """Return a constant text that can be shown."""
+        if any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            raise self.refuse("types", "half of a surrogate pair is no text", node, "write the whole character")
+        return node.value
+
     def do_Raise(self, node: ast.Raise) -> None:
         if node.cause is not None:
             raise self.refuse("language", "raise ... from ...", node.cause, "write raise and the exception alone")
@@ -281,18 +304,13 @@ class TryLowering:
         if isinstance(called, ast.Call):
             if called.keywords or len(called.args) > 1 or not all(isinstance(a, ast.Constant) and isinstance(a.value, str) for a in called.args):
                 raise self.refuse("language", "an exception carries one constant text, or nothing", called,
-                                  f'write raise {ast.unparse(called.func)}, or raise {ast.unparse(called.func)}("text")')  # fmt: skip
-            text = called.args[0].value if called.args else None
+                                  f'write raise {ast.unparse(called.func)}, or raise {ast.unparse(called.func)}("text"); '
+                                  "let the function return other values, or put them into an object that its caller gave it")  # fmt: skip
+            text = self.sayable(called.args[0]) if called.args else None
             called = called.func
         cls = self.exception_class(called)
         self.module.exceptions.note(cls, text)
         self.throw(cls, self.module.exceptions.number(cls, text), node)
-
-    def lookup(self, node: ast.Name) -> sil.Reg:
-        """Return a variable's register; what an ``except`` names is none."""
-        if node.id in self.exception_names:
-            raise self.refuse("types", f"{node.id} is an exception, not a value", node, f"raise {node.id} raises it again; nothing else can be done with it")
-        return super().lookup(node)
 
     def exception_class(self, node: ast.expr) -> ExceptionClass:
         """Return the class an expression names."""
@@ -403,5 +421,3 @@ _MAKES = {
     **dict.fromkeys(("new", "new_struct", "newobj", "newarr", "set_new"), (MEMORY, "attempt_new")),
     "new_channel": (MEMORY, "new_channel"), "spawn": (THREAD, "attempt_spawn"),
 }  # fmt: skip
-
-__all__ = ["ASSERTION", "TryLowering"]
