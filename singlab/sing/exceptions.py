@@ -19,7 +19,6 @@ from singlab.sing import sil
 from singlab.sing.errors import SipError
 from singlab.sing.sil_classes import ancestry, called, implementations
 from singlab.sing.types import U64
-from singlab.trace.record import FAULTS
 
 #: Numbers below this one are those of faults.
 FIRST_NUMBER = 256
@@ -60,6 +59,12 @@ EXCEPTION = BUILT_IN["Exception"]
 #: The class a failed check of an instruction belongs to, and its code.
 INDEX, DIVISION, CLOSED, MEMORY, ASSERTION, VALUE, ATTRIBUTE, TYPE, THREAD = (BUILT_IN[name] for name in (
     "IndexError", "ZeroDivisionError", "ChannelClosed", "MemoryError", "AssertionError", "ValueError", "AttributeError", "TypeError", "RuntimeError"))  # fmt: skip
+
+
+#: What failed checks say, as the trace does; but as in Python nothing of an assertion.
+SAID = {1: "index out of bounds", 2: "division by zero", 3: "channel closed while a message was expected", 5: "exchange heap exhausted",
+        11: "allocation size out of range", 12: "integer conversion out of range", 15: "no memory left for a channel", 20: "None was used as an object",
+        21: "an object of another class", 22: "out of memory", 23: "None was used as an array or a text", 24: "no thread could be started"}  # fmt: skip
 
 
 def declared(node: ast.ClassDef, known: Mapping) -> ExceptionClass | SipError | None:
@@ -194,9 +199,9 @@ class ExceptionTable:
         return {number: cls.name + (f": {text}" if text is not None else "") for (cls, text), number in self.numbers.items() if number in self.raised}
 
     def texts(self) -> dict[int, str]:
-        """Return the texts of exceptions, by number: those of what is raised, and what is said of failed checks, but as in Python not of an assertion."""
+        """Return the texts of exceptions, by number: those of what is raised, and what is said of failed checks."""
         own = {number: text for (_, text), number in self.numbers.items() if text and number in self.raised}
-        return {fault: FAULTS[fault] for cls in BUILT_IN.values() if cls is not ASSERTION for fault in cls.faults} | own
+        return SAID | own
 
     def raisers(self, functions: dict[str, sil.Function], classes) -> frozenset[str]:
         """Return the functions that are attempted, and all they call; methods that stand for each other all, if one is among them."""

@@ -14,6 +14,8 @@ from singlab.machine.jit import DISABLED
 from singlab.sing import SipError, build, format_module, parse_sil, programs_from_source, verify
 from singlab.sing.bare import build_bare
 from singlab.sing.build import seal_module
+from singlab.sing.exceptions import ASSERTION, BUILT_IN, SAID
+from singlab.trace.record import FAULTS
 
 
 def compare(seed: int, isolation: str) -> set[str]:
@@ -268,3 +270,7 @@ def test_python_says_nothing_of_its_own_about_a_text():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert image(text) is not None
+
+
+def test_a_failed_check_has_the_words_of_the_trace():
+    assert {fault: FAULTS[fault] for cls in BUILT_IN.values() if cls is not ASSERTION for fault in cls.faults} == SAID
