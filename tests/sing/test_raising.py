@@ -96,6 +96,9 @@ CASES = {
     "a check in a method": ("a: Node = Other(0, None)\ntry:\n    return a.get()\nexcept ZeroDivisionError:\n    return 8", 8),
     "a method that does not raise": ("a: Node = Node(3, None)\ntry:\n    return a.get()\nexcept Full as e:\n    return 0", 3),
     "a field that was never filled": ("a = array(Node, 3)\ntry:\n    return a[1].value\nexcept AttributeError:\n    return 4", 4),
+    "a set of endpoints": ("try:\n    s = ESet(Talk.Exp)\nexcept MemoryError:\n    return 1\ns.close()\nreturn 2", 2),
+    "what the language copies itself cannot fail": ('v = new(u8, 3)\ntry:\n    w = copy(v)\n    fill(w, 1)\n    free(w)\n    w = to_vector("abc")\n'
+                                                    "    n = len(w)\n    free(w)\nexcept IndexError:\n    n = 9\nfree(v)\nreturn n", 3),
     "what a test has said is not asked again": ("v = new(u8, 2)\na: Node | None = Node(9, None)\nt: u64 = 0\nif a is not None:\n    try:\n        t = a.value\n"
                                                 "    except AttributeError:\n        t = 1\nfree(v)\nreturn t", 9),
     "a test in a try says nothing to its except": ("a: Node | None = None\ntry:\n    if a is None:\n        raise Full\n    n = 1\nexcept Full:\n    try:\n"
