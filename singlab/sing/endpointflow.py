@@ -20,7 +20,8 @@ MOVED = -4  #: it was sent, moved or put into a set
 UNSET = -5  #: there is a path on which its register has no value
 OWED = -6  #: besides a state: it has to be closed or handed on
 
-_LEFT = {"send": "was sent", "mov": "was moved", "ret": "was returned", "set_add": "was put into a set", "spawn": "was handed to a thread", "call": "was handed on by a function"}
+_LEFT = {"send": "was sent", "mov": "was moved", "ret": "was returned", "set_add": "was put into a set", "spawn": "was handed to a thread",
+         "attempt_spawn": "was handed to a thread", "call": "was handed on by a function"}
 #: Combinations of what can have arrived that are looked at for one select.
 _MOST_COMBINATIONS = 20_000
 
@@ -117,11 +118,13 @@ class EndpointFlow:
 
     def new_channel(self, instr: Instr, state: dict) -> list[tuple[str, dict]]:
         """Both ends of a new channel are there, in the first state."""
-        regs, label = instr.extra.arms["made"]
-        after = dict(state)
-        for reg in regs:
-            self.define(reg, frozenset({0, OWED}), after, instr)
-        return [(label, after)]
+        ways = []
+        for name, (regs, label) in instr.extra.arms.items():
+            after = dict(state)
+            for reg in regs:
+                self.define(reg, frozenset({0, OWED}) if name == "made" else True, after, instr)
+            ways.append((label, after))
+        return self.together(ways)
 
     def set_add(self, instr: Instr, state: dict) -> None:
         """An endpoint goes into a set, in the set's state."""

@@ -18,12 +18,16 @@ from singlab.sing.contracts import Contract, EndpointType, Message
 from singlab.sing.endpointlowering import EndpointLowering
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle, start_threads
+from singlab.sing.exceptiontexts import NAME as TEXT_FUNCTION
+from singlab.sing.exceptiontexts import text_function
 from singlab.sing.expressions import ExpressionLowering
+from singlab.sing.library import FILENAME
 from singlab.sing.looplower import LoopLowering
 from singlab.sing.objects import instance_of, spoken
+from singlab.sing.parsing import parse
 from singlab.sing.program import Program
 from singlab.sing.texts import TextLowering
-from singlab.sing.trying import ASSERTION, TryLowering
+from singlab.sing.trying import TryLowering
 from singlab.sing.tuples import MOST_RESULTS, TupleValue, flat
 from singlab.sing.types import BOOL, CHAR, I64, INTS, Endpoint, EndpointSet, Int, Object, Reference, Str, Struct, Tuple, Type, Vector
 
@@ -196,7 +200,7 @@ class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLoweri
         """Return the type an annotation names."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             try:
-                node = ast.copy_location(ast.parse(node.value, mode="eval").body, node)
+                node = ast.copy_location(parse(node.value, mode="eval").body, node)
             except (SyntaxError, ValueError):
                 raise self.refuse("types", f"{node.value!r} is no type", node, "use u64, bool, ExVec[u8] or C.Exp") from None
         if isinstance(node, ast.Name):
@@ -329,16 +333,6 @@ class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLoweri
         if isinstance(value, TupleValue):
             return TupleValue(value.type, [self.held(part, node) for part in value.parts])
         return self.emit("mov", node, self.reg(value.type), (value,))
-
-    def do_Assert(self, node: ast.Assert) -> None:
-        """The process ends with a fault if the condition does not hold."""
-        if node.msg is not None:
-            raise self.refuse("language", "an assertion with a text", node.msg, "write assert condition; the fault names the line")
-        good, bad = self.new_block("holds"), self.new_block("fails")
-        self.condition(node.test, good, bad)
-        self.block = bad
-        self.throw(ASSERTION, ASSERTION.faults[0], node)
-        self.block = good
 
     def do_AnnAssign(self, node: ast.AnnAssign) -> None:
         if not isinstance(node.target, ast.Name) or node.value is None:
@@ -558,13 +552,20 @@ class ModuleLowering:
             functions[self.label(program)] = self.lowering(program, self).lower()
         if self.exceptions.used:  # now it is known what can be raised, and who must hand it on
             self.number()
-            self.exceptions.raising = self.exceptions.raisers(functions) - self.classes.virtually_called()
+            self.exceptions.raising = self.exceptions.raisers(functions, self.classes)
             functions = {name: self.lowering(program, self).lower() for name, program in programs.items()}
-            settle(functions)
-            start_threads(functions)
+        if self.exceptions.told:
+            functions[TEXT_FUNCTION] = text_function(self.exceptions.texts(), functions[self.program.name].position)
+        settle(functions, self.classes)
+        start_threads(functions)
         return sil.Module(self.program.name, functions, self.program.name, self.contracts, self.program.filename,
                           self.program.source, self.exceptions.names(),
                           {t.name: t.sil for t in self.types.values() if isinstance(t, Struct)}, self.classes.sil)  # fmt: skip
+
+    def of_library(self, name: str) -> bool:
+        """Whether a function belongs to the language's own library."""
+        program = self.labels.get(name)
+        return program is not None and program.filename == FILENAME
 
     def number(self) -> None:
         try:

@@ -77,7 +77,8 @@ free = _word("free", "free(v): give a vector back to the exchange heap. It canno
 cycles = _word("cycles", "cycles(): the machine's cycle counter, a u64.", "before = cycles()\nyield_()\nspent = cycles() - before")
 yield_ = _word("yield_", "yield_(): let the next ready thread run.", "while cycles() < 100000:\n    yield_()")
 thread = _word(
-    "thread", "thread(f, a, b): start the @function f as another thread of this process; its number, a u64. What it is given is its own.",
+    "thread", "thread(f, a, b): start the @function f as another thread of this process; its number, a u64. What it is given is its own. "
+    "RuntimeError in a try if none can be started.",
     "@sip\ndef both() -> u64:\n    other = thread(work, 5)\n    return join(other)",
 )  # fmt: skip
 join = _word("join", "join(t): wait until thread t has ended; the u64 it returned, 0 if it returned nothing.", "result: u64 = join(other)")

@@ -302,7 +302,7 @@ class _Reader:
         """Return what an instruction has beside registers."""
         wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "spawn": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
                   "print_text": ["text"], **dict.fromkeys(_SECOND, ["name"]), "receive": ["arms"], "attempt": ["name", "arms"],
-                  "attempt_new": ["arms"], "getf": ["name"],
+                  "attempt_new": ["arms"], "attempt_vcall": ["name", "arms"], "attempt_spawn": ["name", "arms"], "getf": ["name"],
                   "putf": ["name"], "isinst": ["name"], "vcall": ["name"], "string": ["text"], "select": ["arms"],
                   "new_channel": ["name", "arms"]}.get(op, [])  # fmt: skip
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
@@ -317,7 +317,7 @@ class _Reader:
             return self.rows(others[0])
         if wanted[-1] == "arms":
             kind = {"receive": Receive({}), "new_channel": NewChannel({}, contract=str(others[0]))}
-            return self.arms(others[-1], kind.get(op) or Attempt({}, None, str(others[0]) if op == "attempt" else None))
+            return self.arms(others[-1], kind.get(op) or Attempt({}, None, str(others[0]) if op != "attempt_new" else None))
         if op == "cbr":
             return str(others[0]), str(others[1])
         if wanted == ["number"]:

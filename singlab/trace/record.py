@@ -87,5 +87,7 @@ FAULTS = {
     20: "None was used as an object",
     21: "an object of another class",
     22: "out of memory",
+    23: "None was used as an array or a text",
+    24: "no thread could be started",
 }
 
