@@ -170,6 +170,10 @@ def test_deep_nesting_is_built_or_refused_and_nothing_else(text):
 def test_an_error_shows_only_itself():
     error = refusal("@sip\ndef p(n: u64) -> u64:\n    return n < b'<i>'\n")
     assert error._render_traceback_() == [f"SipError: {error}"]
+    long = SipError("types", "word " * 60, hint="do " * 60, filename="cell", line=1, column=1, source_line="x" * 200)
+    shown = "".join(long._render_traceback_()).split("\n")
+    assert "    " + "x" * 200 in shown and max(len(line) for line in shown if "xx" not in line) <= 96
+    assert " ".join("\n".join(shown).split()) == " ".join(f"SipError: {long}".split()), "nothing is lost, no word is broken"
     page = error._repr_html_()
     assert "&lt;i&gt;" in page and "<i>" not in page and error.rule in page and "Repair:" in page
 
