@@ -7,15 +7,8 @@ student's own text, what is wrong and how to repair it; in a notebook it shows o
 from __future__ import annotations
 
 import html
-import textwrap
 
-#: Columns of a refusal in a notebook: JupyterLab breaks longer lines in the middle of a word.
-WIDTH = 96
-
-
-def _broken(sentence: str) -> str:
-    """Return a sentence in lines of at most :data:`WIDTH` columns."""
-    return textwrap.fill(sentence, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+from singlab.kernel.manifest import in_lines
 
 
 class SipError(Exception):
@@ -80,7 +73,7 @@ class SipError(Exception):
         """All that a notebook shows of it: no traceback, the student's line as it is, and sentences broken between words."""
         said = {f"SipError: {self.place}: {self.message}", f"repair: {self.hint}"}
         lines = f"SipError: {self}".split("\n")
-        return ["\n".join(_broken(line) if line in said else line for line in lines)]
+        return ["\n".join(in_lines(line) if line in said else line for line in lines)]
 
     def _repr_html_(self) -> str:
         caret = " " * max(0, self.column - 1) + "^" if self.column else ""
