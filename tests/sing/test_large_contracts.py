@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from large_programs import NIC, TCP_SERVICE
+from large_nic import NIC
+from large_tcp import TCP_SERVICE
 from running import ISOLATIONS
 
 from singlab.kernel import System
