@@ -504,6 +504,9 @@ def verify(module: Module, collect: bool = False) -> Report:
     SipError
         The first finding, unless ``collect``.
     """
+    if not isinstance(module, Module):
+        raise SipError("sil.malformed", f"SIL is verified, this is {type(module).__name__}", filename="<sil>",
+                       hint="write verify(compile(program)), or verify(parse_sil(text))")  # fmt: skip
     flow = ModuleFlow(module)
     try:
         function = None
