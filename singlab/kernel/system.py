@@ -22,6 +22,7 @@ from singlab.kernel.isolation import SETTINGS
 from singlab.kernel.loader import Installed, InstallError, relocated, reopen
 from singlab.kernel.native import STOP_ENDED, STOP_PRINT, native
 from singlab.kernel.process import Process, blocked_report
+from singlab.kernel.settle import finish
 from singlab.kernel.startup import KernelError, startup_values
 from singlab.kernel.tables import first_difference
 from singlab.machine import Machine
@@ -376,6 +377,7 @@ class System(Installing):
         """Stop a process, whatever it is doing; everything it had comes back and its peers see ChannelClosed."""
         if process.state == "stopped":
             return
+        finish(self.machine, self._labels, self._print)
         with self._kernel():
             native.process_stop(self._m, _W(process.record), _W(0))
         self._host.unstarted.pop(process.number, None)
