@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from singlab.kernel import layout as at
-from singlab.kernel.gate import STOP_PRINT, system_run
+from singlab.kernel.gate import system_run
+from singlab.kernel.native import STOP_PRINT
 from singlab.machine import state as _s
 
 _NEVER = np.uint64(0xFFFF_FFFF_FFFF_FFFF)

@@ -35,6 +35,7 @@ _NEVER = _W((1 << 64) - 1)
 _OFFSET = _W(_s.RAM_OFFSET - at.RAM_BASE & (1 << 64) - 1)
 _TAGS, _BASE, _TEXT, _TEXT_BYTES = _W(at.PAGE_TAGS + _s.RAM_OFFSET - at.RAM_BASE), _W(at.RAM_BASE), _W(at.TEXT_BASE), _W(0x1_0000)
 _PAGE_SHIFT, _STACK, _16, _4 = _W(at.PAGE_SHIFT), _W(at.TAG_STACK), _W(16), _W(4)
+_OWNER = _W(at.OWNER_SHIFT)
 _HEAP, _PAGE, _8, _255, _LOW, _TOP = (_W(n) for n in (at.TAG_HEAP, at.PAGE, 8, 255, 0xFFFF_FFFF, _s.X + 27))
 _BLOCKS, _DATA, _SIZE, _NEXT = (_W(n) for n in (at.P_BLOCKS, at.B_DATA, at.B_SIZE, at.B_NEXT))
 _X, _PC, _INSTRET, _PRECISE, _STOP = _s.X, _s.PC, _s.INSTRET, _s.PRECISE, _s.STOP_INSTRET
@@ -49,7 +50,7 @@ STOP_EVENTS = gate.STOP_EVENTS
 @jit("boolean(uint64[::1], uint64[::1], uint64, uint64, boolean)")
 def in_object(m, watch, address, width, loading):
     """Return whether bytes in a page of the heap lie inside one object, or begin the one being made."""
-    tag = watch[_ID] << _16 | _HEAP
+    tag = watch[_ID] << _OWNER | _HEAP
     page = address - _BASE >> _PAGE_SHIFT
     while _W(raw_ld32(m, _TAGS + (page - _1) * _4)) == tag:
         page -= _1
@@ -84,9 +85,9 @@ def owns(m, watch, address, width, loading):
     page = address - _BASE >> _PAGE_SHIFT
     if page != address + width - _1 - _BASE >> _PAGE_SHIFT:
         return False
-    if _W(raw_ld32(m, _TAGS + page * _4)) == (watch[_ID] << _16 | _STACK):
+    if _W(raw_ld32(m, _TAGS + page * _4)) == (watch[_ID] << _OWNER | _STACK):
         return True
-    if _W(raw_ld32(m, _TAGS + page * _4)) == (watch[_ID] << _16 | _HEAP):
+    if _W(raw_ld32(m, _TAGS + page * _4)) == (watch[_ID] << _OWNER | _HEAP):
         return in_object(m, watch, address, width, loading)
     block = raw_ld64(m, watch[_RECORD] + _OFFSET + _BLOCKS)
     while block != _0:
