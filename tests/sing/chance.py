@@ -269,6 +269,8 @@ class Chance:
         ends = [(f, b, i, owned) for f in self.subject.module.functions.values() for b in f.blocks for i in b.instrs
                 if i.op in _ENDING and (owned := [r for r in i.args[i.op == "send" :] if r.type.block or isinstance(r.type, Endpoint)])]  # fmt: skip
         if ends:
+            travelling = [end for end in ends if any(isinstance(r.type, Endpoint) for r in end[3])]
+            ends = travelling if travelling and self.random.random() < 0.7 else ends
             op = self.random.choice(sorted({i.op for _, _, i, _ in ends}))
             function, block, instr, owned = self.random.choice([end for end in ends if end[2].op == op])
             index = next(k for k, i in enumerate(block.instrs) if i is instr)
