@@ -23,6 +23,7 @@ from singlab.kernel.loader import InstallError, relocated, reopen
 from singlab.kernel.native import STOP_ENDED, STOP_PRINT, native
 from singlab.kernel.policies import Policies
 from singlab.kernel.process import Process, blocked_report
+from singlab.kernel.settle import finish
 from singlab.kernel.startup import KernelError, startup_values
 from singlab.kernel.tables import first_difference
 from singlab.machine import Machine
@@ -391,6 +392,7 @@ class System(Installing, Policies):
         """Stop a process, whatever it is doing; everything it had comes back and its peers see ChannelClosed."""
         if process.state == "stopped":
             return
+        finish(self.machine, self._labels, self._print)
         with self._kernel():
             native.process_stop(self._m, _W(process.record), _W(0))
         self._host.unstarted.pop(process.number, None)

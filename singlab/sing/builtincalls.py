@@ -50,7 +50,10 @@ class BuiltinLowering:
         self.arity(node, 1, name)
         value = self.expr(node.args[0], None)
         if not isinstance(value.type, (Vector, *others)):
-            raise self.refuse("types", f"{name} works on exchange-heap vectors, not on {value.type}", node, "give it a vector")
+            hint = "give it a vector"
+            if name == "free" and isinstance(value.type, (Reference, EndpointSet)):
+                hint = "remove the line: nobody has to give an object back" if isinstance(value.type, Reference) else f"write {value.name or 's'}.close()"
+            raise self.refuse("types", f"{name} works on exchange-heap vectors, not on {value.type}", node, hint)
         return value
 
     def call_free(self, node: ast.Call) -> None:
@@ -98,6 +101,10 @@ class BuiltinLowering:
         if len(node.args) - 1 != len(types):
             raise self.refuse("types", f"{helper.name} takes {len(types)} argument{'s' * (len(types) != 1)}, not {len(node.args) - 1}", node,
                               "give exactly those")  # fmt: skip
+        for argument, type_ in zip(node.args[1:], types):
+            if isinstance(type_, Reference):
+                raise self.refuse("types", f"thread {helper.name} is given an object that its caller keeps", argument,
+                                  "threads share nothing: hand over numbers, or its contents in an exchange-heap vector")  # fmt: skip
         arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args[1:], types)]
         return self.emit("spawn", node, self.reg(U64), flat(arguments), self.module.label(helper))
 

@@ -146,6 +146,9 @@ class Classes:
             if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
                 self.field(name, part, made, inherited, probe)
             elif not isinstance(part, (ast.FunctionDef, ast.Pass)) and not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)):
+                if isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Name):
+                    label = part.targets[0].id
+                    raise probe.refuse("class", f"field {label} has no type", part, f"write {label}: u64, and give it its value in __init__")
                 raise probe.refuse("class", f"{ast.unparse(part).splitlines()[0]} does not belong into a class", part,
                                    "a class has fields, name: type, and methods")  # fmt: skip
 

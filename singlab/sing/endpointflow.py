@@ -62,9 +62,11 @@ class EndpointFlow:
         """A register gets an endpoint; one it still has to give back would be lost."""
         if old and OWED in old and states_of(old) - {CLOSED}:
             since = self.came.get(reg)
-            where = f" from line {since.line}" if since and since.line else ""
+            where, when = f" from line {since.line}" if since and since.line else "", "first"
+            if since is not None and since.line and since.line == instr.position.line:
+                where, when = " from the last round of the loop", "before the round ends"
             self.error("endpoint.leak", f"endpoint {named(reg)}{where} is overwritten here and lost", instr.position,
-                       f"send it or {reg.name or '...'}.close() first")  # fmt: skip
+                       f"send it or {reg.name or '...'}.close() {when}")  # fmt: skip
         self.came[reg] = instr.position
 
     def left_open(self, instr: Instr, state: dict, rule: str = "endpoint.leak") -> None:

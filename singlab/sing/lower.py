@@ -231,6 +231,8 @@ class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLoweri
             return self.set_type(parts, node)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in ("Imp", "Exp"):
             return Endpoint(self.contract(node.value).name, node.attr)
+        if ast.unparse(node).partition("[")[0] == "list":
+            raise self.refuse("types", "list is no type of the SIP language", node, "use an array, Array[u64], which array(u64, n) makes")
         raise self.refuse("types", f"{ast.unparse(node)} is no type of the SIP language", node,
                           "use u8 to u64, i8 to i64, bool, ExVec[u8], or an endpoint such as C.Exp")  # fmt: skip
 

@@ -344,7 +344,9 @@ class _Reader:
                     continue
                 if (arguments is None) != (str(name) == "closed"):
                     raise self.refuse(f"{name} is no cell of a row", cell, "write _, closed, or a message with its registers")
-                given = [self.register(member.children[0])] if member is not None else []
+                if member is not None and len(member.children) != 1:
+                    raise self.refuse("a set gives one member at a time", cell, "write %1.ep: C.Exp = M(...)")
+                given = [self.register(member.children[0].children[0])] if member is not None else []
                 given += [self.register(part.children[0]) for part in arguments.children if part is not None] if arguments is not None else []
                 cells.append((CLOSED if arguments is None else str(name), len(given)))
                 regs += given
