@@ -10,7 +10,11 @@ const KIND = {
 };
 const RECORD = 32;
 const CHECKPOINT = 512;
-const PAGE_TYPES = ["unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap"];
+const PAGE_TYPES = ["unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles"];
+const AWAITED = { 0: "another thread to end", 2: "the service thread", 4: "a child to end", 6: "a child to be suspended" };
+const REQUESTS = {
+  1: "create a process", 2: "stop a process", 3: "suspend a process", 4: "suspend a process and all below it", 5: "resume a process",
+};
 
 class Run {
   constructor(meta, sentences, faults, drawings) {
@@ -159,7 +163,7 @@ class Run {
       state: contract && contract.states[e.b] !== undefined ? contract.states[e.b] : `state ${e.b}`,
       holder: this.name(e.bHigh), taker: this.name(e.bLow), tagged: this.name(e.bHigh >>> 8),
       type: PAGE_TYPES[e.bHigh & 15] || "?",
-      awaited: e.b ? "a message" : "another thread to end",
+      awaited: AWAITED[e.b] || "a message", request: REQUESTS[e.a] || "?",
       fault: (exception ? `uncaught ${exception}` : this.faults[fault] || `code ${fault}`) + (line ? ` (line ${line})` : ""),
     };
     const sentence = this.sentences[e.kind] || `event of kind ${e.kind}`;
