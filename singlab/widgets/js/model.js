@@ -6,7 +6,7 @@ const KIND = {
   THREAD_EXIT: 13, CHANNEL_CREATE: 14, CHANNEL_CLOSE: 15, SEND: 16, RECEIVE: 17, CHANNEL_STATE: 18,
   BLOCK_ALLOC: 19, BLOCK_OWNER: 20, BLOCK_FREE: 21, BLOCK_COPY: 22, PAGES_ALLOC: 23, PAGES_FREE: 24, PRINT: 25,
   MARK: 26, DEADLOCK: 27, REFUSED: 28, CLOSED_SEEN: 29, ABI: 30,
-  CHANNEL_CONTRACT: 31, ENDPOINT_OWNER: 32,
+  CHANNEL_CONTRACT: 31, ENDPOINT_OWNER: 32, THREAD_HOLD: 43,
 };
 const RECORD = 32;
 const CHECKPOINT = 512;
@@ -88,7 +88,7 @@ class Run {
       }
     }
     const state = { [KIND.THREAD_RUN]: "running", [KIND.THREAD_READY]: "ready", [KIND.THREAD_BLOCK]: "blocked",
-      [KIND.THREAD_PREEMPT]: "ready", [KIND.THREAD_YIELD]: "ready", [KIND.THREAD_EXIT]: "gone", [KIND.THREAD_CREATE]: "new" }[event.kind];
+      [KIND.THREAD_HOLD]: "blocked", [KIND.THREAD_PREEMPT]: "ready", [KIND.THREAD_YIELD]: "ready", [KIND.THREAD_EXIT]: "gone", [KIND.THREAD_CREATE]: "new" }[event.kind];
     if (state) {
       if (!this.spans.has(event.a)) this.spans.set(event.a, []);
       const spans = this.spans.get(event.a);
