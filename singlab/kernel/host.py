@@ -6,6 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from singlab.kernel import layout as at
 from singlab.kernel.loader import Installed
 from singlab.kernel.policies import PolicyFunction
 from singlab.kernel.process import Process
@@ -33,7 +34,12 @@ class HostSide:
         self.described: dict[int, dict] = {}
         self.policies: dict[str, PolicyFunction] = {}
         self.console: dict[int, str] = defaultdict(str)
-        self.threads: dict[str, dict] = {}
+        self.threads: dict[str, dict] = {str(at.SERVICE_NUMBER): {"process": at.KERNEL_OWNER}}
+        self.images: dict[int, Installed] = {}
+        self.children: dict[int, int] = {}
+        self.parents: dict[int, int] = {}
+        self.retired: dict[int, bytes] = {}
+        self.newest = 0
         self.chunks: list[np.ndarray] = []
         self.read = 0
         self.lost = 0
@@ -42,8 +48,8 @@ class HostSide:
     def copy(self) -> HostSide:
         other = HostSide()
         for name in ("installed", "tables", "directories", "speaks", "described", "processes", "unstarted", "channels", "contracts", "domains",
-                     "policies", "console", "threads"):  # fmt: skip
+                     "policies", "console", "threads", "images", "children", "parents", "retired"):  # fmt: skip
             getattr(other, name).update(getattr(self, name))
         other.chunks = list(self.chunks)
-        other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told
+        other.read, other.lost, other.deadlock_told, other.newest = self.read, self.lost, self.deadlock_told, self.newest
         return other

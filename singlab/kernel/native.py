@@ -19,7 +19,7 @@ import os
 import sys
 
 from singlab.kernel.abi import ABI
-from singlab.kernel.layout import CORE_TEXT, HOOK_FAULT, HOOK_TIMER
+from singlab.kernel.layout import CORE_TEXT, HOOK_FAULT, HOOK_OPERATOR, HOOK_SERVICE, HOOK_TIMER
 from singlab.kernel.native_files import CHARGES, CORE, CORE_FILES
 from singlab.machine.jit import CACHE
 
@@ -147,13 +147,15 @@ def dispatcher() -> str:
         call = f"abi_{function.name}(m{words})"
         lines.append(f"    {word} number == _word({function.number}):")
         lines.append(f"        {call}" if function.by_record or not function.results else f"        m[10] = {call}")
-        if function.kind == "ends":
+        if function.kind in ("ends", "retires"):
             lines.append(f"        return {STOP_ENDED}")
         elif function.kind == "prints":
             lines.append(f"        if m[10] == _word(0):\n            return {STOP_PRINT}")
         word = "elif"
     lines.append(f"    elif number == _word({HOOK_TIMER}):\n        timer_fired(m)")
     lines.append(f"    elif number == _word({HOOK_FAULT}):\n        trap_fault(m, m[10], m[11])\n        return {STOP_ENDED}")
+    for hook, name in ((HOOK_SERVICE, "service_turn"), (HOOK_OPERATOR, "operator_turn")):
+        lines.append(f"    elif number == _word({hook}):\n        {name}(m)\n        return {STOP_ENDED}")
     return "\n".join([*lines, "    return 0"]) + "\n"
 
 

@@ -13,6 +13,7 @@ from singlab.kernel.abi import ABI_NUMBER, BLOCK_DATA, BLOCK_SIZE
 from singlab.machine.asm import load_immediate
 from singlab.sing import sil
 from singlab.sing.channelcode import ChannelCode
+from singlab.sing.childcode import ChildCode
 from singlab.sing.errors import SipError
 from singlab.sing.fieldcode import LOADS, STORES, FieldCode, power
 from singlab.sing.heapcode import LENGTH, HeapCode
@@ -40,7 +41,7 @@ _COMPARISONS = frozenset(sil.COMPARISONS)
 FAULTING = frozenset(("load", "store", "load_item", "store_item", "check", "div", "rem", "getf", "some", "as", "fault", "raise"))
 
 
-class FunctionCode(ChannelCode, FieldCode, RaiseCode, HeapCode):
+class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HeapCode):
     """Generate one function."""
 
     def __init__(self, function: Function, module: ModuleCode):

@@ -13,6 +13,7 @@ from functools import lru_cache
 from singlab.sing import sil
 from singlab.sing.borrow import is_borrowed
 from singlab.sing.carried import named_contracts
+from singlab.sing.childlowering import ChildLowering
 from singlab.sing.classes import Classes
 from singlab.sing.contracts import Contract, EndpointType, Message
 from singlab.sing.endpointlowering import EndpointLowering
@@ -29,7 +30,7 @@ from singlab.sing.program import Program
 from singlab.sing.texts import TextLowering
 from singlab.sing.trying import TryLowering
 from singlab.sing.tuples import MOST_RESULTS, TupleValue, flat
-from singlab.sing.types import BOOL, CHAR, I64, INTS, Endpoint, EndpointSet, Int, Object, Reference, Str, Struct, Tuple, Type, Vector
+from singlab.sing.types import BOOL, CHAR, CHILD, I64, INTS, Endpoint, EndpointSet, Int, Object, Reference, Str, Struct, Tuple, Type, Vector
 
 #: Python's constructs that the language leaves out: what a student calls them, and what to write instead.
 LEFT_OUT = {
@@ -64,7 +65,7 @@ def _lines(source: str) -> list[str]:
 _WAYS = (ast.Match, ast.Try, ast.With, ast.For)
 
 
-class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLowering, EndpointLowering):
+class FunctionLowering(ChildLowering, LoopLowering, TryLowering, TextLowering, ExpressionLowering, EndpointLowering):
     """Lower one function."""
 
     def __init__(self, program: Program, module: ModuleLowering):
@@ -210,8 +211,8 @@ class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLoweri
                 return BOOL
             if node.id == "int":
                 return I64
-            if node.id == "char":
-                return CHAR
+            if node.id in ("char", "Child"):
+                return CHAR if node.id == "char" else CHILD
         type_ = self.declared_type(node) if isinstance(node, (ast.Name, ast.Attribute)) else None
         if type_ is not None:
             return type_

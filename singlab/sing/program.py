@@ -23,6 +23,7 @@ from singlab.sing.enums import DECLARE_ENUM, DECLARE_STRUCT
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import ExceptionClass
 from singlab.sing.exceptions import declared as declared_exception
+from singlab.sing.names import ProcessState
 from singlab.sing.parsing import parse
 from singlab.sing.structs import struct_of
 from singlab.sing.types import Member, Type
@@ -278,6 +279,7 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
             into[node.name] = found = Program(node.name, node, text, filename, table, kind == "sip")
             if kind == "function":
                 declaration(found)  # it has none; a program's is read when it is built, when all names are known
+    table.setdefault("ProcessState", ProcessState)
     table.update(unit.names())
     table.update(names or {})
     for contract_ in unit.contracts.values():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from singlab.kernel.layout import SELECT_MOST
 from singlab.sing import sil
+from singlab.sing.childcode import ASK, DO
 from singlab.sing.sil import CLOSED, Attempt, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
 from singlab.sing.sil_classes import (
     MOST_NESTED_ARRAYS,
@@ -344,6 +345,29 @@ def _check_print_int(instr: Instr, *_) -> None:
 
 def _check_mark(instr: Instr, *_) -> None:
     _type(instr.args[0], Int, instr)
+
+
+def _check_create(instr: Instr, *_) -> None:
+    need(type(instr.extra) is int and 0 <= instr.extra < 1 << 16, f"create names extension {instr.extra!r:.40}", instr.position)
+    _type(instr.dest, U64, instr)
+
+
+def _check_give(instr: Instr, *_) -> None:
+    need(type(instr.extra) is int and 0 <= instr.extra < 64, f"give names startup argument {instr.extra!r:.40}", instr.position)
+    _type(instr.args[0], U64, instr)
+    if not isinstance(instr.args[1].type, Endpoint):
+        _type(instr.args[1], (Int, Bool), instr)
+
+
+def _check_child(instr: Instr, *_) -> None:
+    need(isinstance(instr.extra, str) and instr.extra in DO, f"nothing called {instr.extra!r:.40} is done with a child", instr.position)
+    _type(instr.args[0], U64, instr)
+
+
+def _check_ask_child(instr: Instr, *_) -> None:
+    need(isinstance(instr.extra, str) and instr.extra in ASK, f"nothing called {instr.extra!r:.40} is asked about a child", instr.position)
+    _type(instr.args[0], U64, instr)
+    _type(instr.dest, U64, instr)
 
 
 def _check_close(instr: Instr, function: Function, module: Module, *_) -> None:

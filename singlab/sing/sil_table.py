@@ -106,6 +106,15 @@ TABLE = (
        "are gone.", "no memory is left, or the process has 64 threads"),
     Op("join", "d = join a", "a and d u64", "Waits until thread a of this process has ended, and takes its value, 0 if it has none. A thread is joined once.",
        "a is no other thread of this process, or was joined", 1, True),
+    Op("create", "d = create n", "d u64", "A handle of a new child process of the program's extension number n, which has not started.",
+       "it cannot be made: there is no such extension, no memory, or the image is not what was installed", 0, True),
+    Op("give", "give a, n, b", "a u64, b an endpoint, an integer or a bool", "Gives child a startup argument number n. An endpoint is in its contract's "
+       "first state, and the child's from here on.", "a is no child that has not started, or takes no such argument", 2, False),
+    Op("child", "child f, a", "a u64", "Does f with child a: `start`, `stop`, `suspend`, `suspend_all` (it and all below it), `wait` until it has come to rest, "
+       "`resume`, `close` (let go of one that has ended).", "a is no child, or f cannot be done with it in its state", 1, False),
+    Op("ask_child", "d = ask_child f, a", "d and a u64", "Asks about child a: `join` waits for its end and gives its exit value, 0 if it did not end by itself; "
+       "`state`, 1 to 7, or 0 for no child; `how` it has ended, 1 by itself, 2 by a fault, 3 it was stopped, 0 not yet; `code`, its exit value or fault; "
+       "`id`, its number.", "f is `join` and a is no child that has started, or somebody else waits for it", 1, True),
     Op("mark", "mark a", "a an integer", "Puts a mark with this value into the trace.", "", 1, False),
     Op("br", "br B", "none", "Goes on in block B.", "", 0, False),
     Op("cbr", "cbr a, B, C", "a bool", "Goes on in block B if a is true, else in block C.", "", 1, False),

@@ -28,7 +28,7 @@ LARGEST_TEXT = 64 * 1024 * 1024
 
 
 #: Instructions whose name stands after the first register.
-_SECOND = frozenset(("send", "load_field", "store_field", "load_item", "store_item"))
+_SECOND = frozenset(("give", "send", "load_field", "store_field", "load_item", "store_item"))
 
 
 def _quoted(text: str) -> str:
@@ -304,7 +304,7 @@ class _Reader:
                   "print_text": ["text"], **dict.fromkeys(_SECOND, ["name"]), "receive": ["arms"], "attempt": ["name", "arms"],
                   "attempt_new": ["arms"], "attempt_vcall": ["name", "arms"], "attempt_spawn": ["name", "arms"], "getf": ["name"],
                   "putf": ["name"], "isinst": ["name"], "vcall": ["name"], "string": ["text"], "select": ["arms"],
-                  "new_channel": ["name", "arms"]}.get(op, [])  # fmt: skip
+                  "new_channel": ["name", "arms"], "create": ["number"], "give": ["number"], "child": ["name"], "ask_child": ["name"]}.get(op, [])  # fmt: skip
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
         fits = len(others) == len(wanted) and all(
             isinstance(o, Tree) if kind == "arms" else isinstance(o, Token) and o.type in kinds[kind] for o, kind in zip(others, wanted)

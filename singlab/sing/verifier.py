@@ -314,6 +314,8 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             state[instr.args[0]] = frozenset({CLOSED})
         elif op == "set_add":
             self.set_add(instr, state)
+        elif op == "give" and isinstance(instr.args[1].type, Endpoint):
+            self.give(instr, state)
         elif op in ("free", "set_close"):
             self.consume(instr.args[0], state, instr)
         elif op == "spawn":

@@ -3,11 +3,16 @@
 A thread that a message wakes goes to the unblocked queue and, when picked, goes on in what is left of
 the running quantum; a thread from the preempted queue starts a new one. When the timer fires, the
 unblocked threads and then the running one move to the tail of the preempted queue.
+
+A thread of a suspended process stands in no queue. One that is inside an ABI call when its process is suspended
+stays there; when the call ends it is held, and once all are the process is suspended.
 """
 
 from singlab.kernel.core.policies import is_ready, policy_fault
 from singlab.kernel.core.words import emit, ld64, policy_pick, policy_place, policy_quantum, policy_trouble, st64
 from singlab.kernel.layout import (
+    BLOCKED_HELD,
+    ENDED,
     EXECUTING,
     G_CURRENT,
     G_FRESH,
@@ -16,22 +21,39 @@ from singlab.kernel.layout import (
     G_QUANTUM,
     G_UNBLOCKED_HEAD,
     G_USUAL_QUANTUM,
+    HELD,
     LONGEST_QUANTUM,
     NONSENSE,
+    P_BARRIER,
+    P_CHILDREN,
+    P_ID,
+    P_NEXT_CHILD,
+    P_PARENT,
+    P_STATE,
+    P_THREADS,
     PICK,
     PLACE,
     QUANTUM,
     RAISED,
     READY,
     SHORTEST_QUANTUM,
+    SUSPENDED,
+    SUSPENDING,
+    SUSPENDING_RECURSIVE,
+    T_A0,
     T_ID,
     T_NEXT,
+    T_PROCESS,
+    T_REQUEST,
+    T_SIBLING,
     T_STATE,
 )
 
 THREAD_RUN = 8
 THREAD_READY = 10
 THREAD_PREEMPT = 11
+THREAD_HOLD = 43
+PROCESS_SUSPENDED = 42
 
 
 def queue_put(m, queue, thread):
@@ -104,14 +126,73 @@ def thread_place(m, thread, by):
     return 0
 
 
-def thread_wake(m, thread, endpoint):
-    """Make a blocked or new thread ready; ``endpoint`` is what woke it."""
+def thread_ready(m, thread, endpoint):
+    """Put a thread among the ready ones."""
     st64(m, thread + T_STATE, READY)
     if ld64(m, G_POLICIES) & (1 << PLACE) != 0:
         thread_place(m, thread, endpoint)
     else:
         queue_put(m, G_UNBLOCKED_HEAD, thread)
     emit(m, THREAD_READY, ld64(m, thread + T_ID), endpoint)
+    return 0
+
+
+def thread_hold(m, thread):
+    """Keep a thread of a suspended process from going on."""
+    st64(m, thread + T_STATE, HELD)
+    emit(m, THREAD_HOLD, ld64(m, thread + T_ID), 0)
+    return 0
+
+
+def suspension_done(m, process):
+    """Return whether a process that is being suspended has come to rest: its threads, and what is below it if that is wanted."""
+    state = ld64(m, process + P_STATE)
+    if (state != SUSPENDING) and (state != SUSPENDING_RECURSIVE):
+        return 0
+    thread = ld64(m, process + P_THREADS)
+    while thread != 0:
+        doing = ld64(m, thread + T_STATE)
+        if (doing != HELD) and (doing != ENDED):
+            return 0
+        thread = ld64(m, thread + T_SIBLING)
+    if state == SUSPENDING:
+        return 1
+    child = ld64(m, process + P_CHILDREN)
+    while child != 0:
+        state = ld64(m, child + P_STATE)
+        if (state == SUSPENDING) or (state == SUSPENDING_RECURSIVE):
+            return 0
+        child = ld64(m, child + P_NEXT_CHILD)
+    return 1
+
+
+def suspension_settle(m, process):
+    """A process may have come to rest, and with it those above that waited for it: tell who waits for that."""
+    while process != 0:
+        if suspension_done(m, process) == 0:
+            return 0
+        st64(m, process + P_STATE, SUSPENDED)
+        emit(m, PROCESS_SUSPENDED, ld64(m, process + P_ID), 0)
+        waiter = ld64(m, process + P_BARRIER)
+        if waiter != 0:
+            st64(m, process + P_BARRIER, 0)
+            st64(m, waiter + T_REQUEST, 0)
+            st64(m, waiter + T_A0, 0)
+            if ld64(m, waiter + T_STATE) == BLOCKED_HELD:
+                thread_hold(m, waiter)
+            else:
+                thread_ready(m, waiter, 0)
+        process = ld64(m, process + P_PARENT)
+    return 0
+
+
+def thread_wake(m, thread, endpoint):
+    """Make a blocked or new thread ready; ``endpoint`` is what woke it. One of a suspended process is held instead."""
+    if ld64(m, thread + T_STATE) == BLOCKED_HELD:
+        thread_hold(m, thread)
+        suspension_settle(m, ld64(m, thread + T_PROCESS))
+        return 0
+    thread_ready(m, thread, endpoint)
     return 0
 
 
