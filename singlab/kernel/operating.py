@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from singlab.kernel import layout as at
+from singlab.kernel.gate import STOP_EVENTS, system_run
 from singlab.kernel.native import STOP_ENDED, STOP_PRINT, native
 from singlab.kernel.process import Process
 from singlab.kernel.startup import KernelError
@@ -92,7 +93,7 @@ class Operating:
             if self._load(at.G_CURRENT) == 0:
                 self._dispatch()
             self._precisely(before + instructions)
-        self._drain()
+            self._drain()
         return ran
 
     def in_kernel(self: System) -> bool:
@@ -108,9 +109,7 @@ class Operating:
         """Run until so many instructions have retired in all, or the host has something to do; does that."""
         m = self._m
         m[_s.PRECISE], m[_s.STOP_INSTRET] = 1, position
-        m[_s.STOP_CYCLE] = m[_s.STOP_EVENT] = _NEVER
-        from singlab.kernel.gate import STOP_EVENTS, system_run
-
+        m[_s.STOP_CYCLE], m[_s.STOP_EVENT] = _NEVER, m[_s.EVENT_COUNT] + _W(_s.RING_EVENTS // 2)
         try:
             reason = system_run(m, self.machine.uops)
         finally:
@@ -153,9 +152,11 @@ class Operating:
     def _adopt(self: System) -> None:
         """Know the processes that the kernel has made, and keep the records of those it has let go of."""
         host, load = self._host, self._load
-        for number in [n for n, record in host.children.items() if load(record) != at.MAGIC_PROCESS or load(record + at.P_ID) != n]:
-            record = host.children.pop(number)
-            host.retired[number] = struct.pack("<Q", at.MAGIC_PROCESS) + bytes(self.machine.read(record + 8, at.PROCESS_BYTES - 8))
+        if (forgotten := load(at.G_FORGOTTEN)) != host.forgotten:
+            host.forgotten = forgotten
+            for number in [n for n, record in host.children.items() if load(record) != at.MAGIC_PROCESS or load(record + at.P_ID) != n]:
+                record = host.children.pop(number)
+                host.retired[number] = struct.pack("<Q", at.MAGIC_PROCESS) + bytes(self.machine.read(record + 8, at.PROCESS_BYTES - 8))
         record = load(at.G_PROCESSES)
         if not record or load(record + at.P_ID) <= host.newest:
             return
