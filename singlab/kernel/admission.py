@@ -163,7 +163,7 @@ def check_table(image: SealedImage, name: str, contract: dict) -> None:
         for word, message in zip(about, contract["messages"]):
             same &= word & 0xFF == len(message["arguments"]) and word >> 16 & 1 == (message["direction"] == "!")
             for index, argument in enumerate(message["arguments"]):
-                same &= word >> 8 >> index & 1 == (argument.startswith("ExVec[") or argument.rpartition(" ")[0] in structs)
+                same &= word >> 8 >> index & 1 == (argument.startswith(("ExVec[", "Shared[")) or argument.rpartition(" ")[0] in structs)
                 if word >> 24 >> index & 1:
                     same &= end_is(*ends.pop(0), argument, image)
                 elif END.match(argument):

@@ -13,7 +13,7 @@ from singlab.kernel.admission import admit
 from singlab.kernel.image import SealedImage, open_image
 from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError
 from singlab.kernel.native import native
-from singlab.kernel.resources import resource_rows
+from singlab.kernel.resources import resource_rows, resource_table
 from singlab.kernel.tables import contract_keys, placed_tables
 from singlab.machine import state as _s
 
@@ -47,7 +47,11 @@ class Installing:
             self._free_kernel_pages(address, len(image.data))
             raise
         self.machine.write(address, image.data)
-        installed = Installed(image, address, len(image.data), image.seal, tables, directory, notes)
+        table = resource_table(image.manifest.io_memory, image.manifest.interrupts)
+        resources = self._kernel_pages(len(table), TABLE_TAG) if table else 0
+        if table:
+            self.machine.write(resources, table)
+        installed = Installed(image, address, len(image.data), image.seal, tables, directory, notes, resources)
         self._host.installed[image.name] = installed
         return installed
 
@@ -97,6 +101,8 @@ class Installing:
             if any(extension.image == name for extension in other.image.manifest.extensions):
                 raise InstallError(f'{name}: {other.name} starts it as an extension. Take that out first: system.uninstall("{other.name}")')
         del self._host.installed[name]
+        if installed.resources:
+            self._free_kernel_pages(installed.resources, 1)
         self._free_kernel_pages(installed.address, installed.bytes)
 
     @property

@@ -43,6 +43,8 @@ class Installed:
         Where the kernel finds these addresses by contract number; 0 if there are none.
     notes : list of str
         What was worth knowing when it was installed, such as a contract nobody exported yet.
+    resources : int
+        Where the kernel finds the device registers and interrupts it declares; 0 if there are none.
     """
 
     image: SealedImage
@@ -52,6 +54,7 @@ class Installed:
     tables: dict[str, int]
     directory: int
     notes: list[str] = field(default_factory=list)
+    resources: int = 0
 
     @property
     def name(self) -> str:

@@ -19,7 +19,7 @@ import os
 import sys
 
 from singlab.kernel.abi import ABI
-from singlab.kernel.layout import CORE_TEXT, HOOK_FAULT, HOOK_TIMER
+from singlab.kernel.layout import CORE_TEXT, HOOK_FAULT, HOOK_IDLE, HOOK_TIMER
 from singlab.kernel.native_files import CHARGES, CORE, CORE_FILES
 from singlab.machine.jit import CACHE
 
@@ -33,7 +33,7 @@ _OFTEN = ("send", "receive", "yield", "allocate", "free", "close", "select")
 _HEADER = '''"""Made from singlab.kernel.core and charges.json; see singlab.kernel.native."""
 import numpy as np
 
-from singlab.kernel.core.words import emit, ld8, ld16, ld32, ld64, st8, st16, st32, st64
+from singlab.kernel.core.words import emit, ld8, ld16, ld32, ld64, ldio32, st8, st16, st32, st64, stio32
 from singlab.machine.access import charge_block, charge_multiplications, charge_wrong_way
 from singlab.machine.jit import jit
 
@@ -141,7 +141,7 @@ def dispatcher() -> str:
     lines = ['@jit("int64(uint64[::1], uint64)")', "def dispatch(m, number):"]
     word = "if"
     for function in sorted(ABI, key=lambda function: (often.get(function.name, len(often)), function.number)):
-        words = "".join(f", m[{10 + place}]" for place in range(len(function.arguments)))
+        words = "".join(f", m[{10 + place}]" for place in range(len(function.arguments) + (function.kind == "timed")))
         call = f"abi_{function.name}(m{words})"
         lines.append(f"    {word} number == _word({function.number}):")
         lines.append(f"        {call}" if function.by_record or not function.results else f"        m[10] = {call}")
@@ -150,7 +150,8 @@ def dispatcher() -> str:
         elif function.kind == "prints":
             lines.append(f"        if m[10] == _word(0):\n            return {STOP_PRINT}")
         word = "elif"
-    lines.append(f"    elif number == _word({HOOK_TIMER}):\n        timer_fired(m)")
+    lines.append(f"    elif number == _word({HOOK_TIMER}):\n        interrupted(m, m[10], m[11])")
+    lines.append(f"    elif number == _word({HOOK_IDLE}):\n        idle_over(m, m[10], m[11])")
     lines.append(f"    elif number == _word({HOOK_FAULT}):\n        trap_fault(m, m[10], m[11])\n        return {STOP_ENDED}")
     return "\n".join([*lines, "    return 0"]) + "\n"
 

@@ -7,5 +7,6 @@ CHARGES = Path(__file__).parent / "charges.json"
 
 #: In the order of their imports: each uses only what stands before it.
 CORE_FILES = (
-    "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "processes", "threads", "calls",
+    "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "timers", "objects", "hardware",
+    "processes", "threads", "calls", "regions", "paging", "synchronisation", "interrupts",
 )  # fmt: skip

@@ -2,11 +2,13 @@
 
 A program declares what it needs; the installer gives each range and each line to one image only
 (``IoMemoryRange``, ``IoIrqRange`` and the resource tracker of the real system). What is the kernel's own,
-and RAM, is given to nobody. Leaves out mapping: no SIP reaches device registers yet.
+and RAM, is given to nobody. The kernel opens them for its processes by their place in the declaration
+(:mod:`singlab.kernel.core.hardware`).
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -38,6 +40,21 @@ DEVICES = (
 INTERRUPTS = {device.interrupt: device.name for device in DEVICES if device.interrupt}
 
 
+#: What one program can declare of each.
+MOST_RANGES = MOST_LINES = 32
+
+
+def resource_table(io_memory: list[IoMemoryRange], interrupts: list[int]) -> bytes:
+    """Return what the kernel keeps of a declaration, as 64-bit words; empty if there is nothing.
+
+    The number of ranges, and of lines << 32; then start and size of each range; then the lines.
+    """
+    if not io_memory and not interrupts:
+        return b""
+    words = [len(io_memory) | len(interrupts) << 32, *(word for one in io_memory for word in (one.start, one.size)), *interrupts]
+    return struct.pack(f"<{len(words)}Q", *words)
+
+
 def overlap(one: IoMemoryRange, start: int, size: int) -> bool:
     """Whether a range has a byte in common with another."""
     return one.start < start + size and start < one.start + one.size
@@ -46,6 +63,9 @@ def overlap(one: IoMemoryRange, start: int, size: int) -> bool:
 def check_resources(name: str, io_memory: list[IoMemoryRange], interrupts: list[int], ram_bytes: int) -> None:
     """Refuse resources that the machine does not have, that are not a program's to have, or that are asked for twice."""
     free = [device for device in DEVICES if not device.kernels]
+    for what, wanted, most in (("ranges of device registers", io_memory, MOST_RANGES), ("interrupts", interrupts, MOST_LINES)):
+        if len(wanted) > most:
+            raise InstallError(f"{name}: it declares {len(wanted)} {what}, and a program can have {most}. Declare fewer.")
     there_is = ", ".join(f"{d.name} at {d.start:#x} ({d.size:#x} bytes)" for d in free[:2]) + ", and so on"
     for index, wanted in enumerate(io_memory):
         if wanted.size <= 0 or wanted.start < 0 or wanted.start + wanted.size > 1 << 64:

@@ -15,6 +15,7 @@ import numpy as np
 
 from singlab.kernel import layout as at
 from singlab.kernel.boot import boot, first_status
+from singlab.kernel.devices import Devices
 from singlab.kernel.gate import STOP_EVENTS, mirror_current, system_run
 from singlab.kernel.image import SealedImage
 from singlab.kernel.installer import Installing
@@ -28,7 +29,7 @@ from singlab.machine import Machine
 from singlab.machine import state as _s
 from singlab.machine.access import kernel_books
 from singlab.machine.csr import csr_write
-from singlab.machine.hart import STOP_LIMIT, STOP_WFI
+from singlab.machine.hart import STOP_DEVICE, STOP_LIMIT, STOP_WFI
 from singlab.machine.translate import tlb_flush
 from singlab.trace.record import EVENT, Kind
 from singlab.trace.ring import emit, read_ring
@@ -56,8 +57,8 @@ class Run:
     Attributes
     ----------
     outcome : str
-        "finished" (no process left), "deadlock" (all that are left wait for each other), "limit"
-        (cycle limit reached) or "events" (event limit reached).
+        "finished" (no process left), "deadlock" (all that are left wait for each other), "waiting" (somebody
+        waits for a device, which only the outside can move), "limit" (cycle limit reached) or "events" (event limit reached).
     cycles, instructions : int
         Of this run alone.
     counters : dict of str to int
@@ -87,7 +88,7 @@ class Run:
         printer.text(str(self))
 
 
-class System(Installing):
+class System(Installing, Devices):
     """A Singularity-style system on a simulated machine.
 
     Parameters
@@ -111,6 +112,10 @@ class System(Installing):
         Install images the verifier has not accepted, to see what they can do.
     trace : bool
         Keep events.
+    disk : path, bytes or Disk, optional
+        Contents of a virtio disk in slot 0.
+    net : "loopback", callable or Net, optional
+        A virtio network card in slot 1.
     """
 
     def __init__(
@@ -124,6 +129,8 @@ class System(Installing):
         check_contracts: bool = True,
         allow_unverified: bool = False,
         trace: bool = True,
+        disk=None,
+        net=None,
     ):
         if isolation not in ISOLATION:
             raise KernelError(f"isolation {isolation!r} is not known; choose one of {', '.join(ISOLATION)}")
@@ -139,6 +146,7 @@ class System(Installing):
         self._m = self.machine.m
         self._m[_s.TRACE_ON] = int(trace)
         self._host = _HostSide()
+        self._attach(disk, net)
         quantum = max(1, int(quantum_us * self.machine.profile.clock_hz / 1e6))
         self._labels = boot(
             self.machine, isolation=self._setting, copy=transfer == "copy", check=check_contracts, quantum=quantum
@@ -191,6 +199,7 @@ class System(Installing):
         self.machine.store_u64(record + at.P_CODE_BYTES, len(intact.code))
         self.machine.store_u64(record + at.P_CONTRACTS, installed.directory)
         self.machine.store_u64(record + at.P_CONTRACT_COUNT, len(installed.tables))
+        self.machine.store_u64(record + at.P_RESOURCES, installed.resources)
         thread = self.machine.load_u64(record + at.P_THREADS)
         top = stack + -(-manifest.stack_bytes // at.PAGE) * at.PAGE
         context = {at.T_PC: code + manifest.entry, at.T_CONTEXT + 16: top, at.T_STATUS: first_status(self._ring3)}
@@ -295,7 +304,7 @@ class System(Installing):
         stop_event = None if events is None else int(self._m[_s.EVENT_COUNT]) + events
         outcome = self._loop(limit, stop_event)
         report = ""
-        if outcome == "deadlock":
+        if outcome in ("deadlock", "waiting"):
             report = blocked_report(self)
         elif outcome == "limit" and cycles is None:
             report = f"stopped at the limit of {DEFAULT_LIMIT:,} cycles: something runs without end\n" + blocked_report(self)
@@ -318,18 +327,19 @@ class System(Installing):
 
     @property
     def done(self) -> bool:
-        """Whether nothing can run any more: every process ended, or all wait for each other."""
+        """Whether nothing can run any more: every process ended, or all wait for each other or for a device."""
         if self._host.unstarted:
             return False
-        return self._load(at.G_CURRENT) == 0 and not self._ready()
+        return self._load(at.G_CURRENT) == 0 and not self._ready() and not self._can_wake()
 
     def _loop(self, limit: int, stop_event: int | None) -> str:
         m, uops = self._m, self.machine.uops
         while True:
             if self._load(at.G_CURRENT) == 0:
-                if not self._ready():
+                if self._ready():
+                    self._dispatch()
+                elif not self._can_wake():
                     return self._idle()
-                self._dispatch()
             now, count = int(m[_s.CYCLES]), int(m[_s.EVENT_COUNT])
             if now >= limit:
                 return "limit"
@@ -341,15 +351,20 @@ class System(Installing):
             reason = system_run(m, uops)
             if reason == STOP_PRINT:
                 self._print()
-            elif reason not in (STOP_LIMIT, STOP_EVENTS, STOP_WFI, STOP_ENDED):
+            elif reason == STOP_WFI:
+                self.machine._sleep(limit)
+            elif reason not in (STOP_LIMIT, STOP_EVENTS, STOP_DEVICE, STOP_ENDED):
                 raise RuntimeError(f"the machine stopped for an unknown reason ({reason})")
             if m[_s.KERNEL_FAULT]:
                 raise RuntimeError(f"the kernel touched address {int(m[_s.KERNEL_FAULT]):#x}, outside memory")
+            self._attend()
             self._drain()
 
     def _idle(self) -> str:
         if self._load(at.G_LIVE) == 0:
             return "finished"
+        if self._awaits_device():
+            return "waiting"
         waiting = sum(self._load(t + at.T_STATE) == at.BLOCKED for p in self.processes if p.state == "running" for t in p.threads())
         if not self._host.deadlock_told:
             emit(self._m, _W(Kind.DEADLOCK), _W(waiting), _W(0))
@@ -421,12 +436,14 @@ class System(Installing):
     def snapshot(self):
         """Return the whole state, machine and books alike; :meth:`restore` goes back to it exactly."""
         self._drain()
-        return self.machine.snapshot(), self._host.copy()
+        return self.machine.snapshot(), self._host.copy(), self._slots and self._slots.snapshot()
 
     def restore(self, snapshot) -> None:
         """Go back to a snapshot of this system."""
-        machine, host = snapshot
+        machine, host, devices = snapshot
         self.machine.restore(machine)
+        if devices is not None:
+            self._slots.restore(devices)
         self._host = host.copy()
 
     def frame(self):
@@ -566,6 +583,7 @@ class _HostSide:
         self.described: dict[int, dict] = {}
         self.console: dict[int, str] = defaultdict(str)
         self.threads: dict[str, dict] = {}
+        self.serial = bytearray()
         self.chunks: list[np.ndarray] = []
         self.read = 0
         self.lost = 0
@@ -576,6 +594,7 @@ class _HostSide:
         for name in ("installed", "tables", "directories", "speaks", "described", "processes", "unstarted", "channels", "contracts", "domains",
                      "console", "threads"):  # fmt: skip
             getattr(other, name).update(getattr(self, name))
+        other.serial[:] = self.serial
         other.chunks = list(self.chunks)
         other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told
         return other

@@ -29,7 +29,9 @@ load = _Word("load", "load(address): read eight bytes of the arena at this addre
 trap = _Word("trap", "trap(): a system call that does nothing: into the supervisor and straight back.")
 note = _Word("note", "note(a, b): hand two numbers to whoever runs the program.")
 
-_KERNEL_WORDS = ("new", "free", "len", "print", "mark", "yield_", "process_id", "cycles_per_second", "thread", "join")
+_KERNEL_WORDS = ("new", "free", "len", "print", "mark", "yield_", "process_id", "cycles_per_second", "thread", "join",
+                 "split", "truncate", "share", "event", "manual_event", "mutex", "wait_any", "sleep", "sleep_until", "thread_id", "thread_state",
+                 "io_memory", "interrupt")
 
 
 class BareLowering(FunctionLowering):

@@ -19,6 +19,7 @@ from singlab.sing.endpointlowering import EndpointLowering
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle, start_threads
 from singlab.sing.expressions import ExpressionLowering
+from singlab.sing.handles import HANDLE_TYPES
 from singlab.sing.looplower import LoopLowering
 from singlab.sing.objects import instance_of, spoken
 from singlab.sing.program import Program
@@ -208,6 +209,8 @@ class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLoweri
                 return I64
             if node.id == "char":
                 return CHAR
+            if node.id in HANDLE_TYPES and self.class_named(node.id) is None and node.id not in self.program.bindings:
+                return HANDLE_TYPES[node.id]
         type_ = self.declared_type(node) if isinstance(node, (ast.Name, ast.Attribute)) else None
         if type_ is not None:
             return type_
@@ -218,10 +221,10 @@ class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLoweri
         found = self.reference(node)
         if found is not None:
             return found
-        if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ExVec":
+        if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) in ("ExVec", "Shared"):
             element = self.annotation(node.slice)
             if type(element) in (Int, Struct):
-                return Vector(element)
+                return Vector(element, node.value.id == "Shared")
         if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ESet":
             parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
             return self.set_type(parts, node)
@@ -390,6 +393,7 @@ class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLoweri
             vector = self.held(vector, target)
         else:
             self.of_values(vector, target)
+            self.own_data(vector, target)
         value = self.coerce(self.expr(value_node, vector.type.element), vector.type.element, value_node)
         self.emit("store", node, None, (vector, self.index_of(target), value))
 

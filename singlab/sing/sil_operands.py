@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from singlab.kernel.layout import SELECT_MOST
 from singlab.sing import sil
-from singlab.sing.sil import CLOSED, Attempt, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
+from singlab.sing.sil import CLOSED, Attempt, Function, Instr, Module, NewChannel, Receive, Reg, Select
 from singlab.sing.sil_classes import (
-    MOST_NESTED_ARRAYS,
     fields,
     inherits,
-    is_element,
     is_subtype,
     method,
 )
+from singlab.sing.sil_form import Malformed, need, register
+from singlab.sing.sil_form import of_type as _type
+from singlab.sing.sil_handles import CHECKS as HANDLE_CHECKS
 from singlab.sing.sil_table import TABLE
 from singlab.sing.types import (
     BOOL,
@@ -24,7 +25,6 @@ from singlab.sing.types import (
     U64,
     Array,
     Bool,
-    Char,
     Endpoint,
     EndpointSet,
     Int,
@@ -40,60 +40,6 @@ from singlab.sing.types import (
 _MOST_THREAD_PARAMETERS = 4
 
 
-class Malformed(Exception):
-    """A finding of this pass."""
-
-    def __init__(self, rule: str, message: str, position: Position, hint: str = "docs/sil.md says what each instruction takes"):
-        self.rule, self.message, self.position, self.hint = rule, message, position, hint
-        super().__init__(message)
-
-
-def is_type(type_, module: Module, depth: int = 0) -> bool:
-    """Whether something is a type SIL has."""
-    if isinstance(type_, Reference):
-        if type(type_.nullable) is not bool or depth > MOST_NESTED_ARRAYS:
-            return False
-        if type(type_) is Array:
-            return is_element(type_.element) and is_type(type_.element, module, depth + 1)
-        return type(type_) is Str or (type(type_) is Object and isinstance(type_.cls, str) and type_.cls in module.classes)
-    if type(type_) is Char:
-        return type_ == CHAR
-    if isinstance(type_, Int):
-        return type(type_.bits) is int and type_.bits in (8, 16, 32, 64) and type(type_.signed) is bool
-    if isinstance(type_, Vector):
-        return type(type_.element) in (Int, Struct) and is_type(type_.element, module)
-    if isinstance(type_, Struct):
-        return isinstance(type_.name, str) and module.structs.get(type_.name) == type_
-    if isinstance(type_, Endpoint):
-        return isinstance(type_.contract, str) and type_.contract in module.contracts and type_.side in ("Imp", "Exp")
-    if isinstance(type_, EndpointSet):
-        return is_type(type_.member, module) and isinstance(type_.state, str) and type_.state in module.contracts[type_.contract].states
-    return isinstance(type_, Bool)
-
-
-def need(condition, message: str, position: Position, rule: str = "sil.malformed") -> None:
-    if not condition:
-        raise Malformed(rule, message, position)
-
-
-def register(reg, known: dict[int, Reg], module: Module, position: Position) -> None:
-    need(isinstance(reg, Reg) and type(reg.number) is int and is_type(reg.type, module), f"{reg!r} is no register", position)
-    need(known.setdefault(reg.number, reg) is reg, f"register {reg.number} is two things", position)
-
-
-_KINDS = {
-    Int: "an integer", Vector: "a vector", Struct: "a struct", (Vector, Struct): "a block", Endpoint: "an endpoint", Object: "an object",
-    Array: "an array", Reference: "a reference", EndpointSet: "a set of endpoints",
-}  # fmt: skip
-
-
-def _type(reg: Reg, wanted, instr: Instr) -> None:
-    """Check a register's type: a type, a kind of type, or a tuple of kinds."""
-    good = reg.type == wanted if isinstance(wanted, Type) else isinstance(reg.type, wanted)
-    name = str(wanted) if isinstance(wanted, Type) else _KINDS.get(wanted, "an integer or a bool")
-    need(good, f"{instr.op}: {reg} is {reg.type} where {name} is needed", instr.position, "types")
-
-
 #: op: number of source registers, whether there is a destination.
 _SHAPES = {op.name: (op.count, op.dest) for op in TABLE if op.dest is not None}
 
@@ -103,7 +49,7 @@ def check_instruction(instr: Instr, function: Function, module: Module, labels: 
     need(isinstance(args, tuple) and isinstance(instr.more, tuple), f"{op} has no operands", position)
     for reg in (*args, *instr.results):
         register(reg, known, module, position)
-    need(not instr.more or (op == "call" and dest is not None), f"{op} has several destinations", position)
+    need(not instr.more or (op in ("call", "split", "share") and dest is not None), f"{op} has several destinations", position)
     need(len({id(reg) for reg in instr.results}) == len(instr.results), "a register gets two values at once", position)
     if isinstance(op, str) and op.startswith("raw_"):
         raise Malformed("privileged", f"{op} reaches memory directly", position, "only the kernel's own functions may")
@@ -111,8 +57,8 @@ def check_instruction(instr: Instr, function: Function, module: Module, labels: 
         count, has_dest = _SHAPES[op]
         need(count in (-1, len(args)) and (dest is not None) == has_dest, f"{op} has the wrong operands", position)
     else:
-        need(op in ("call", "vcall", "send", "ret", "attempt", "spawn", "select"), f"{op!r} is no instruction", position)
-    check = globals().get(f"_check_{op}")
+        need(op in ("call", "vcall", "send", "ret", "attempt", "spawn", "select", "wait"), f"{op!r} is no instruction", position)
+    check = globals().get(f"_check_{op}") or HANDLE_CHECKS.get(op)
     if op in sil.ARITHMETIC:
         _arithmetic(instr)
     elif op in sil.COMPARISONS:
@@ -163,6 +109,27 @@ def _check_cast(instr: Instr, *_) -> None:
 def _check_new(instr: Instr, *_) -> None:
     _type(instr.args[0], U64, instr)
     _type(instr.dest, Vector, instr)
+    need(not instr.dest.type.shared, f"{instr.op}: a new vector is shared with nobody", instr.position, "types")
+
+
+def _check_split(instr: Instr, *_) -> None:
+    _type(instr.args[0], Vector, instr)
+    _type(instr.args[1], U64, instr)
+    need(len(instr.results) == 1 + (instr.op == "split"), f"{instr.op} gives {1 + (instr.op == 'split')} vectors", instr.position, "types")
+    for reg in instr.results:
+        _type(reg, instr.args[0].type, instr)
+
+
+_check_truncate = _check_split
+
+
+def _check_share(instr: Instr, *_) -> None:
+    _type(instr.args[0], Vector, instr)
+    for reg in instr.args[1:]:
+        _type(reg, U64, instr)
+    need(len(instr.results) == 2, "share gives two vectors", instr.position, "types")
+    for reg in instr.results:
+        _type(reg, Vector(instr.args[0].type.element, True), instr)
 
 
 def _check_new_struct(instr: Instr, *_) -> None:
@@ -195,8 +162,15 @@ def _check_load_item(instr: Instr, *_) -> None:
     _type(instr.dest, _field(instr.args[0].type.element, instr), instr)
 
 
+def _unshared(instr: Instr) -> None:
+    """Check that the vector an instruction writes to is nobody else's to read."""
+    need(not getattr(instr.args[0].type, "shared", False), f"{instr.op}: {instr.args[0]} is {instr.args[0].type}, and others read the same data",
+         instr.position, "owner.shared")  # fmt: skip
+
+
 def _check_store_item(instr: Instr, *_) -> None:
     _type(instr.args[0], Vector, instr)
+    _unshared(instr)
     _type(instr.args[1], U64, instr)
     _type(instr.args[2], _field(instr.args[0].type.element, instr), instr)
 
@@ -223,6 +197,7 @@ def _check_load(instr: Instr, *_) -> None:
 
 
 def _check_store(instr: Instr, *_) -> None:
+    _unshared(instr)
     element = _value_of(instr, (Vector, Array))
     _type(instr.args[1], U64, instr)
     _type(instr.args[2], element, instr)
@@ -316,7 +291,7 @@ def _check_cycles(instr: Instr, *_) -> None:
     _type(instr.dest, U64, instr)
 
 
-_check_process_id = _check_cycles_per_second = _check_cycles
+_check_process_id = _check_cycles_per_second = _check_thread_id = _check_cycles
 
 
 def _check_print_text(instr: Instr, *_) -> None:
@@ -490,6 +465,9 @@ def _check_join(instr: Instr, *_) -> None:
     _type(instr.dest, U64, instr)
 
 
+_check_thread_state = _check_join
+
+
 def _attempt(instr: Instr, module: Module, labels: set, known: dict[int, Reg], results: tuple) -> None:
     """Check the two ways out of an attempt: one with the result, one with the exception."""
     table = instr.extra
@@ -514,6 +492,7 @@ def _check_attempt(instr: Instr, function: Function, module: Module, labels: set
 def _check_attempt_new(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
     need(isinstance(instr.extra, Attempt) and instr.extra.function is None, "attempt_new has no ways out", instr.position)
     _attempt(instr, module, labels, known, ((Vector, Struct),))
+    need(not getattr(instr.extra.arms["returned"][0][0].type, "shared", False), f"{instr.op}: a new vector is shared with nobody", instr.position, "types")
     struct = isinstance(instr.extra.arms["returned"][0][0].type, Struct)
     need(len(instr.args) == 1 - struct, "attempt_new has the wrong operands", instr.position)
     for reg in instr.args:

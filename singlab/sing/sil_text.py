@@ -19,7 +19,7 @@ from singlab.sing.errors import SipError
 from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Class, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
 from singlab.sing.sil_classes import MOST_NESTED_ARRAYS
 from singlab.sing.sil_table import OPS
-from singlab.sing.types import BOOL, CHAR, INTS, STR, Array, Endpoint, EndpointSet, Object, Struct, Tuple, Type, Vector
+from singlab.sing.types import BOOL, CHAR, HANDLES, INTS, STR, Array, Endpoint, EndpointSet, Object, Struct, Tuple, Type, Vector
 
 #: A text longer than this is refused unread.
 LARGEST_TEXT = 64 * 1024 * 1024
@@ -225,15 +225,15 @@ class _Reader:
             inner, perhaps = self.type(tree.children[1], depth + 1), tree.children[2] is not None
             if word == "Array":
                 return Array(perhaps, inner)
-            if word == "ExVec" and not perhaps and (inner in INTS.values() or isinstance(inner, Struct)):
-                return Vector(inner)
+            if word in ("ExVec", "Shared") and not perhaps and (inner in INTS.values() or isinstance(inner, Struct)):
+                return Vector(inner, word == "Shared")
             word += f"[{inner}]" + "?" * perhaps
         elif tree.children[1] is not None:
             if word == "str" or word in self.classes:
                 return STR.perhaps if word == "str" else Object(True, word)
             word += "?"
         else:
-            plain = {**INTS, "bool": BOOL, "char": CHAR, "str": STR}
+            plain = {**INTS, "bool": BOOL, "char": CHAR, "str": STR, **{str(handle): handle for handle in HANDLES if str(handle) not in self.classes}}
             if word in self.structs:
                 return self.structs[word]
             if word in plain or word in self.classes:

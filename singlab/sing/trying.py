@@ -93,6 +93,12 @@ class TryLowering:
         length = self.append("len", node, self.reg(U64), (args[0],))
         self.unless(self.append("lt", node, self.reg(BOOL), (args[1], length)), INDEX, node)
 
+    def check_part(self, op, node, dest, args, extra) -> None:
+        length = self.append("len", node, self.reg(U64), (args[0],))
+        self.unless(self.append("le", node, self.reg(BOOL), (args[-1], length)), INDEX, node)
+        if op == "share":
+            self.unless(self.append("le", node, self.reg(BOOL), args[1:]), INDEX, node)
+
     def check_divisor(self, op, node, dest, args, extra) -> None:
         if any(i.dest is args[1] and i.op == "const" and i.extra for i in self.block.instrs[-2:]):
             return
@@ -312,6 +318,7 @@ _EXPLICIT = {
     "load_item": (INDEX, TryLowering.check_element), "store_item": (INDEX, TryLowering.check_element),
     "new_struct": (MEMORY, TryLowering.check_memory),
     "div": (DIVISION, TryLowering.check_divisor), "rem": (DIVISION, TryLowering.check_divisor),
+    **dict.fromkeys(("split", "truncate", "share"), (INDEX, TryLowering.check_part)),
     "new": (MEMORY, TryLowering.check_memory), "receive": (CLOSED, TryLowering.check_closed),
 }  # fmt: skip
 

@@ -48,6 +48,10 @@ class Kind(enum.IntEnum):
     ABI = 30  #: a = ABI function, b = first argument (only when ABI tracing is on)
     CHANNEL_CONTRACT = 31  #: a = channel, b = address of its contract's table in the kernel
     ENDPOINT_OWNER = 32  #: a = channel | side << 56, b = new owner process | old owner << 32: an endpoint went along in a message
+    BLOCK_SIZE = 50  #: a = address of the data, b = bytes now | owner << 32: a block was split or truncated
+    OBJECT_NEW = 52  #: a = handle of an event or a mutex, b = which kind (its magic number)
+    OBJECT_SIGNAL = 53  #: a = handle of an event, b = 1 = it was set, 0 = reset
+    INTERRUPT = 54  #: a = line: a device's interrupt was taken
 
 
 #: Structured view of a ring or of a saved trace.
@@ -58,7 +62,7 @@ assert EVENT.itemsize == 32
 
 #: Page types, the low four bits of a page tag; the owner is in the bits from OWNER_SHIFT on (0 = nobody, 1 = kernel).
 OWNER_SHIFT = 8
-PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap")
+PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles")
 
 #: Fault codes in PROCESS_FAULT.
 FAULTS = {
@@ -82,5 +86,7 @@ FAULTS = {
     20: "None was used as an object",
     21: "an object of another class",
     22: "out of memory",
+    23: "used a handle that is closed, or let go of what this thread does not have",
+    24: "a device that its manifest does not declare, or that another process has",
 }
 

@@ -50,6 +50,10 @@ SENTENCES = {
     Kind.ABI: "{self} calls the kernel",
     Kind.CHANNEL_CONTRACT: "channel {a} speaks {contract}",
     Kind.ENDPOINT_OWNER: "the {side} end of channel {channel} now belongs to {taker}",
+    Kind.BLOCK_SIZE: "the block of {holder} at {hex} has {low} bytes now",
+    Kind.OBJECT_NEW: "{self} makes something to wait for at {hex}",
+    Kind.OBJECT_SIGNAL: "{self} sets or resets the event at {hex}",
+    Kind.INTERRUPT: "interrupt {a} comes",
 }
 
 

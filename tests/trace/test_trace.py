@@ -177,6 +177,10 @@ SAID = {
     Kind.ABI: ((3, 0), "client calls the kernel"),
     Kind.CHANNEL_CONTRACT: ((5, 0x8003_0000), "channel 5 speaks Talk"),
     Kind.ENDPOINT_OWNER: ((5 | 1 << 56, 2 | 3 << 32), "the Exp end of channel 5 now belongs to client"),
+    Kind.BLOCK_SIZE: ((0x8123_0000, 40 | 3 << 32), "the block of server at 0x81230000 has 40 bytes now"),
+    Kind.OBJECT_NEW: ((0x8003_0000, 0), "client makes something to wait for at 0x80030000"),
+    Kind.OBJECT_SIGNAL: ((0x8003_0000, 1), "client sets or resets the event at 0x80030000"),
+    Kind.INTERRUPT: ((10, 0), "interrupt 10 comes"),
 }
 
 

@@ -9,10 +9,12 @@ Leaves out child processes and suspension.
 
 from singlab.kernel.core.channels import endpoint_close
 from singlab.kernel.core.domains import domain_enter, domain_leave, process_pages_free
+from singlab.kernel.core.hardware import object_close
 from singlab.kernel.core.heap import block_free
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import queue_remove, thread_wake
 from singlab.kernel.core.sets import set_close
+from singlab.kernel.core.timers import sleeper_forget
 from singlab.kernel.core.waiting import waiter_forget
 from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
@@ -40,9 +42,12 @@ from singlab.kernel.layout import (
     P_ID,
     P_MAGIC,
     P_NEXT,
+    P_OBJECTS,
     P_STATE,
     P_STOPPED,
     P_THREADS,
+    P_WAIT_FIRST,
+    P_WAIT_LAST,
     PROCESS_BYTES,
     READY,
     RUNNING,
@@ -51,6 +56,7 @@ from singlab.kernel.layout import (
     T_ID,
     T_MAGIC,
     T_PROCESS,
+    T_SELECTS,
     T_SIBLING,
     T_STATE,
     T_WAITS,
@@ -58,6 +64,7 @@ from singlab.kernel.layout import (
     THREAD_BYTES,
     UNBORN,
     UNSTARTED,
+    WAIT_OBJECTS,
     ZONE_KERNEL,
 )
 
@@ -126,7 +133,9 @@ def threads_end(m, process):
             queue_remove(m, G_UNBLOCKED_HEAD, thread)
             queue_remove(m, G_PREEMPTED_HEAD, thread)
         elif state == BLOCKED:
-            if ld64(m, thread + T_WAITS) != 0:
+            if ld64(m, thread + T_SELECTS) >= WAIT_OBJECTS:
+                sleeper_forget(m, thread)
+            elif ld64(m, thread + T_WAITS) != 0:
                 waiter_forget(m, thread)
         if ld64(m, G_CURRENT) == thread:
             st64(m, G_CURRENT, 0)
@@ -136,6 +145,8 @@ def threads_end(m, process):
         record_free(m, G_FREE_THREADS, thread)
         thread = following
     st64(m, process + P_THREADS, 0)
+    st64(m, process + P_WAIT_FIRST, 0)
+    st64(m, process + P_WAIT_LAST, 0)
     return 0
 
 
@@ -155,6 +166,10 @@ def process_end(m, process):
     while block != 0:
         block_free(m, block, process)
         block = ld64(m, process + P_BLOCKS)
+    found = ld64(m, process + P_OBJECTS)
+    while found != 0:
+        object_close(m, process, found)
+        found = ld64(m, process + P_OBJECTS)
     process_pages_free(m, process)
     domain_leave(m, process)
     st64(m, process + P_STATE, STOPPED)

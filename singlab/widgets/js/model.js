@@ -10,7 +10,7 @@ const KIND = {
 };
 const RECORD = 32;
 const CHECKPOINT = 512;
-const PAGE_TYPES = ["unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap"];
+const PAGE_TYPES = ["unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles"];
 
 class Run {
   constructor(meta, sentences, faults, drawings) {

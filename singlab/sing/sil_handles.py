@@ -1,0 +1,82 @@
+"""Well-formed SIL, instructions on handles: events, mutexes, interrupts, device registers."""
+
+from __future__ import annotations
+
+from singlab.kernel.layout import WAIT_MOST
+from singlab.sing.sil import Instr, Reg
+from singlab.sing.sil_form import need, of_type
+from singlab.sing.types import BOOL, EVENT, INTERRUPT, IO_MEMORY, MUTEX, U64, Int
+
+_WAITABLE = (EVENT, MUTEX, INTERRUPT)
+_REGISTER_WIDTHS = (8, 16, 32)
+
+
+def _check_new_event(instr: Instr, *_) -> None:
+    of_type(instr.args[0], BOOL, instr)
+    of_type(instr.dest, EVENT, instr)
+
+
+def _check_new_mutex(instr: Instr, *_) -> None:
+    of_type(instr.dest, MUTEX, instr)
+
+
+def _check_event_set(instr: Instr, *_) -> None:
+    of_type(instr.args[0], EVENT, instr)
+
+
+_check_event_reset = _check_event_set
+
+
+def _check_mutex_release(instr: Instr, *_) -> None:
+    of_type(instr.args[0], MUTEX, instr)
+
+
+def _waitable(regs, instr: Instr) -> None:
+    for reg in regs:
+        need(reg.type in _WAITABLE, f"{instr.op}: {reg} is {reg.type} where an event, a mutex or an interrupt is needed", instr.position, "types")
+
+
+def _check_handle_close(instr: Instr, *_) -> None:
+    _waitable(instr.args, instr)
+
+
+def _check_wait(instr: Instr, *_) -> None:
+    need(2 <= len(instr.args) <= 1 + WAIT_MOST, f"wait takes a time and one to {WAIT_MOST} objects", instr.position)
+    need(instr.dest is not None, "wait gives a place", instr.position)
+    of_type(instr.args[0], U64, instr)
+    _waitable(instr.args[1:], instr)
+    of_type(instr.dest, U64, instr)
+
+
+def _check_sleep(instr: Instr, *_) -> None:
+    of_type(instr.args[0], U64, instr)
+
+
+def _check_open_io(instr: Instr, *_) -> None:
+    of_type(instr.args[0], U64, instr)
+    of_type(instr.dest, IO_MEMORY if instr.op == "open_io" else INTERRUPT, instr)
+
+
+_check_open_interrupt = _check_open_io
+
+
+def _device_register(reg: Reg, instr: Instr) -> None:
+    good = type(reg.type) is Int and not reg.type.signed and reg.type.bits in _REGISTER_WIDTHS
+    need(good, f"{instr.op}: {reg} is {reg.type} where u8, u16 or u32 is needed", instr.position, "types")
+
+
+def _check_io_read(instr: Instr, *_) -> None:
+    of_type(instr.args[0], IO_MEMORY, instr)
+    of_type(instr.args[1], U64, instr)
+    _device_register(instr.dest if instr.op == "io_read" else instr.args[2], instr)
+
+
+_check_io_write = _check_io_read
+
+
+def _check_interrupt_ack(instr: Instr, *_) -> None:
+    of_type(instr.args[0], INTERRUPT, instr)
+
+
+#: By instruction.
+CHECKS = {name.removeprefix("_check_"): check for name, check in list(globals().items()) if name.startswith("_check_")}
