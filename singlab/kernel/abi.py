@@ -12,7 +12,9 @@ The version is part of every image: the kernel refuses an image built for anothe
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from types import ModuleType
 
 ABI_VERSION = 1
 
@@ -179,3 +181,15 @@ BLOCK_SIZE = 8  #: bytes
 # The kernel has one table of each contract: endpoints speak the same contract if their tables are one.
 NO_STATE = 0xFFFF
 MAX_MESSAGE_WORDS = 4
+
+
+class _Module(ModuleType):
+    """This module; called, it is the table to read: ``singlab.kernel.abi()`` means one thing, whatever was imported before."""
+
+    def __call__(self, group: str | None = None):
+        from singlab.kernel.abitable import abi
+
+        return abi(group)
+
+
+sys.modules[__name__].__class__ = _Module
