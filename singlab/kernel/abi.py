@@ -136,6 +136,17 @@ ABI = _table(
     ("Hardware Access", "open_interrupt", ("index",), ("handle",), False,
      "One of them as something to wait for, by its place in the manifest; 0 if it cannot be had."),
     ("Hardware Access", "ack_interrupt", ("handle",), ("status",), False, "The interrupt has been dealt with and may come again."),
+    ("Channels", "register_name", ("endpoint", "address", "bytes"), ("status", "endpoint"), False,
+     "Provide a name that the manifest declares: the endpoint is the Imp of a provider's channel, on which those who connect are announced. "
+     "If that cannot be it comes back."),
+    ("Channels", "connect_name", ("endpoint", "address", "bytes"), ("status", "endpoint"), True,
+     "Hand the Exp of a channel to whoever provides a name, and wait for its answer. If it is not taken the endpoint comes back."),
+    ("Security Principals", "get_principal", (), ("block",), False,
+     "The caller's principal as text, in a new block: the programs of its chain, the first one first, with + between them; 0 if memory is exhausted."),
+    ("Security Principals", "get_peer_principal", ("endpoint",), ("block",), False,
+     "The principal that an endpoint's other side speaks for, in a new block; empty once it is closed, 0 if there is no such endpoint."),
+    ("Security Principals", "match_principal", ("endpoint", "address", "bytes"), ("matches",), False,
+     "1 if that principal matches a pattern, a text of the caller's with * for any text; else 0."),
 )
 
 #: By name.
@@ -155,6 +166,10 @@ E_CONTRACT = 3
 E_FULL = 4
 E_BAD_ARGUMENT = 5
 TIMED_OUT = 6
+E_NO_NAME = 7
+E_DENIED = 8
+E_REFUSED = 9
+E_BUSY = 10
 STATUS_NAMES = {
     OK: "ok",
     E_BAD_HANDLE: "bad handle",
@@ -163,6 +178,10 @@ STATUS_NAMES = {
     E_FULL: "the peer's message slots are full",
     E_BAD_ARGUMENT: "bad argument",
     TIMED_OUT: "not by the time said",
+    E_NO_NAME: "nobody provides this name",
+    E_DENIED: "the manifest, or the provider's rule, does not allow it",
+    E_REFUSED: "the provider did not take the connection",
+    E_BUSY: "others connect at the moment: ask again",
 }
 
 # ---- layout of a block (exchange-heap allocation record), read directly by compiled SIP code -------

@@ -13,7 +13,7 @@ from singlab.kernel.admission import admit
 from singlab.kernel.image import SealedImage, open_image
 from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError
 from singlab.kernel.native import native
-from singlab.kernel.resources import resource_rows, resource_table
+from singlab.kernel.resources import declared_table, resource_rows
 from singlab.kernel.tables import contract_keys, placed_tables
 from singlab.machine import state as _s
 
@@ -40,18 +40,17 @@ class Installing:
             return known
         image = open_image(image.data, image.name)  # what its bytes say, whatever the object says
         notes = admit(image, self._host.installed, self.allow_unverified, int(self._m[_s.RAM_BYTES]))
-        address = self._kernel_pages(len(image.data), IMAGE_TAG)
+        table = declared_table(image.manifest)
+        behind = -(-len(image.data) // 8) * 8
+        address = self._kernel_pages(behind + len(table), IMAGE_TAG)
         try:
             tables, directory = self._tables(image)
         except InstallError:
-            self._free_kernel_pages(address, len(image.data))
+            self._free_kernel_pages(address, behind + len(table))
             raise
         self.machine.write(address, image.data)
-        table = resource_table(image.manifest.io_memory, image.manifest.interrupts)
-        resources = self._kernel_pages(len(table), TABLE_TAG) if table else 0
-        if table:
-            self.machine.write(resources, table)
-        installed = Installed(image, address, len(image.data), image.seal, tables, directory, notes, resources)
+        self.machine.write(address + behind, table)
+        installed = Installed(image, address, len(image.data), image.seal, tables, directory, notes, address + behind, len(table))
         self._host.installed[image.name] = installed
         return installed
 
@@ -101,16 +100,15 @@ class Installing:
             if any(extension.image == name for extension in other.image.manifest.extensions):
                 raise InstallError(f'{name}: {other.name} starts it as an extension. Take that out first: system.uninstall("{other.name}")')
         del self._host.installed[name]
-        if installed.resources:
-            self._free_kernel_pages(installed.resources, 1)
-        self._free_kernel_pages(installed.address, installed.bytes)
+        self._free_kernel_pages(installed.address, installed.resources - installed.address + installed.resource_bytes)
 
     @property
     def installed(self):
         """What is installed, one row an image: identity, contracts, resources, where it lies (a pandas DataFrame)."""
         import pandas as pd
 
-        columns = ("name", "version", "publisher", "category", "verified", "imports", "exports", "I/O memory", "interrupts", "extensions",
+        columns = ("name", "version", "publisher", "category", "verified", "imports", "exports", "I/O memory", "interrupts", "provides", "wants",
+                   "extensions",
                    "address", "bytes", "seal")  # fmt: skip
         return pd.DataFrame([image.row() for image in self._host.installed.values()], columns=columns).set_index("name")
 
@@ -120,6 +118,24 @@ class Installing:
         import pandas as pd
 
         return pd.DataFrame(resource_rows(self._host.installed.values())).set_index("device")
+
+    @property
+    def namespace(self):
+        """Which names are bound, who provides each and for whom, and who takes over connections (a pandas DataFrame)."""
+        import pandas as pd
+
+        load, read = self.machine.load_u64, self.machine.read
+        rows, name = [], load(at.G_NAMES)
+        while name:
+            exp = load(load(name + at.N_IMP) + at.E_PEER)
+            owner = self._host.processes.get(load(exp + at.E_OWNER))
+            contract, about = self.contract_of(exp)
+            service = about["messages"][0]["arguments"][0].rpartition(" ")[0]
+            rows.append({"name": read(name + at.N_TEXT, load(name + at.N_LENGTH)).decode(), "provider": owner.name if owner else "", "service": service,
+                         "for": read(name + at.N_RULE, load(name + at.N_RULE_LENGTH)).decode(), "contract": contract,
+                         "open": not load(exp + at.E_CLOSED)})  # fmt: skip
+            name = load(name + at.N_NEXT)
+        return pd.DataFrame(sorted(rows, key=lambda row: row["name"]), columns=["name", "provider", "service", "for", "contract", "open"]).set_index("name")
 
     def _kernel_pages(self, size: int, tag: int) -> int:
         with self._kernel():

@@ -75,6 +75,11 @@ G_SLEEPERS = GLOBALS + 784  #: threads that wait for a time, the earliest first
 G_QUANTUM_END = GLOBALS + 792
 G_HARDWARE = GLOBALS + 808  #: list of the device registers and interrupts that processes have
 G_LOW = GLOBALS + 816  #: table of the addresses below RAM, 0 without pages: the interrupt controller, for the supervisor
+G_NAMES = GLOBALS + 824  #: list of the names that are bound
+G_FREE_NAMES = GLOBALS + 832
+G_NAME_SERVICE = GLOBALS + 840  #: record of a process that never runs: the kernel's ends of the channels to providers are its
+G_CONNECTING = GLOBALS + 848  #: queue of threads that wait for their turn at a provider; the tail is the next word
+G_PRINCIPAL = GLOBALS + 3072  #: a principal's text, for the moment
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
 BUCKETS = 8
 SMALLEST_BUCKET = 16
@@ -159,7 +164,7 @@ T_STACK_PAGES = T_STATUS + 40
 T_SELECTS = T_STATUS + 48  #: 1 = it waits on what stands in T_SELECTED
 T_SELECTED = T_STATUS + 56  #: endpoints of a select, 0 = none
 #: What a thread that waits waits for (T_SELECTS).
-WAIT_ONE, WAIT_SELECT, WAIT_OBJECTS, WAIT_TIME = 0, 1, 4, 5
+WAIT_ONE, WAIT_SELECT, WAIT_ANSWER, WAIT_OTHERS, WAIT_OBJECTS, WAIT_TIME, WAIT_TURN = range(7)
 # a call loses its caller's t3 to t6, so while a thread is blocked their places are free
 T_WAKE = T_CONTEXT + 28 * 8  #: when it wakes at the latest
 T_LATER = T_CONTEXT + 29 * 8  #: the next sleeper
@@ -233,6 +238,20 @@ B_STAGED = 56  #: the kernel's block that holds its contents until it is receive
 SHARED_SPAN = 1 << 63
 R_COUNT = B_OWNER
 B_TYPE = B_MAGIC + 4  #: a number that its owner has given it; the magic number takes four bytes
+
+NAME_BYTES = 256
+N_MAGIC = 0
+N_NEXT = 8
+N_IMP = 16  #: the kernel's end of the channel to who provides it
+N_LENGTH = 24
+N_RULE_LENGTH = 32
+N_TEXT = 64  #: the name
+N_RULE = 128  #: the pattern that a principal must match to connect
+MAGIC_NAME = 0x4E41_4D45
+LONGEST_NAME = 64
+LONGEST_RULE = 128
+#: A principal is the names of a chain of programs, the first of them first.
+LONGEST_PRINCIPAL = 256
 
 OBJECT_BYTES = 64
 O_MAGIC = 0

@@ -43,8 +43,8 @@ class Installed:
         Where the kernel finds these addresses by contract number; 0 if there are none.
     notes : list of str
         What was worth knowing when it was installed, such as a contract nobody exported yet.
-    resources : int
-        Where the kernel finds the device registers and interrupts it declares; 0 if there are none.
+    resources, resource_bytes : int
+        Where the kernel finds what it declares: its name, device registers, interrupts, names provided and wanted.
     """
 
     image: SealedImage
@@ -55,6 +55,7 @@ class Installed:
     directory: int
     notes: list[str] = field(default_factory=list)
     resources: int = 0
+    resource_bytes: int = 0
 
     @property
     def name(self) -> str:
@@ -67,7 +68,7 @@ class Installed:
             "name": self.name, "version": manifest.version, "publisher": manifest.publisher, "category": manifest.category,
             "verified": manifest.verified, "imports": ", ".join(manifest.imports), "exports": ", ".join(manifest.exports),
             "I/O memory": ", ".join(map(str, manifest.io_memory)), "interrupts": ", ".join(map(str, manifest.interrupts)),
-            "extensions": ", ".join(e.image for e in manifest.extensions), "address": f"{self.address:#x}", "bytes": self.bytes,
+            "provides": ", ".join(map(str, manifest.provides)), "wants": ", ".join(manifest.wants), "extensions": ", ".join(e.image for e in manifest.extensions), "address": f"{self.address:#x}", "bytes": self.bytes,
             "seal": self.seal[:12],
         }  # fmt: skip
 

@@ -12,7 +12,8 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from singlab.kernel.manifest import InstallError, IoMemoryRange
+from singlab.kernel.layout import LONGEST_NAME, LONGEST_RULE
+from singlab.kernel.manifest import PATH, PATTERN, InstallError, IoMemoryRange, Provision
 from singlab.machine import devices as _d
 from singlab.machine import virtio as _v
 from singlab.machine.state import RAM_BASE
@@ -41,18 +42,44 @@ INTERRUPTS = {device.interrupt: device.name for device in DEVICES if device.inte
 
 
 #: What one program can declare of each.
-MOST_RANGES = MOST_LINES = 32
+MOST_RANGES = MOST_LINES = MOST_NAMES = 32
 
 
-def resource_table(io_memory: list[IoMemoryRange], interrupts: list[int]) -> bytes:
-    """Return what the kernel keeps of a declaration, as 64-bit words; empty if there is nothing.
+def declared_table(manifest) -> bytes:
+    """Return what the kernel keeps of a manifest, as 64-bit words and then texts.
 
-    The number of ranges, and of lines << 32; then start and size of each range; then the lines.
+    The number of ranges of device registers, and of interrupt lines << 32; the number of names provided, and wanted << 32; the
+    program's name; start and size of each range; the lines; for each name provided that name and its rule; each name wanted.
+    A text is its offset, and its length << 32.
     """
-    if not io_memory and not interrupts:
-        return b""
-    words = [len(io_memory) | len(interrupts) << 32, *(word for one in io_memory for word in (one.start, one.size)), *interrupts]
-    return struct.pack(f"<{len(words)}Q", *words)
+    texts = [manifest.name, *(text for one in manifest.provides for text in (one.name, one.rule)), *manifest.wants]
+    numbers = [word for one in manifest.io_memory for word in (one.start, one.size)] + list(manifest.interrupts)
+    at, places, data = 8 * (2 + len(texts) + len(numbers)), [], b""
+    for text in texts:
+        places.append(at + len(data) | len(text.encode()) << 32)
+        data += text.encode()
+    counts = [len(manifest.io_memory) | len(manifest.interrupts) << 32, len(manifest.provides) | len(manifest.wants) << 32]
+    words = [*counts, places[0], *numbers, *places[1:]]
+    return struct.pack(f"<{len(words)}Q", *words) + data
+
+
+def check_names(name: str, provides: list[Provision], wants: list[str], installed: Iterable) -> None:
+    """Refuse names that are none, or that an installed image provides."""
+    for one in provides:
+        if not PATH.fullmatch(one.name) or len(one.name) > LONGEST_NAME:
+            raise InstallError(f"{name}: {one.name[:80]!r} is no name to provide: a path such as /dev/uart, at most {LONGEST_NAME} characters.")
+        if not PATTERN.fullmatch(one.rule) or len(one.rule) > LONGEST_RULE:
+            raise InstallError(f"{name}: {one.rule[:80]!r} is no rule: programs with + between them, * for any text, at most {LONGEST_RULE} "
+                               "characters.")  # fmt: skip
+        other = next((i for i in installed if any(p.name == one.name for p in i.image.manifest.provides)), None)
+        if other is not None:
+            raise InstallError(f"{name}: {one.name} conflicts with {other.name}, which provides it. Choose another name, or take that image out "
+                               f'first: system.uninstall("{other.name}").')  # fmt: skip
+    for one in wants:
+        if not PATTERN.fullmatch(one) or len(one) > LONGEST_NAME:
+            raise InstallError(f"{name}: {one[:80]!r} is no name to connect to: a path such as /dev/uart, with * for any text.")
+    if len(provides) > MOST_NAMES or len(wants) > MOST_NAMES or len({one.name for one in provides}) != len(provides):
+        raise InstallError(f"{name}: it declares one name twice, or more than {MOST_NAMES}. Declare fewer.")
 
 
 def overlap(one: IoMemoryRange, start: int, size: int) -> bool:

@@ -17,6 +17,7 @@ from singlab.sing.names import Shared as Shared
 from singlab.sing.names import Unsatisfiable as Unsatisfiable
 from singlab.sing.names import array as array
 from singlab.sing.names import char as char
+from singlab.sing.names import connect as connect
 from singlab.sing.names import copy as copy
 from singlab.sing.names import cycles as cycles
 from singlab.sing.names import cycles_per_second as cycles_per_second
@@ -36,11 +37,15 @@ from singlab.sing.names import mark as mark
 from singlab.sing.names import mutex as mutex
 from singlab.sing.names import new as new
 from singlab.sing.names import new_channel as new_channel
+from singlab.sing.names import peer_principal as peer_principal
+from singlab.sing.names import principal as principal
 from singlab.sing.names import process_id as process_id
 from singlab.sing.names import receive as receive
+from singlab.sing.names import register as register
 from singlab.sing.names import share as share
 from singlab.sing.names import sleep as sleep
 from singlab.sing.names import sleep_until as sleep_until
+from singlab.sing.names import speaks_for as speaks_for
 from singlab.sing.names import split as split
 from singlab.sing.names import thread as thread
 from singlab.sing.names import thread_id as thread_id

@@ -31,7 +31,7 @@ note = _Word("note", "note(a, b): hand two numbers to whoever runs the program."
 
 _KERNEL_WORDS = ("new", "free", "len", "print", "mark", "yield_", "process_id", "cycles_per_second", "thread", "join",
                  "split", "truncate", "share", "event", "manual_event", "mutex", "wait_any", "sleep", "sleep_until", "thread_id", "thread_state",
-                 "io_memory", "interrupt")
+                 "io_memory", "interrupt", "register", "connect", "principal", "peer_principal", "speaks_for")
 
 
 class BareLowering(FunctionLowering):

@@ -1,8 +1,8 @@
-"""Code generation for regions and handles: vectors put apart, events, mutexes, time, device registers, interrupts."""
+"""Code generation for regions and handles: vectors put apart, events, mutexes, time, device registers, interrupts, names."""
 
 from __future__ import annotations
 
-from singlab.kernel.abi import ABI_NUMBER, BLOCK_DATA, BLOCK_SIZE, TIMED_OUT
+from singlab.kernel.abi import ABI_NUMBER, BLOCK_DATA, BLOCK_SIZE, E_BUSY, TIMED_OUT
 from singlab.kernel.layout import WAIT_MOST
 from singlab.sing.fieldcode import LOADS, STORES, power
 from singlab.sing.raisecode import FAULT_MEMORY
@@ -160,3 +160,52 @@ class HandleCode:
         size = power(instr.args[2].type)
         self.device_register(instr, 1 << size)
         self.out.ins(STORES[size], self.read(instr.args[2], A2), T1, 0)
+
+    # ---- names and principals ----------------------------------------------------------------------------------
+
+    def constant_text(self, instr: Instr) -> None:
+        """Put a constant text's address into a1 and its length into a2."""
+        content = instr.extra.encode()
+        self.out.address(A1, self.module.text(content))
+        self.immediate(A2, len(content))
+
+    def op_name_register(self, instr: Instr, following, skip) -> None:
+        self.arguments(list(instr.args))
+        self.handed_over("register_name", instr)
+
+    def op_name_connect(self, instr: Instr, following, skip) -> None:
+        self.arguments(list(instr.args))
+        self.handed_over("connect_name", instr)
+
+    def handed_over(self, name: str, instr: Instr) -> None:
+        """Hand the endpoint in a0 to the name service, again where others are first; one that comes back is closed."""
+        out = self.out
+        again, done, taken = self.module.fresh(), self.module.fresh(), self.module.fresh()
+        out.label(again)
+        self.constant_text(instr)
+        out.abi(ABI_NUMBER[name])
+        if name == "connect_name":
+            self.immediate(T0, E_BUSY)
+            out.branch("bne", A0, T0, done)
+            self.move(A0, A1)
+            out.jump(again)
+            out.label(done)
+        out.ins("sltiu", A0, A0, 1)
+        out.branch("beq", A1, 0, taken)
+        self.move(A0, A1)
+        out.abi(ABI_NUMBER["close"])
+        self.move(A0, 0)
+        out.label(taken)
+        self.write(instr.dest, A0)
+
+    def op_principal(self, instr: Instr, following, skip) -> None:
+        self.made("get_principal", [], FAULT_MEMORY, instr)
+
+    def op_peer_principal(self, instr: Instr, following, skip) -> None:
+        self.made("get_peer_principal", [instr.args[0]], FAULT_MEMORY, instr)
+
+    def op_principal_is(self, instr: Instr, following, skip) -> None:
+        self.arguments(list(instr.args))
+        self.constant_text(instr)
+        self.out.abi(ABI_NUMBER["match_principal"])
+        self.write(instr.dest, A0)

@@ -108,6 +108,18 @@ io_memory = _word("io_memory", "io_memory(n): the device registers that @sip(io_
                   "uart = io_memory(0)\nuart.write8(0, 65)")  # fmt: skip
 interrupt = _word("interrupt", "interrupt(n): the interrupt that @sip(interrupts=[...]) declares, by its place there from 0.",
                   "line = interrupt(0)\nline.wait()\nline.ack()")  # fmt: skip
+register = _word(
+    "register", 'register("/files", imp): provide a name that @sip(provides=[...]) declares. imp is the Imp of a channel of a provider\'s contract: Connect, '
+    "AckConnect, NackConnect; at its Exp those who connect are announced. Whether the name could be had.",
+    'imp, exp = new_channel(FilesProvider)\nbound = register("/files", imp)',
+)  # fmt: skip
+connect = _word("connect", 'connect("/files", Files): the Imp of a new channel with who provides a name that @sip(wants=[...]) declares. If nobody takes it, the '
+                "channel is closed.", 'files = connect("/files", Files)\nfiles.close()')  # fmt: skip
+principal = _word("principal", "principal(): this process's principal, an ExVec[u8]: the programs of its chain with + between them.", "me = principal()\nfree(me)")
+peer_principal = _word("peer_principal", "peer_principal(ch): the principal that the other side of an endpoint speaks for, an ExVec[u8]; empty once it is closed.",
+                       "who = peer_principal(ch)\nfree(who)")  # fmt: skip
+speaks_for = _word("speaks_for", 'speaks_for(ch, "shell+*"): whether the principal at the other side of an endpoint matches a pattern, * for any text.',
+                   'known: bool = speaks_for(ch, "shell*")')  # fmt: skip
 cycles = _word("cycles", "cycles(): the machine's cycle counter, a u64.", "before = cycles()\nyield_()\nspent = cycles() - before")
 yield_ = _word("yield_", "yield_(): let the next ready thread run.", "while cycles() < 100000:\n    yield_()")
 thread = _word(

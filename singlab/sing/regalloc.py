@@ -25,7 +25,7 @@ CALLS = frozenset(
      "ecall", "attempt", "attempt_new", "spawn", "join", "newobj", "newarr", "vcall", "print_str",
      "new_channel", "heads", "set_new", "set_add", "set_size", "set_take", "set_close",
      "split", "truncate", "share", "new_event", "new_mutex", "event_set", "event_reset", "mutex_release", "handle_close", "wait", "sleep",
-     "thread_id", "thread_state", "open_io", "open_interrupt", "interrupt_ack")
+     "thread_id", "thread_state", "open_io", "open_interrupt", "interrupt_ack", "name_register", "name_connect", "principal", "peer_principal", "principal_is")
 )  # fmt: skip
 
 

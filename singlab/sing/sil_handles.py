@@ -1,11 +1,11 @@
-"""Well-formed SIL, instructions on handles: events, mutexes, interrupts, device registers."""
+"""Well-formed SIL, instructions on handles: events, mutexes, interrupts, device registers; names and principals."""
 
 from __future__ import annotations
 
-from singlab.kernel.layout import WAIT_MOST
-from singlab.sing.sil import Instr, Reg
+from singlab.kernel.layout import LONGEST_NAME, LONGEST_RULE, WAIT_MOST
+from singlab.sing.sil import Function, Instr, Module, Reg
 from singlab.sing.sil_form import need, of_type
-from singlab.sing.types import BOOL, EVENT, INTERRUPT, IO_MEMORY, MUTEX, U64, Int
+from singlab.sing.types import BOOL, EVENT, INTERRUPT, IO_MEMORY, MUTEX, U8, U64, Endpoint, Int, Vector
 
 _WAITABLE = (EVENT, MUTEX, INTERRUPT)
 _REGISTER_WIDTHS = (8, 16, 32)
@@ -76,6 +76,50 @@ _check_io_write = _check_io_read
 
 def _check_interrupt_ack(instr: Instr, *_) -> None:
     of_type(instr.args[0], INTERRUPT, instr)
+
+
+# ---- names and principals ----------------------------------------------------------------------------------------
+
+
+def _text(instr: Instr, most: int) -> None:
+    text = instr.extra
+    good = isinstance(text, str) and 1 <= len(text) <= most and text.isascii() and text.isprintable()
+    need(good, f"{instr.op} has no text of at most {most} characters", instr.position)
+
+
+def _endpoint(instr: Instr, module: Module, sides: tuple[str, ...]) -> None:
+    of_type(instr.args[0], Endpoint, instr)
+    need(instr.args[0].type.side in sides, f"{instr.op}: {instr.args[0]} is {instr.args[0].type}, not the other side", instr.position, "types")
+
+
+def _check_name_register(instr: Instr, function: Function, module: Module, *_) -> None:
+    _endpoint(instr, module, ("Imp",))
+    of_type(instr.dest, BOOL, instr)
+    _text(instr, LONGEST_NAME)
+
+
+def _check_name_connect(instr: Instr, function: Function, module: Module, *_) -> None:
+    _endpoint(instr, module, ("Exp",))
+    of_type(instr.dest, BOOL, instr)
+    _text(instr, LONGEST_NAME)
+    contract = module.contracts[instr.args[0].type.contract]
+    need(contract.turn(0) == "Exp", f"{contract.name}.Exp is handed over in state {contract.states[0]}, in which it is not its turn to send",
+         instr.position, "contract.send-state")  # fmt: skip
+
+
+def _check_principal(instr: Instr, *_) -> None:
+    of_type(instr.dest, Vector(U8), instr)
+
+
+def _check_peer_principal(instr: Instr, function: Function, module: Module, *_) -> None:
+    _endpoint(instr, module, ("Imp", "Exp"))
+    of_type(instr.dest, Vector(U8), instr)
+
+
+def _check_principal_is(instr: Instr, function: Function, module: Module, *_) -> None:
+    _endpoint(instr, module, ("Imp", "Exp"))
+    of_type(instr.dest, BOOL, instr)
+    _text(instr, LONGEST_RULE)
 
 
 #: By instruction.

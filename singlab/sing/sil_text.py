@@ -31,6 +31,10 @@ LARGEST_TEXT = 64 * 1024 * 1024
 _SECOND = frozenset(("send", "load_field", "store_field", "load_item", "store_item"))
 
 
+#: Instructions with a constant text.
+_TEXTS = ("print_text", "string", "name_register", "name_connect", "principal_is")
+
+
 def _quoted(text: str) -> str:
     return json.dumps(text)
 
@@ -77,7 +81,7 @@ def format_instr(instr: Instr) -> str:
             parts.append(instr.extra.contract)
     elif isinstance(instr.extra, tuple):
         parts += map(str, instr.extra)
-    elif instr.op in ("print_text", "string"):
+    elif instr.op in _TEXTS:
         parts.append(_quoted(str(instr.extra)))
     elif instr.extra is not None:
         parts.insert(1 if instr.op in _SECOND else 0, str(instr.extra))
@@ -301,9 +305,9 @@ class _Reader:
     def extra(self, op: str, others: list, tree: Tree):
         """Return what an instruction has beside registers."""
         wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "spawn": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
-                  "print_text": ["text"], **dict.fromkeys(_SECOND, ["name"]), "receive": ["arms"], "attempt": ["name", "arms"],
+                  **dict.fromkeys(_TEXTS, ["text"]), **dict.fromkeys(_SECOND, ["name"]), "receive": ["arms"], "attempt": ["name", "arms"],
                   "attempt_new": ["arms"], "getf": ["name"],
-                  "putf": ["name"], "isinst": ["name"], "vcall": ["name"], "string": ["text"], "select": ["arms"],
+                  "putf": ["name"], "isinst": ["name"], "vcall": ["name"], "select": ["arms"],
                   "new_channel": ["name", "arms"]}.get(op, [])  # fmt: skip
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
         fits = len(others) == len(wanted) and all(

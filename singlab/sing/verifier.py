@@ -313,6 +313,8 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             state[instr.args[0]] = frozenset({CLOSED})
         elif op == "set_add":
             self.set_add(instr, state)
+        elif op in ("name_register", "name_connect"):
+            self.named_away(instr, state)
         elif op in ("free", "set_close", "split", "truncate", "share"):
             self.consume(instr.args[0], state, instr)
         elif op == "spawn":

@@ -51,6 +51,8 @@ class Kind(enum.IntEnum):
     BLOCK_SIZE = 50  #: a = address of the data, b = bytes now | owner << 32: a block was split or truncated
     OBJECT_NEW = 52  #: a = handle of an event or a mutex, b = which kind (its magic number)
     OBJECT_SIGNAL = 53  #: a = handle of an event, b = 1 = it was set, 0 = reset
+    NAME_BIND = 55  #: a = channel to who provides it, b = process that does (0 = it is bound no more)
+    NAME_CONNECT = 56  #: a = channel to who provides it, b = status: what became of a connection by name
     INTERRUPT = 54  #: a = line: a device's interrupt was taken
 
 

@@ -53,6 +53,8 @@ SENTENCES = {
     Kind.BLOCK_SIZE: "the block of {holder} at {hex} has {low} bytes now",
     Kind.OBJECT_NEW: "{self} makes something to wait for at {hex}",
     Kind.OBJECT_SIGNAL: "{self} sets or resets the event at {hex}",
+    Kind.NAME_BIND: "a name is provided over channel {a} by {taker}",
+    Kind.NAME_CONNECT: "a connection by name over channel {a} has its answer",
     Kind.INTERRUPT: "interrupt {a} comes",
 }
 

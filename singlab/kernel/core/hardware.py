@@ -182,7 +182,7 @@ def io_memory_open(m, process, index):
     """Return the record of a range of device registers that a process's program declares; 0 = it cannot have it."""
     if index >= ranges_count(m, process):
         return 0
-    place = ld64(m, process + P_RESOURCES) + 8 + index * 16
+    place = ld64(m, process + P_RESOURCES) + 24 + index * 16
     start = ld64(m, place)
     size = ld64(m, place + 8)
     known = hardware_find(m, MAGIC_IO_MEMORY, start)
@@ -217,7 +217,7 @@ def interrupt_open(m, process, index):
     if index >= lines_count(m, process):
         return 0
     resources = ld64(m, process + P_RESOURCES)
-    line = ld64(m, resources + 8 + ranges_count(m, process) * 16 + index * 8)
+    line = ld64(m, resources + 24 + ranges_count(m, process) * 16 + index * 8)
     known = hardware_find(m, MAGIC_INTERRUPT, line)
     if known != 0:
         if ld64(m, known + O_PROCESS) != process:

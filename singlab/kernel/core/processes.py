@@ -11,6 +11,7 @@ from singlab.kernel.core.channels import endpoint_close
 from singlab.kernel.core.domains import domain_enter, domain_leave, process_pages_free
 from singlab.kernel.core.hardware import object_close
 from singlab.kernel.core.heap import block_free
+from singlab.kernel.core.names import names_forget
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import queue_remove, thread_wake
 from singlab.kernel.core.sets import set_close
@@ -21,10 +22,12 @@ from singlab.kernel.layout import (
     BLOCKED,
     E_MAGIC,
     ENDED,
+    G_CONNECTING,
     G_CURRENT,
     G_FREE_PROCESSES,
     G_FREE_THREADS,
     G_LIVE,
+    G_NAMES,
     G_NEXT_PROCESS,
     G_NEXT_THREAD,
     G_PREEMPTED_HEAD,
@@ -65,6 +68,7 @@ from singlab.kernel.layout import (
     UNBORN,
     UNSTARTED,
     WAIT_OBJECTS,
+    WAIT_TURN,
     ZONE_KERNEL,
 )
 
@@ -133,7 +137,9 @@ def threads_end(m, process):
             queue_remove(m, G_UNBLOCKED_HEAD, thread)
             queue_remove(m, G_PREEMPTED_HEAD, thread)
         elif state == BLOCKED:
-            if ld64(m, thread + T_SELECTS) >= WAIT_OBJECTS:
+            if ld64(m, thread + T_SELECTS) == WAIT_TURN:
+                queue_remove(m, G_CONNECTING, thread)
+            elif ld64(m, thread + T_SELECTS) >= WAIT_OBJECTS:
                 sleeper_forget(m, thread)
             elif ld64(m, thread + T_WAITS) != 0:
                 waiter_forget(m, thread)
@@ -162,6 +168,8 @@ def process_end(m, process):
         else:
             endpoint_close(m, endpoint, process)
         endpoint = ld64(m, process + P_ENDPOINTS)
+    if ld64(m, G_NAMES) != 0:
+        names_forget(m)
     block = ld64(m, process + P_BLOCKS)
     while block != 0:
         block_free(m, block, process)
