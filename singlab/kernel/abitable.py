@@ -22,7 +22,7 @@ KINDS = {
     **dict.fromkeys(("handle", "handle0", "handle1", "handle2", "handle3"), "handle"),
     **dict.fromkeys(("word0", "word1", "word2", "word3"), "word"),
     **dict.fromkeys(("bytes", "stack", "size"), "bytes"), **dict.fromkeys(("address", "entry"), "own address"),
-    **dict.fromkeys(("until", "cycles"), "cycles"), "set": "set", "status": "status", "io_memory": "I/O memory",
+    **dict.fromkeys(("until", "cycles"), "cycles"), "set": "set", "child": "child", "status": "status", "io_memory": "I/O memory",
     **dict.fromkeys(("signed", "manual", "signalled", "owned"), "bool"),
 }  # fmt: skip
 #: What each of these is.
@@ -32,6 +32,7 @@ SAID = {
     "endpoint": "an endpoint that the caller has",
     "set": "a set of endpoints that the caller has",
     "block": "a block that the caller owns",
+    "child": "a child process that the caller has made",
     "handle": "an event, a mutex or an interrupt that the caller has opened",
     "I/O memory": "the record of device registers that the caller has opened",
     "bytes": "a size",

@@ -31,7 +31,7 @@ class Devices:
     @property
     def serial(self) -> bytes:
         """Everything that was sent on the serial line (the UART's)."""
-        self._attend()
+        self._serve_devices()
         return bytes(self._host.serial)
 
     def type(self, data: bytes | str) -> int:
@@ -45,7 +45,7 @@ class Devices:
         d.uart_update(m)
         return min(room, len(data))
 
-    def _attend(self) -> None:
+    def _serve_devices(self) -> None:
         """Do what devices have for the outside."""
         m = self._m
         head, tail = int(m[d.TX_HEAD]), int(m[d.TX_TAIL])

@@ -11,7 +11,7 @@ import numpy as np
 from singlab.kernel import layout as at
 from singlab.kernel.admission import admit
 from singlab.kernel.image import SealedImage, open_image
-from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError
+from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError, image_lead, image_record, record_bytes
 from singlab.kernel.native import native
 from singlab.kernel.resources import declared_table, resource_rows
 from singlab.kernel.tables import contract_keys, placed_tables
@@ -40,18 +40,23 @@ class Installing:
             return known
         image = open_image(image.data, image.name)  # what its bytes say, whatever the object says
         notes = admit(image, self._host.installed, self.allow_unverified, int(self._m[_s.RAM_BYTES]))
-        table = declared_table(image.manifest)
-        behind = -(-len(image.data) // 8) * 8
-        address = self._kernel_pages(behind + len(table), IMAGE_TAG)
+        record, before, table = record_bytes(image), image_lead(image), declared_table(image.manifest)
+        whole = before + len(image.data) + len(record) + len(table)
+        pages = self._kernel_pages(whole, IMAGE_TAG)
         try:
             tables, directory = self._tables(image)
         except InstallError:
-            self._free_kernel_pages(address, behind + len(table))
+            self._free_kernel_pages(pages, whole)
             raise
-        self.machine.write(address, image.data)
-        self.machine.write(address + behind, table)
-        installed = Installed(image, address, len(image.data), image.seal, tables, directory, notes, address + behind, len(table))
+        self.machine.write(pages + before, image.data)
+        installed = Installed(image, pages + before, len(image.data), image.seal, tables, directory, notes, pages, whole)
+        installed.record = pages + before + len(image.data)
+        installed.resources = installed.record + len(record)
+        self.machine.write(installed.resources, table)
+        children = [self._host.installed[extension.image].record for extension in image.manifest.extensions]
+        self.machine.write(installed.record, image_record(installed, children, self._ring3))
         self._host.installed[image.name] = installed
+        self._host.images[installed.record] = installed
         return installed
 
     def _tables(self, image: SealedImage) -> tuple[dict[str, int], int]:
@@ -100,7 +105,7 @@ class Installing:
             if any(extension.image == name for extension in other.image.manifest.extensions):
                 raise InstallError(f'{name}: {other.name} starts it as an extension. Take that out first: system.uninstall("{other.name}")')
         del self._host.installed[name]
-        self._free_kernel_pages(installed.address, installed.resources - installed.address + installed.resource_bytes)
+        self._free_kernel_pages(installed.pages, installed.whole)
 
     @property
     def installed(self):

@@ -7,6 +7,7 @@ CHARGES = Path(__file__).parent / "charges.json"
 
 #: In the order of their imports: each uses only what stands before it.
 CORE_FILES = (
-    "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "timers", "objects", "hardware", "names",
-    "processes", "threads", "calls", "regions", "paging", "synchronisation", "directory", "interrupts",
+    "policies", "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "handles", "images",
+    "timers", "objects", "hardware", "names", "processes", "threads", "calls", "service", "children", "regions", "paging", "synchronisation",
+    "directory", "interrupts",
 )  # fmt: skip

@@ -15,6 +15,7 @@ from singlab.sing.types import (
     Char,
     EndpointSet,
     Int,
+    Reference,
     Str,
     Struct,
     Tuple,
@@ -49,7 +50,10 @@ class BuiltinLowering:
         self.arity(node, 1, name)
         value = self.expr(node.args[0], None)
         if not isinstance(value.type, (Vector, *others)):
-            raise self.refuse("types", f"{name} works on exchange-heap vectors, not on {value.type}", node, "give it a vector")
+            hint = "give it a vector"
+            if name == "free" and isinstance(value.type, (Reference, EndpointSet)):
+                hint = "remove the line: nobody has to give an object back" if isinstance(value.type, Reference) else f"write {value.name or 's'}.close()"
+            raise self.refuse("types", f"{name} works on exchange-heap vectors, not on {value.type}", node, hint)
         return value
 
     def call_free(self, node: ast.Call) -> None:
@@ -82,6 +86,11 @@ class BuiltinLowering:
         if not isinstance(helper, Program) or helper.entry:
             raise self.refuse("types", "a thread runs a @function", node, "write thread(f, a, b): f and what it is called with")
         types, result, borrowed = self.module.signature(helper)
+        for place, type_ in enumerate(types):
+            if isinstance(type_, Reference):
+                argument = node.args[place + 1] if place + 1 < len(node.args) else node
+                raise self.refuse("types", f"thread {helper.name} is given {spoken(type_)}, and threads share no objects", argument,
+                                  "hand it an exchange-heap vector: to_vector(s) makes one of text and of an Array[u8]")  # fmt: skip
         if any(borrowed):
             raise self.refuse("owner.borrow", f"thread {helper.name} borrows a block and may use it longer than its caller owns it", node,
                               "hand the block over: a parameter without Borrowed[...]")  # fmt: skip
@@ -92,6 +101,10 @@ class BuiltinLowering:
         if len(node.args) - 1 != len(types):
             raise self.refuse("types", f"{helper.name} takes {len(types)} argument{'s' * (len(types) != 1)}, not {len(node.args) - 1}", node,
                               "give exactly those")  # fmt: skip
+        for argument, type_ in zip(node.args[1:], types):
+            if isinstance(type_, Reference):
+                raise self.refuse("types", f"thread {helper.name} is given an object that its caller keeps", argument,
+                                  "threads share nothing: hand over numbers, or its contents in an exchange-heap vector")  # fmt: skip
         arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args[1:], types)]
         return self.emit("spawn", node, self.reg(U64), flat(arguments), self.module.label(helper))
 
@@ -119,7 +132,7 @@ class BuiltinLowering:
                     raise self.refuse("types", "half of a surrogate pair cannot be printed", argument, "write the whole character")
                 text += argument.value
                 continue
-            value = self.expr(argument, None)
+            value = self.to_say(argument)
             if isinstance(value.type, (Str, Char)):
                 if text:
                     self.emit("print_text", node, extra=text)

@@ -10,7 +10,7 @@ from singlab.sing.sil import Instr, Reg
 from singlab.sing.types import Type, bytes_of
 
 T0, T1, A0, A1, A2 = 5, 6, 10, 11, 12
-FAULT_BOUNDS, FAULT_HANDLE, FAULT_DEVICE = 1, 23, 24
+FAULT_BOUNDS, FAULT_HANDLE, FAULT_DEVICE = 1, 26, 27
 
 #: Operations of this part that may go to a fault stub without a call.
 FAULTING = ("io_read", "io_write")

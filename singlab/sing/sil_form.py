@@ -68,6 +68,7 @@ def register(reg, known: dict[int, Reg], module: Module, position: Position) -> 
 
 _KINDS = {
     Int: "an integer", Vector: "a vector", Struct: "a struct", (Vector, Struct): "a block", Endpoint: "an endpoint", Object: "an object",
+    (Vector, Struct, Array, Object, EndpointSet): "a block, an array, an object or a set",
     Array: "an array", Reference: "a reference", EndpointSet: "a set of endpoints",
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from singlab.kernel.layout import SELECT_MOST
 from singlab.sing import sil
+from singlab.sing.childcode import ASK, DO
 from singlab.sing.sil import CLOSED, Attempt, Function, Instr, Module, NewChannel, Receive, Reg, Select
 from singlab.sing.sil_classes import (
     fields,
@@ -57,7 +58,7 @@ def check_instruction(instr: Instr, function: Function, module: Module, labels: 
         count, has_dest = _SHAPES[op]
         need(count in (-1, len(args)) and (dest is not None) == has_dest, f"{op} has the wrong operands", position)
     else:
-        need(op in ("call", "vcall", "send", "ret", "attempt", "spawn", "select", "wait"), f"{op!r} is no instruction", position)
+        need(op in ("call", "vcall", "send", "ret", "attempt", "attempt_vcall", "spawn", "select", "wait"), f"{op!r} is no instruction", position)
     check = globals().get(f"_check_{op}") or HANDLE_CHECKS.get(op)
     if op in sil.ARITHMETIC:
         _arithmetic(instr)
@@ -190,10 +191,16 @@ def _value_of(instr: Instr, kinds: tuple[type, ...]) -> Type:
     return element
 
 
+def _found(instr: Instr, type_: Type) -> None:
+    """Check where what is read goes: what may have no value yet may be taken as None."""
+    if not (isinstance(type_, Reference) and instr.dest.type == type_.perhaps):
+        _type(instr.dest, type_, instr)
+
+
 def _check_load(instr: Instr, *_) -> None:
     element = _value_of(instr, (Vector, Array, Str))
     _type(instr.args[1], U64, instr)
-    _type(instr.dest, element, instr)
+    _found(instr, element)
 
 
 def _check_store(instr: Instr, *_) -> None:
@@ -231,7 +238,7 @@ def _object_field(instr: Instr, module: Module) -> Type:
 
 
 def _check_getf(instr: Instr, function: Function, module: Module, *_) -> None:
-    _type(instr.dest, _object_field(instr, module), instr)
+    _found(instr, _object_field(instr, module))
 
 
 def _check_putf(instr: Instr, function: Function, module: Module, *_) -> None:
@@ -261,13 +268,20 @@ def _check_isinst(instr: Instr, function: Function, module: Module, *_) -> None:
     need(isinstance(instr.extra, str) and instr.extra in module.classes, f"{instr.extra!r} is no class", instr.position, "types")
 
 
-def _check_vcall(instr: Instr, function: Function, module: Module, *_) -> None:
-    need(len(instr.args) >= 1, "vcall names no object", instr.position)
+def _method(name, instr: Instr, module: Module) -> Function:
+    """Check a virtual call's object and arguments; returns one of the functions it can come to, which are all called alike."""
+    need(len(instr.args) >= 1, f"{instr.op} names no object", instr.position)
     _certain(instr.args[0], Object, instr)
-    label = method(module, instr.args[0].type.cls, instr.extra) if isinstance(instr.extra, str) else None
-    need(label is not None, f"{instr.args[0].type.cls} has no method {instr.extra!r}", instr.position, "types")
+    label = method(module, instr.args[0].type.cls, name) if isinstance(name, str) else None
+    need(label is not None, f"{instr.args[0].type.cls} has no method {name!r}", instr.position, "types")
     callee = module.functions[label]
-    _arguments(instr.extra, instr, instr.args[1:], callee.params[1:])
+    _arguments(name, instr, instr.args[1:], callee.params[1:])
+    return callee
+
+
+def _check_vcall(instr: Instr, function: Function, module: Module, *_) -> None:
+    callee = _method(instr.extra, instr, module)
+    need(not callee.raises, f"{instr.extra} may raise an exception and is called as if it did not", instr.position)
     need(len(instr.results) == len(callee.results), f"{instr.extra}: result and destination differ", instr.position, "types")
     for reg, type_ in zip(instr.results, callee.results):
         _type(reg, type_, instr)
@@ -305,6 +319,29 @@ def _check_print_int(instr: Instr, *_) -> None:
 
 def _check_mark(instr: Instr, *_) -> None:
     _type(instr.args[0], Int, instr)
+
+
+def _check_create(instr: Instr, *_) -> None:
+    need(type(instr.extra) is int and 0 <= instr.extra < 1 << 16, f"create names extension {instr.extra!r:.40}", instr.position)
+    _type(instr.dest, U64, instr)
+
+
+def _check_give(instr: Instr, *_) -> None:
+    need(type(instr.extra) is int and 0 <= instr.extra < 64, f"give names startup argument {instr.extra!r:.40}", instr.position)
+    _type(instr.args[0], U64, instr)
+    if not isinstance(instr.args[1].type, Endpoint):
+        _type(instr.args[1], (Int, Bool), instr)
+
+
+def _check_child(instr: Instr, *_) -> None:
+    need(isinstance(instr.extra, str) and instr.extra in DO, f"nothing called {instr.extra!r:.40} is done with a child", instr.position)
+    _type(instr.args[0], U64, instr)
+
+
+def _check_ask_child(instr: Instr, *_) -> None:
+    need(isinstance(instr.extra, str) and instr.extra in ASK, f"nothing called {instr.extra!r:.40} is asked about a child", instr.position)
+    _type(instr.args[0], U64, instr)
+    _type(instr.dest, U64, instr)
 
 
 def _check_close(instr: Instr, function: Function, module: Module, *_) -> None:
@@ -370,8 +407,12 @@ def _check_set_close(instr: Instr, *_) -> None:
 
 def _check_new_channel(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
     table = instr.extra
-    need(isinstance(table, NewChannel) and isinstance(table.arms, dict) and list(table.arms) == ["made"] and table.closed is None,
+    need(isinstance(table, NewChannel) and isinstance(table.arms, dict) and {"made"} <= set(table.arms) <= {"made", "raised"} and table.closed is None,
           "new_channel has no way out", instr.position)  # fmt: skip
+    if "raised" in table.arms:
+        regs = _way(table.arms["raised"], "raised", known, module, labels, instr)
+        need(len(regs) == 1, "new_channel: raised gives 1 values", instr.position, "types")
+        _type(regs[0], U64, instr)
     need(isinstance(table.contract, str) and table.contract in module.contracts, f"contract {table.contract!r} is not declared",
           instr.position, "contract.send")  # fmt: skip
     regs = _way(table.arms["made"], "made", known, module, labels, instr)
@@ -449,13 +490,18 @@ def _check_call(instr: Instr, function: Function, module: Module, *_) -> None:
         _type(reg, type_, instr)
 
 
-def _check_spawn(instr: Instr, function: Function, module: Module, *_) -> None:
-    callee = _callee(instr.extra, instr, module)
-    need(not callee.raises, f"nobody could catch what thread {instr.extra} raises", instr.position)
-    need(not callee.borrowed, f"thread {instr.extra} borrows a block and may use it longer than its caller owns it", instr.position, "owner.borrow")
-    need(len(callee.params) <= _MOST_THREAD_PARAMETERS, f"thread {instr.extra} has more than {_MOST_THREAD_PARAMETERS} parameters", instr.position, "types")
-    need(callee.result is None or callee.result == U64, f"thread {instr.extra} returns no u64", instr.position, "types")
+def _thread(name, instr: Instr, module: Module) -> None:
+    """Check the function that a thread is to run, and what it is given."""
+    callee = _callee(name, instr, module)
+    need(not callee.raises, f"nobody could catch what thread {name} raises", instr.position)
+    need(not callee.borrowed, f"thread {name} borrows a block and may use it longer than its caller owns it", instr.position, "owner.borrow")
+    need(len(callee.params) <= _MOST_THREAD_PARAMETERS, f"thread {name} has more than {_MOST_THREAD_PARAMETERS} parameters", instr.position, "types")
+    need(callee.result is None or callee.result == U64, f"thread {name} returns no u64", instr.position, "types")
     need(not any(isinstance(p.type, Reference) for p in callee.params), "a thread is given an object that its caller keeps", instr.position, "types")
+
+
+def _check_spawn(instr: Instr, function: Function, module: Module, *_) -> None:
+    _thread(instr.extra, instr, module)
     need(instr.dest is not None, "spawn gives a thread's number", instr.position)
     _type(instr.dest, U64, instr)
 
@@ -491,12 +537,26 @@ def _check_attempt(instr: Instr, function: Function, module: Module, labels: set
 
 def _check_attempt_new(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
     need(isinstance(instr.extra, Attempt) and instr.extra.function is None, "attempt_new has no ways out", instr.position)
-    _attempt(instr, module, labels, known, ((Vector, Struct),))
-    need(not getattr(instr.extra.arms["returned"][0][0].type, "shared", False), f"{instr.op}: a new vector is shared with nobody", instr.position, "types")
-    struct = isinstance(instr.extra.arms["returned"][0][0].type, Struct)
-    need(len(instr.args) == 1 - struct, "attempt_new has the wrong operands", instr.position)
+    _attempt(instr, module, labels, known, ((Vector, Struct, Array, Object, EndpointSet),))
+    made = instr.extra.arms["returned"][0][0].type
+    need(not getattr(made, "nullable", False), f"attempt_new makes no {made}", instr.position, "types")
+    need(not getattr(made, "shared", False), f"{instr.op}: a new vector is shared with nobody", instr.position, "types")
+    need(len(instr.args) == isinstance(made, (Vector, Array)), "attempt_new has the wrong operands", instr.position)
     for reg in instr.args:
         _type(reg, U64, instr)
+
+
+def _check_attempt_vcall(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
+    need(instr.dest is None and isinstance(instr.extra, Attempt), "attempt_vcall has no ways out", instr.position)
+    callee = _method(instr.extra.function, instr, module)
+    need(callee.raises, f"{instr.extra.function} raises no exception and is attempted", instr.position)
+    _attempt(instr, module, labels, known, callee.results)
+
+
+def _check_attempt_spawn(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
+    need(isinstance(instr.extra, Attempt), "attempt_spawn has no ways out", instr.position)
+    _thread(instr.extra.function, instr, module)
+    _attempt(instr, module, labels, known, (U64,))
 
 
 def _check_raise(instr: Instr, *_) -> None:

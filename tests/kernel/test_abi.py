@@ -154,7 +154,15 @@ class Innocents:
     def everything(self) -> list:
         """Return what must not change: their records, their blocks' data, their pages, and what the serial line has sent."""
         read = self.system.machine.read
-        return [(address, read(address, size)) for address, size in sorted(self.records().items())] + [
+
+        def record(address: int, size: int) -> bytes:
+            words = bytearray(read(address, size))
+            if address in (self.holder.record, self.asker.record):  # a process's neighbours in the list of all come and go
+                for link in (at.P_NEXT, at.P_PREVIOUS):
+                    words[link : link + 8] = bytes(8)
+            return bytes(words)
+
+        return [(address, record(address, size)) for address, size in sorted(self.records().items())] + [
             (page, read(at.RAM_BASE + page * at.PAGE, at.PAGE)) for page in self.pages()
         ] + [self.system.serial]
 

@@ -168,7 +168,7 @@ def test_a_second_process_of_the_program_cannot_have_its_device_meanwhile():
     first = system.create(programs()["waiter"])
     second = system.create(programs()["waiter"], name="second")
     assert system.run().outcome == "waiting"
-    assert second.fault.code == 24 and second.fault.line
+    assert second.fault.code == 27 and second.fault.line
     system.type("x")
     assert system.run().outcome == "finished"
     assert first.exit_value == 1
@@ -196,7 +196,7 @@ def test_who_acknowledges_what_has_not_come_is_ended():
     system = System()
     process = system.create(programs()["impatient"])
     system.run()
-    assert process.fault.code == 23
+    assert process.fault.code == 26
 
 
 def test_in_user_mode_no_device_is_seen_that_was_not_opened():

@@ -240,7 +240,8 @@ def test_whoever_is_stopped_whenever_the_others_come_to_an_end(isolation, victim
             made += late
         for process in (server, *made):
             assert set(process.holdings().values()) == {0}, (stop_at, process)
-            assert process.fault is None
+            # a server that is stopped in the middle of a conversation is seen by its client
+            assert process.fault is None or (victim == "server" and process.fault.code == 3)
         nobody = system.create(programs()["client"], name="nobody", n=1)
         system.run()
         assert nobody.exit_value == 77777

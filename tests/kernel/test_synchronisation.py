@@ -176,7 +176,7 @@ def test_a_sleeper_takes_the_processor_from_one_that_only_computes():
     assert system.run().outcome == "finished"
 
 
-@pytest.mark.parametrize(("name", "code"), [("stale", 23), ("not_mine", 23)])
+@pytest.mark.parametrize(("name", "code"), [("stale", 26), ("not_mine", 26)])
 def test_a_handle_that_is_none_is_a_fault_of_its_process(name, code):
     _, process, run = execute(name)
     assert run.outcome == "finished"

@@ -176,6 +176,7 @@ SAID = {
     Kind.CLOSED_SEEN: ((5 | 1 << 56, 0), "server learns that channel 5 is closed"),
     Kind.ABI: ((3, 0), "client calls the kernel"),
     Kind.CHANNEL_CONTRACT: ((5, 0x8003_0000), "channel 5 speaks Talk"),
+    Kind.POLICY_FAULT: ((2 | 1 << 8, 0), "the kernel puts the quantum policy out of force"),
     Kind.ENDPOINT_OWNER: ((5 | 1 << 56, 2 | 3 << 32), "the Exp end of channel 5 now belongs to client"),
     Kind.BLOCK_SIZE: ((0x8123_0000, 40 | 3 << 32), "the block of server at 0x81230000 has 40 bytes now"),
     Kind.OBJECT_NEW: ((0x8003_0000, 0), "client makes something to wait for at 0x80030000"),

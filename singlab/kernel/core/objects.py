@@ -39,7 +39,7 @@ from singlab.kernel.layout import (
     T_SELECTED,
     T_SELECTS,
     T_WAKE,
-    TAG_KERNEL_HANDLES,
+    TAG_KERNEL_OBJECTS,
     WAIT_MOST,
     WAIT_ONE,
     ZONE_KERNEL,
@@ -49,7 +49,7 @@ OK = 0
 E_BAD_HANDLE = 1
 E_NOT_OWNER = 2
 E_BAD_ARGUMENT = 5
-TIMED_OUT = 6
+TIMED_OUT = 7
 NONE = 0xFFFF
 
 
@@ -62,7 +62,7 @@ def object_new(m, process, magic):
         at = ld64(m, at + O_NEXT)
     if count >= MOST_OBJECTS:
         return 0
-    found = record_new(m, G_FREE_OBJECTS, OBJECT_BYTES, ZONE_KERNEL, TAG_KERNEL_HANDLES)
+    found = record_new(m, G_FREE_OBJECTS, OBJECT_BYTES, ZONE_KERNEL, TAG_KERNEL_OBJECTS)
     if found == 0:
         return 0
     st64(m, found + O_MAGIC, magic)
@@ -79,7 +79,7 @@ def object_check(m, handle, process):
     page = (handle - RAM_BASE) >> PAGE_SHIFT
     if (page < ld64(m, G_KERNEL_FIRST)) or (page >= ld64(m, G_RECORD_FIRST)):
         return E_BAD_HANDLE
-    if ld32(m, PAGE_TAGS + page * 4) != TAG_KERNEL_HANDLES:
+    if ld32(m, PAGE_TAGS + page * 4) != TAG_KERNEL_OBJECTS:
         return E_BAD_HANDLE
     magic = ld64(m, handle + O_MAGIC)
     if (magic == 0) or (magic >= RAM_BASE):  # a free record has its list's link there

@@ -50,9 +50,9 @@ from singlab.kernel.layout import (
 
 NAME_CONNECT = 56
 OK = 0
-E_NO_NAME = 7
-E_REFUSED = 9
-E_BUSY = 10
+E_NO_NAME = 8
+E_REFUSED = 10
+E_BUSY = 11
 NACK_CONNECT = 2
 RECEIVE = 17
 CHANNEL_STATE = 18
