@@ -101,10 +101,6 @@ class BuiltinLowering:
         if len(node.args) - 1 != len(types):
             raise self.refuse("types", f"{helper.name} takes {len(types)} argument{'s' * (len(types) != 1)}, not {len(node.args) - 1}", node,
                               "give exactly those")  # fmt: skip
-        for argument, type_ in zip(node.args[1:], types):
-            if isinstance(type_, Reference):
-                raise self.refuse("types", f"thread {helper.name} is given an object that its caller keeps", argument,
-                                  "threads share nothing: hand over numbers, or its contents in an exchange-heap vector")  # fmt: skip
         arguments = [self.coerce(self.expr(a, t), t, a) for a, t in zip(node.args[1:], types)]
         return self.emit("spawn", node, self.reg(U64), flat(arguments), self.module.label(helper))
 

@@ -22,8 +22,8 @@ from singlab.sing.sil_classes import (
     is_element,
     method,
 )
-from singlab.sing.sil_form import is_type
-from singlab.sing.sil_operands import Malformed, check_instruction, need, register
+from singlab.sing.sil_form import Malformed, is_type, need, register
+from singlab.sing.sil_operands import check_instruction
 from singlab.sing.types import (
     INTS,
     Bool,
