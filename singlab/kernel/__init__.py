@@ -6,7 +6,7 @@ Names are imported when first used: the compiler needs the ABI table without the
 from singlab.lazy import lazy_names
 
 _HOME = {
-    "Fault": "process", "InstallError": "manifest", "Installed": "loader", "KernelError": "system", "Process": "process", "Run": "system",
+    "abi": "abitable", "Fault": "process", "InstallError": "manifest", "Installed": "loader", "KernelError": "system", "Process": "process", "Run": "system",
     "SealError": "image", "SealedImage": "image", "System": "system", "open_image": "image",
 }  # fmt: skip
 __all__ = sorted(_HOME)

@@ -12,7 +12,9 @@ The version is part of every image: the kernel refuses an image built for anothe
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from types import ModuleType
 
 ABI_VERSION = 1
 
@@ -37,7 +39,8 @@ class AbiFunction:
     doc : str
     kind : str
         "ends": it never returns to its caller. "prints": when it succeeds the host has something to print.
-        "retires": a process record may be gone, of which the host keeps a copy. Else empty.
+        "retires": a process record may be gone, of which the host keeps a copy. "timed": it is given the cycle counter
+        behind its arguments, and may change when the timer fires. Else empty.
     """
 
     number: int
@@ -119,6 +122,55 @@ ABI = _table(
     ("Child Processes", "get_child_id", ("child",), ("process",), False, "The number of a child; 0 for no handle."),
     ("Child Processes", "dispose_child", ("child",), ("status",), False,
      "Let go of a child that has ended; the handle names nothing from then on.", "retires"),
+    ("Exchange Heap", "share", ("block", "start", "end"), ("block", "part"), False,
+     "Another block over the same data: the bytes of one from start up to end. 0 and 0 if it has no such bytes, or memory is exhausted."),
+    ("Exchange Heap", "split", ("block", "offset"), ("block", "part"), False,
+     "Another block with the bytes of one from offset on; that one then ends there. Nothing is copied. 0 and 0 if that cannot be."),
+    ("Exchange Heap", "truncate", ("block", "bytes"), ("block",), False, "Let a block end earlier; 0 if it has not so many bytes."),
+    ("Exchange Heap", "get_size", ("block",), ("bytes",), False, "How many bytes a block has; 0 for what is none of the caller's."),
+    ("Exchange Heap", "get_type", ("block",), ("type",), False, "The number that an owner has given a block; 0 for what is none of the caller's."),
+    ("Exchange Heap", "set_type", ("block", "type"), ("status",), False, "Give a block a number of 32 bits, which stays with it when it is sent."),
+    ("Paged Memory", "free_pages", ("address", "count"), ("status",), False, "Give pages of this process's own objects back."),
+    ("Paged Memory", "extend_pages", ("address", "count"), ("status",), False,
+     "So many zeroed pages more, behind those for this process's own objects that end at the address, if they are free."),
+    ("Paged Memory", "query_pages", ("address",), ("kind", "count"), False,
+     "What the page of this process at an address holds, as page tags say it, and how many like it follow; 0 for others' pages."),
+    ("Paged Memory", "get_page_usage", (), ("total", "own"), False, "How many pages the machine has, and how many this process."),
+    ("Threads & Synchronization", "create_event", ("manual", "signalled"), ("handle",), False,
+     "An event; set, it lets one thread go on, or with manual = 1 every thread until it is reset. 0 if there are too many."),
+    ("Threads & Synchronization", "set_event", ("handle",), ("status",), False, "Set an event."),
+    ("Threads & Synchronization", "reset_event", ("handle",), ("status",), False, "Reset an event."),
+    ("Threads & Synchronization", "create_mutex", ("owned",), ("handle",), False,
+     "A mutex, which the calling thread has if owned = 1. 0 if there are too many."),
+    ("Threads & Synchronization", "release_mutex", ("handle",), ("status",), False, "Let go of a mutex that the calling thread has."),
+    ("Threads & Synchronization", "close_handle", ("handle",), ("status",), False,
+     "Give back an event, a mutex or an interrupt that no thread waits for."),
+    ("Threads & Synchronization", "wait_one", ("handle", "until"), ("status",), True,
+     "Wait until an event is set, a mutex is free or an interrupt has come, and take it; TIMED_OUT if it is not by that cycle.", "timed"),
+    ("Threads & Synchronization", "wait_any", ("until", "handle0", "handle1", "handle2", "handle3"), ("status", "index"), True,
+     "Wait for the first of up to four of them (0 = none); index says which.", "timed"),
+    ("Threads & Synchronization", "sleep_until", ("until",), ("status",), True, "Let the thread go on when the cycle counter has come so far.", "timed"),
+    ("Threads & Synchronization", "get_thread_id", (), ("thread",), False, "The number of the calling thread."),
+    ("Threads & Synchronization", "get_thread_state", ("thread",), ("state",), False,
+     "What another thread of this process does: 1 ready, 3 blocked, 5 ended and not joined; 0 if there is none of this number."),
+    ("Hardware Access", "get_io_memory_count", (), ("count",), False, "How many ranges of device registers the manifest declares."),
+    ("Hardware Access", "get_io_memory", ("index",), ("io_memory",), False,
+     "The record of one of them, by its place in the manifest, from now on this process's; 0 if it cannot be had."),
+    ("Hardware Access", "get_interrupt_count", (), ("count",), False, "How many interrupt lines the manifest declares."),
+    ("Hardware Access", "open_interrupt", ("index",), ("handle",), False,
+     "One of them as something to wait for, by its place in the manifest; 0 if it cannot be had."),
+    ("Hardware Access", "ack_interrupt", ("handle",), ("status",), False, "The interrupt has been dealt with and may come again."),
+    ("Channels", "register_name", ("endpoint", "address", "bytes"), ("status", "endpoint"), False,
+     "Provide a name that the manifest declares: the endpoint is the Imp of a provider's channel, on which those who connect are announced. "
+     "If that cannot be it comes back."),
+    ("Channels", "connect_name", ("endpoint", "address", "bytes"), ("status", "endpoint"), True,
+     "Hand the Exp of a channel to whoever provides a name, and wait for its answer. If it is not taken the endpoint comes back."),
+    ("Security Principals", "get_principal", (), ("block",), False,
+     "The caller's principal as text, in a new block: the programs of its chain, the first one first, with + between them; 0 if memory is exhausted."),
+    ("Security Principals", "get_peer_principal", ("endpoint",), ("block",), False,
+     "The principal that an endpoint's other side speaks for, in a new block; empty once it is closed, 0 if there is no such endpoint."),
+    ("Security Principals", "match_principal", ("endpoint", "address", "bytes"), ("matches",), False,
+     "1 if that principal matches a pattern, a text of the caller's with * for any text; else 0."),
 )
 
 #: By name.
@@ -138,6 +190,11 @@ E_CONTRACT = 3
 E_FULL = 4
 E_BAD_ARGUMENT = 5
 E_SEAL = 6
+TIMED_OUT = 7
+E_NO_NAME = 8
+E_DENIED = 9
+E_REFUSED = 10
+E_BUSY = 11
 STATUS_NAMES = {
     OK: "ok",
     E_BAD_HANDLE: "bad handle",
@@ -146,6 +203,11 @@ STATUS_NAMES = {
     E_FULL: "the peer's message slots are full",
     E_BAD_ARGUMENT: "bad argument",
     E_SEAL: "the image is not what was installed",
+    TIMED_OUT: "not by the time said",
+    E_NO_NAME: "nobody provides this name",
+    E_DENIED: "the manifest, or the provider's rule, does not allow it",
+    E_REFUSED: "the provider did not take the connection",
+    E_BUSY: "others connect at the moment: ask again",
 }
 
 # ---- layout of a block (exchange-heap allocation record), read directly by compiled SIP code -------
@@ -164,3 +226,15 @@ BLOCK_SIZE = 8  #: bytes
 # The kernel has one table of each contract: endpoints speak the same contract if their tables are one.
 NO_STATE = 0xFFFF
 MAX_MESSAGE_WORDS = 4
+
+
+class _Module(ModuleType):
+    """This module; called, it is the table to read: ``singlab.kernel.abi()`` means one thing, whatever was imported before."""
+
+    def __call__(self, group: str | None = None):
+        from singlab.kernel.abitable import abi
+
+        return abi(group)
+
+
+sys.modules[__name__].__class__ = _Module

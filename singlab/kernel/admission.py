@@ -14,7 +14,7 @@ from singlab.kernel import layout as at
 from singlab.kernel.abi import ABI, ABI_VERSION, NO_STATE
 from singlab.kernel.image import Manifest, SealedImage
 from singlab.kernel.manifest import NAME, SCALARS, VERSION, InstallError, difference, fingerprint
-from singlab.kernel.resources import check_conflicts, check_resources
+from singlab.kernel.resources import check_conflicts, check_names, check_resources
 from singlab.kernel.scan import scan
 from singlab.kernel.tables import sound
 
@@ -64,6 +64,7 @@ def admit(image: SealedImage, installed: Mapping, allow_unverified: bool, ram_by
             f'Take that one out first, system.uninstall("{image.name}"), or name this one otherwise: @sip(name="...").'
         )
     check_conflicts(image.name, manifest.io_memory, manifest.interrupts, installed.values())
+    check_names(image.name, manifest.provides, manifest.wants, installed.values())
     check_partners(manifest, installed)
     check_extensions(manifest, installed)
     return notes(manifest, installed)
@@ -163,7 +164,7 @@ def check_table(image: SealedImage, name: str, contract: dict) -> None:
         for word, message in zip(about, contract["messages"]):
             same &= word & 0xFF == len(message["arguments"]) and word >> 16 & 1 == (message["direction"] == "!")
             for index, argument in enumerate(message["arguments"]):
-                same &= word >> 8 >> index & 1 == (argument.startswith("ExVec[") or argument.rpartition(" ")[0] in structs)
+                same &= word >> 8 >> index & 1 == (argument.startswith(("ExVec[", "Shared[")) or argument.rpartition(" ")[0] in structs)
                 if word >> 24 >> index & 1:
                     same &= end_is(*ends.pop(0), argument, image)
                 elif END.match(argument):

@@ -2,7 +2,7 @@
 
 Cuts RAM into the three zones, writes the kernel's variables and page tags, the entry code and, where addresses
 are translated, the kernel's own page table, of which each domain's is a copy to begin with: the kernel zone
-for the supervisor only, records to be read, nothing of the user zone, and the kernel's window on all of RAM.
+for the supervisor only, records to be read, nothing of the user zone, the interrupt controller, and the kernel's window on all of RAM.
 Done by the host, so it costs no simulated cycles.
 """
 
@@ -30,6 +30,8 @@ _SUM = 1 << 18  # the supervisor may touch user pages
 _MXR_SPIE = 1 << 5
 _SPP = 1 << 8
 _STIE = 1 << 5
+_SEIE = 1 << 9
+_BIG_PAGE = 1 << 21
 
 
 def page_zones(ram_bytes: int) -> tuple[int, int, int, int]:
@@ -86,6 +88,7 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
         at.G_USER_HINT: user,
         at.G_STATUS: first_status(isolation.ring3),
         at.G_RING3: int(isolation.ring3),
+        at.G_WAKE: at.NEVER,
         at.G_HERTZ: int(machine.profile.clock_hz),
     }
     for address, value in variables.items():
@@ -96,7 +99,7 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
     emit(m, np.uint64(Kind.PAGES_ALLOC), np.uint64(0), np.uint64(kernel | at.TAG_KERNEL_SYSTEM << 32))
     machine.leave_machine_level()
     m[_s.STVEC] = labels["trap"]
-    m[_s.SIE] = _STIE
+    m[_s.SIE] = _STIE | _SEIE
     m[_s.PC] = labels["idle"]
     if isolation.paged:
         m[_s.SATP] = _page_table(machine, isolation, record, user, pages)
@@ -113,7 +116,7 @@ def first_status(ring3: bool) -> int:
 def _page_table(machine: Machine, isolation: Isolation, record: int, user: int, pages: int) -> int:
     """Write the kernel's own Sv39 table and what the kernel must know of it; returns the value for satp."""
     regions = user // _REGION + 1  # those with pages below the user zone, and the one in which it begins
-    needed = regions + 3
+    needed = regions + 4
     first = record - needed  # the top of the kernel zone
     page = np.arange(user, dtype=np.uint64)
     user_bit = at.PTE_U if isolation.ring3 else 0
@@ -125,15 +128,18 @@ def _page_table(machine: Machine, isolation: Isolation, record: int, user: int, 
     leaves[:user] = (page + np.uint64(at.FIRST_FRAME)) << np.uint64(10) | rights
     address = at.RAM_BASE + first * at.PAGE
     machine.write(address, leaves.tobytes())
-    middle, window, root = np.zeros(_REGION, dtype=np.uint64), np.zeros(_REGION, dtype=np.uint64), np.zeros(_REGION, dtype=np.uint64)
-    middle_at, window_at, root_at = (address + (regions + i) * at.PAGE for i in range(3))
+    middle, window, low, root = (np.zeros(_REGION, dtype=np.uint64) for _ in range(4))
+    middle_at, window_at, low_at, root_at = (address + (regions + i) * at.PAGE for i in range(4))
     for region in range(regions):
         middle[region] = (address // at.PAGE + region) << 10 | at.PTE_V
     for region in range(-(-pages // _REGION)):  # superpages
         window[region] = (at.FIRST_FRAME + region * _REGION) << 10 | _WINDOW_PAGE
+    for page_at in range(at.PLIC, at.PLIC + at.PLIC_BYTES, _BIG_PAGE):
+        low[page_at // _BIG_PAGE] = page_at // at.PAGE << 10 | _WINDOW_PAGE
+    root[0] = low_at // at.PAGE << 10 | at.PTE_V
     root[at.ROOT_SLOT // 8] = middle_at // at.PAGE << 10 | at.PTE_V
     root[at.WINDOW_SLOT // 8] = window_at // at.PAGE << 10 | at.PTE_V
-    for place, table in ((middle_at, middle), (window_at, window), (root_at, root)):
+    for place, table in ((middle_at, middle), (window_at, window), (low_at, low), (root_at, root)):
         machine.write(place, table.tobytes())
     machine.write(at.PAGE_TAGS + 4 * first, np.full(needed, at.TAG_TABLE, dtype="<u4").tobytes())
     satp = at.SV39 | root_at // at.PAGE
@@ -142,6 +148,7 @@ def _page_table(machine: Machine, isolation: Isolation, record: int, user: int, 
         at.G_USER: user_bit,
         at.G_SATP: satp,
         at.G_ROOT: root_at,
+        at.G_LOW: low_at,
         at.G_MIDDLE: middle_at,
         at.G_LEAF: address + (regions - 1) * at.PAGE,
         at.G_OWN_DOMAINS: int(isolation.own_domains),

@@ -55,8 +55,16 @@ _LEAVE_DOMAIN = f"la t3, {at.G_SATP}\nld t4, 0(t3)\ncsrw satp, t4"
 _FENCE = f"la t3, {at.G_FENCE}\nld t4, 0(t3)\nbnez t4, forget\nall_hold:"
 _FORGET = "forget:\nsd x0, 0(t3)\nsfence.vma\nj all_hold"
 _FORGET_PAGES = f"la t3, {at.G_FENCE}\nld t4, 0(t3)\nbeqz t4, mapped\nsd x0, 0(t3)\nsfence.vma\nmapped:"
-#: ABI functions that can take pages out of a domain.
-_UNMAPPING = ("send", "free", "close")
+#: Set the timer to the end of the quantum, or to when the first sleeper wakes if that is sooner.
+_SET_TIMER = f"""la t3, {at.G_WAKE}
+ld t5, 0(t3)
+ld t4, {at.G_QUANTUM_END - at.G_WAKE}(t3)
+bgeu t5, t4, timer_set
+mv t4, t5
+timer_set:
+csrw stimecmp, t4"""
+#: ABI functions that can take pages out of a domain, or put some in where others were.
+_UNMAPPING = ("send", "free", "close", "free_pages", "extend_pages", "get_io_memory", "close_handle")
 
 
 def _switch_code(isolation: Isolation) -> str:
@@ -103,7 +111,9 @@ timer:
     slli t5, a0, 1
     addi t5, t5, -2
     beqz t5, operator
+    csrr a1, cycle
     hook {at.HOOK_TIMER}
+    {_SET_TIMER}
 pick:
     la t3, {at.G_CURRENT}
     ld t2, 0(t3)
@@ -135,6 +145,9 @@ switch_in:
     ld t4, {at.G_QUANTUM - at.G_FRESH}(t3)
     csrr t5, cycle
     add t4, t4, t5
+    sd t4, {at.G_QUANTUM_END - at.G_FRESH}(t3)
+    ld t5, {at.G_WAKE - at.G_FRESH}(t3)
+    bltu t5, t4, sooner
     csrw stimecmp, t4
 same_quantum:
     ld t4, {at.T_FULL}(tp)
@@ -151,12 +164,18 @@ full_restore:
 {_move("ld", (*others, 30))}
     {f"ld tp, {at.T_CONTEXT + 8 * 4}(tp)" if ring3 else ""}
     sret
+sooner:                             # somebody wakes before the quantum ends
+    csrw stimecmp, t5
+    j same_quantum
 idle:
-    li t4, -1
+    la t3, {at.G_WAKE}
+    ld t4, 0(t3)
     csrw stimecmp, t4
-wait:
     wfi
-    j wait
+    csrr a0, sip
+    csrr a1, cycle
+    hook {at.HOOK_IDLE}
+    j pick
     {apart if paged else ""}
 service:                            # the service thread, and the operator's interrupt
     hook {at.HOOK_SERVICE}
@@ -190,7 +209,9 @@ def _stub(number: int, isolation: Isolation) -> str:
     switch = f"{pick}\nbne t2, tp, {'away' if far else 'switch_out'}" if function.blocks else ""
     away = "away:\nj switch_out" if far else ""
     fence, forget = (_FENCE, _FORGET) if isolation.paged and function.name in _UNMAPPING else ("", "")
-    return f"{enter}\nsd ra, {at.T_PC}(tp)\nhook {number}\n{fence}\n{switch}\n{results}\nld ra, {at.T_PC}(tp)\n{leave}\n{forget}\n{away}"
+    time = f"csrr x{10 + len(function.arguments)}, cycle" if function.kind == "timed" else ""
+    timer = _SET_TIMER if function.kind == "timed" else ""
+    return f"{enter}\nsd ra, {at.T_PC}(tp)\n{time}\nhook {number}\n{timer}\n{fence}\n{switch}\n{results}\nld ra, {at.T_PC}(tp)\n{leave}\n{forget}\n{away}"
 
 
 def entry_code(isolation: Isolation) -> tuple[list[tuple[int, bytes]], dict[str, int]]:

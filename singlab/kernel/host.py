@@ -40,6 +40,7 @@ class HostSide:
         self.parents: dict[int, int] = {}
         self.retired: dict[int, bytes] = {}
         self.newest = self.forgotten = 0
+        self.serial = bytearray()
         self.chunks: list[np.ndarray] = []
         self.read = 0
         self.lost = 0
@@ -50,6 +51,7 @@ class HostSide:
         for name in ("installed", "tables", "directories", "speaks", "described", "processes", "unstarted", "channels", "contracts", "domains",
                      "policies", "console", "threads", "images", "children", "parents", "retired"):  # fmt: skip
             getattr(other, name).update(getattr(self, name))
+        other.serial[:] = self.serial
         other.chunks = list(self.chunks)
         other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told
         other.newest, other.forgotten = self.newest, self.forgotten

@@ -19,7 +19,17 @@ from pathlib import Path
 
 import numpy as np
 
-from singlab.kernel.manifest import Extension, IoMemoryRange, Parameter, Relocation, check_description, in_lines, read_json, read_record
+from singlab.kernel.manifest import (
+    Extension,
+    IoMemoryRange,
+    Parameter,
+    Provision,
+    Relocation,
+    check_description,
+    in_lines,
+    read_json,
+    read_record,
+)
 
 #: An image begins with these and the digit of its format.
 MAGIC = b"SINGIMG"
@@ -75,6 +85,9 @@ class Manifest:
         The device registers and interrupt lines it is to have, and nobody else.
     extensions : list of Extension
         The programs it starts as children.
+    provides : list of Provision
+    wants : list of str
+        The names it provides, and those it connects to, which may have * for any text.
     sil : str
         Its SIL as text, if it was built to carry it; else empty.
     heap : dict
@@ -103,6 +116,8 @@ class Manifest:
     io_memory: list[IoMemoryRange] = field(default_factory=list)
     interrupts: list[int] = field(default_factory=list)
     extensions: list[Extension] = field(default_factory=list)
+    provides: list[Provision] = field(default_factory=list)
+    wants: list[str] = field(default_factory=list)
     sil: str = ""
     heap: dict = field(default_factory=dict)
 

@@ -13,7 +13,7 @@ from singlab.kernel.admission import admit
 from singlab.kernel.image import SealedImage, open_image
 from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError, image_lead, image_record, record_bytes
 from singlab.kernel.native import native
-from singlab.kernel.resources import resource_rows
+from singlab.kernel.resources import declared_table, resource_rows
 from singlab.kernel.tables import contract_keys, placed_tables
 from singlab.machine import state as _s
 
@@ -40,8 +40,8 @@ class Installing:
             return known
         image = open_image(image.data, image.name)  # what its bytes say, whatever the object says
         notes = admit(image, self._host.installed, self.allow_unverified, int(self._m[_s.RAM_BYTES]))
-        record, before = record_bytes(image), image_lead(image)
-        whole = before + len(image.data) + len(record)
+        record, before, table = record_bytes(image), image_lead(image), declared_table(image.manifest)
+        whole = before + len(image.data) + len(record) + len(table)
         pages = self._kernel_pages(whole, IMAGE_TAG)
         try:
             tables, directory = self._tables(image)
@@ -50,7 +50,9 @@ class Installing:
             raise
         self.machine.write(pages + before, image.data)
         installed = Installed(image, pages + before, len(image.data), image.seal, tables, directory, notes, pages, whole)
-        installed.record = pages + whole - len(record)
+        installed.record = pages + before + len(image.data)
+        installed.resources = installed.record + len(record)
+        self.machine.write(installed.resources, table)
         children = [self._host.installed[extension.image].record for extension in image.manifest.extensions]
         self.machine.write(installed.record, image_record(installed, children, self._ring3))
         self._host.installed[image.name] = installed
@@ -110,7 +112,8 @@ class Installing:
         """What is installed, one row an image: identity, contracts, resources, where it lies (a pandas DataFrame)."""
         import pandas as pd
 
-        columns = ("name", "version", "publisher", "category", "verified", "imports", "exports", "I/O memory", "interrupts", "extensions",
+        columns = ("name", "version", "publisher", "category", "verified", "imports", "exports", "I/O memory", "interrupts", "provides", "wants",
+                   "extensions",
                    "address", "bytes", "seal")  # fmt: skip
         return pd.DataFrame([image.row() for image in self._host.installed.values()], columns=columns).set_index("name")
 
@@ -120,6 +123,24 @@ class Installing:
         import pandas as pd
 
         return pd.DataFrame(resource_rows(self._host.installed.values())).set_index("device")
+
+    @property
+    def namespace(self):
+        """Which names are bound, who provides each and for whom, and who takes over connections (a pandas DataFrame)."""
+        import pandas as pd
+
+        load, read = self.machine.load_u64, self.machine.read
+        rows, name = [], load(at.G_NAMES)
+        while name:
+            exp = load(load(name + at.N_IMP) + at.E_PEER)
+            owner = self._host.processes.get(load(exp + at.E_OWNER))
+            contract, about = self.contract_of(exp)
+            service = about["messages"][0]["arguments"][0].rpartition(" ")[0]
+            rows.append({"name": read(name + at.N_TEXT, load(name + at.N_LENGTH)).decode(), "provider": owner.name if owner else "", "service": service,
+                         "for": read(name + at.N_RULE, load(name + at.N_RULE_LENGTH)).decode(), "contract": contract,
+                         "open": not load(exp + at.E_CLOSED)})  # fmt: skip
+            name = load(name + at.N_NEXT)
+        return pd.DataFrame(sorted(rows, key=lambda row: row["name"]), columns=["name", "provider", "service", "for", "contract", "open"]).set_index("name")
 
     def _kernel_pages(self, size: int, tag: int) -> int:
         with self._kernel():

@@ -79,6 +79,19 @@ G_POLICY_RANDOM = GLOBALS + 1568
 G_POLICY_NOTES = GLOBALS + 1576
 POLICY_NOTES = 16
 NEW_DOMAIN = 1
+# of waiting for time, of devices and of names
+G_FREE_OBJECTS = GLOBALS + 768  #: free list of what handles of synchronisation and hardware name
+G_WAKE = GLOBALS + 776  #: when the first sleeper wakes, NEVER = nobody sleeps
+G_SLEEPERS = GLOBALS + 784  #: threads that wait for a time, the earliest first
+G_QUANTUM_END = GLOBALS + 792
+G_HARDWARE = GLOBALS + 808  #: list of the device registers and interrupts that processes have
+G_LOW = GLOBALS + 816  #: table of the addresses below RAM, 0 without pages: the interrupt controller, for the supervisor
+G_NAMES = GLOBALS + 824  #: list of the names that are bound
+G_FREE_NAMES = GLOBALS + 832
+G_NAME_SERVICE = GLOBALS + 840  #: record of a process that never runs: the kernel's ends of the channels to providers are its
+G_CONNECTING = GLOBALS + 848  #: queue of threads that wait for their turn at a provider; the tail is the next word
+G_PRINCIPAL = GLOBALS + 3072  #: a principal's text, for the moment
+NEVER = 0xFFFF_FFFF_FFFF_FFFF
 BUCKETS = 8
 SMALLEST_BUCKET = 16
 LARGEST_BUCKET = 2048
@@ -106,6 +119,7 @@ TAG_SHARED = 4
 TAG_CODE = 5
 TAG_HEAP = 7  #: objects of a process; 6 is a page nobody knows anything of
 TAG_HANDLES = 8  #: handles of a process, in the kernel zone
+TAG_OBJECTS = 9  #: what handles of synchronisation and hardware name
 KERNEL_OWNER = 1  #: process number of the kernel
 #: The real system has 16 bits for the owner, which end a system after 65,535 processes; here the type's four unused
 #: neighbours are four, not twelve, and the owner has 24.
@@ -113,6 +127,7 @@ OWNER_SHIFT = 8
 LAST_PROCESS = 0xFF_FFFF  #: what a tag has room for
 TAG_KERNEL_SYSTEM = KERNEL_OWNER << OWNER_SHIFT | TAG_SYSTEM
 TAG_KERNEL_SHARED = KERNEL_OWNER << OWNER_SHIFT | TAG_SHARED
+TAG_KERNEL_OBJECTS = KERNEL_OWNER << OWNER_SHIFT | TAG_OBJECTS
 TAG_TABLE = KERNEL_OWNER << OWNER_SHIFT | TAG_NONGC  #: page tables
 
 ZONE_KERNEL = 0
@@ -161,6 +176,10 @@ P_HEAP = 200  #: free lists of the exchange heap its small blocks come from
 P_SATP = 208  #: page table it runs with
 P_FIRST_PAGE = 216  #: its pages of the user zone lie between these two
 P_LAST_PAGE = 224
+P_OBJECTS = 280  #: list of what its handles of synchronisation and hardware name
+P_WAIT_FIRST = 288  #: its threads that wait for such objects, in their order
+P_WAIT_LAST = 296
+P_RESOURCES = 304  #: what its image declares: device registers and interrupts (see singlab.kernel.resources)
 
 UNSTARTED, RUNNING, STOPPED = 1, 2, 3
 SUSPENDING, SUSPENDING_RECURSIVE, SUSPENDED, STOPPING = 4, 5, 6, 7
@@ -183,6 +202,11 @@ T_STACK = T_STATUS + 32  #: its own stack, 0 for a main thread's
 T_STACK_PAGES = T_STATUS + 40
 T_SELECTS = T_STATUS + 48  #: 1 = it waits on what stands in T_SELECTED
 T_SELECTED = T_STATUS + 56  #: endpoints of a select, 0 = none
+#: What a thread that waits waits for (T_SELECTS).
+WAIT_ONE, WAIT_SELECT, WAIT_ANSWER, WAIT_OTHERS, WAIT_OBJECTS, WAIT_TIME, WAIT_TURN = range(7)
+# a call loses its caller's t3 to t6, so while a thread is blocked their places are free
+T_WAKE = T_CONTEXT + 28 * 8  #: when it wakes at the latest
+T_LATER = T_CONTEXT + 29 * 8  #: the next sleeper
 T_REQUEST = T_STATUS + 88  #: what it has asked of the service thread, or of a child, and waits for
 T_TARGET = T_STATUS + 96  #: the process or image it is about, and its number
 T_TARGET_ID = T_STATUS + 104
@@ -247,6 +271,8 @@ D_SATP = 16
 D_ROOT = 24  #: its top and middle tables
 D_MIDDLE = 32
 D_MEMBERS = 40  #: processes in it
+D_LOW = 48  #: its own table of the addresses below RAM, and the lowest one in which the devices are; 0 = none
+D_DEVICES = 56
 D_BUCKETS = 64  #: its own exchange heap's free lists, and fresh data
 
 # An installed image as the kernel has it: what a process is made from. It lies in the kernel zone, with its lists.
@@ -265,6 +291,7 @@ I_PARAMETERS = 80  #: two words each, see PARAMETER_INTEGER
 I_PARAMETER_COUNT = 88
 I_EXTENSIONS = 96  #: records of the images it may start as children
 I_EXTENSION_COUNT = 104
+I_RESOURCES = 112  #: as P_RESOURCES
 RELOCATION_CALL = 1 << 32
 #: First word of a parameter: this | bits << 8 | signed << 16; or of an endpoint its side << 8, and the second is its contract's table.
 PARAMETER_INTEGER = 1
@@ -290,6 +317,43 @@ B_SPAN = 40  #: bucket's byte size, or pages << 32 for large data
 B_MAGIC = 48
 B_STAGED = 56  #: the kernel's block that holds its contents until it is received, 0 = it has them itself
 
+# A block whose data is part of a region that several blocks share has the region's record in B_SPAN, with this bit;
+# the record is like that of a block with all the data, but counts the blocks that share it.
+SHARED_SPAN = 1 << 63
+R_COUNT = B_OWNER
+B_TYPE = B_MAGIC + 4  #: a number that its owner has given it; the magic number takes four bytes
+
+NAME_BYTES = 256
+N_MAGIC = 0
+N_NEXT = 8
+N_IMP = 16  #: the kernel's end of the channel to who provides it
+N_LENGTH = 24
+N_RULE_LENGTH = 32
+N_TEXT = 64  #: the name
+N_RULE = 128  #: the pattern that a principal must match to connect
+MAGIC_NAME = 0x4E41_4D45
+LONGEST_NAME = 64
+LONGEST_RULE = 128
+#: A principal is the names of a chain of programs, the first of them first.
+LONGEST_PRINCIPAL = 256
+
+OBJECT_BYTES = 64
+O_MAGIC = 0
+O_PROCESS = 8  #: whose it is
+O_NEXT = 16  #: list of its process's objects
+O_STATE = 24  #: event, interrupt: 1 = signalled; mutex: the thread that has it
+O_COUNT = 32  #: mutex: how often that thread has it; interrupt: 1 = it came and was not acknowledged
+O_VALUE = 40  #: interrupt: its line; device registers: their record
+O_LINK = 48  #: list of all processes' hardware
+MAGIC_AUTO_EVENT = 0x4155_544F
+MAGIC_MANUAL_EVENT = 0x4D41_4E55
+MAGIC_MUTEX = 0x4D55_5458
+MAGIC_INTERRUPT = 0x4952_5121
+MAGIC_IO_MEMORY = 0x494F_4D45
+WAIT_MOST = 4  #: objects of one wait_any
+#: Objects of one process.
+MOST_OBJECTS = 256
+
 IMP, EXP = 0, 1
 
 # ---- page tables (privileged specification, "Sv39") ---------------------------------------------------------
@@ -302,6 +366,15 @@ FIRST_FRAME = RAM_BASE >> PAGE_SHIFT
 ROOT_SLOT = (RAM_BASE >> 30) * 8  #: where the top table has RAM, and the window
 WINDOW_SLOT = ((RAM_BASE + WINDOW) >> 30) * 8
 MOST_PAGED_RAM = 1 << 30
+
+# ---- devices (QEMU's virt board; RISC-V PLIC 1.0) -------------------------------------------------------------
+PLIC = 0x0C00_0000
+PLIC_BYTES = 0x60_0000
+PLIC_ENABLE = PLIC + 0x2080  #: the supervisor of the first hart is context 1
+PLIC_THRESHOLD = PLIC + 0x20_1000
+PLIC_CLAIM = PLIC + 0x20_1004
+DEVICES_REGION = 0x1000_0000 >> 21  #: the superpage in which the registers of all devices lie that SIPs can have
+LOW_END = 1 << 30
 
 # ---- contract table (see singlab.kernel.abi) ----------------------------------------------------------------
 NO_STATE = 0xFFFF
@@ -319,3 +392,4 @@ HOOK_TIMER = 512
 HOOK_FAULT = 513
 HOOK_SERVICE = 514
 HOOK_OPERATOR = 515
+HOOK_IDLE = 516

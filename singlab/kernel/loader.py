@@ -48,6 +48,8 @@ class Installed:
         The kernel's pages it takes, and bytes of them: the image and what the kernel must know of it.
     record : int
         Where the kernel finds what it must know to make a process of it (``I_...`` in :mod:`singlab.kernel.layout`).
+    resources : int
+        Where the kernel finds what it declares: its name, device registers, interrupts, names provided and wanted.
     """
 
     image: SealedImage
@@ -60,6 +62,7 @@ class Installed:
     pages: int = 0
     whole: int = 0
     record: int = 0
+    resources: int = 0
 
     @property
     def name(self) -> str:
@@ -72,7 +75,7 @@ class Installed:
             "name": self.name, "version": manifest.version, "publisher": manifest.publisher, "category": manifest.category,
             "verified": manifest.verified, "imports": ", ".join(manifest.imports), "exports": ", ".join(manifest.exports),
             "I/O memory": ", ".join(map(str, manifest.io_memory)), "interrupts": ", ".join(map(str, manifest.interrupts)),
-            "extensions": ", ".join(e.image for e in manifest.extensions), "address": f"{self.address:#x}", "bytes": self.bytes,
+            "provides": ", ".join(map(str, manifest.provides)), "wants": ", ".join(manifest.wants), "extensions": ", ".join(e.image for e in manifest.extensions), "address": f"{self.address:#x}", "bytes": self.bytes,
             "seal": self.seal[:12],
         }  # fmt: skip
 
@@ -184,6 +187,7 @@ def image_record(installed: Installed, children: list[int], ring3: bool) -> byte
         at.I_PARAMETER_COUNT: len(about.parameters),
         at.I_EXTENSIONS: place + 8 * len(relocations) + 8 * len(parameters),
         at.I_EXTENSION_COUNT: len(children),
+        at.I_RESOURCES: installed.resources,
     }
     whole = [*words.values(), *relocations, *parameters, *children]
     return struct.pack(f"<{len(whole)}Q", *whole)

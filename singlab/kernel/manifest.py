@@ -24,6 +24,9 @@ SCALARS = frozenset(("bool", *(f"{kind}{bits}" for kind in "ui" for bits in (8, 
 
 #: What names of images, contracts and publishers are made of.
 NAME = re.compile(r"[A-Za-z_][\w.+-]{0,63}", re.ASCII)
+#: A name one provides is a path of letters, digits and _ . - between slashes; what one wants, and a rule, can have * for any text.
+PATH = re.compile(r"(/[\w.-]+)+", re.ASCII)
+PATTERN = re.compile(r"[\w.+/*-]+", re.ASCII)
 VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,3}", re.ASCII)
 
 
@@ -79,6 +82,17 @@ class Extension:
 
     image: str
     contract: str
+
+
+@dataclass(frozen=True)
+class Provision:
+    """A name that a program provides, and the pattern that the principal of who connects must match."""
+
+    name: str
+    rule: str = "*"
+
+    def __str__(self) -> str:
+        return self.name if self.rule == "*" else f"{self.name} for {self.rule}"
 
 
 # ---- contracts ----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import os
 import sys
 
 from singlab.kernel.abi import ABI
-from singlab.kernel.layout import CORE_TEXT, HOOK_FAULT, HOOK_OPERATOR, HOOK_SERVICE, HOOK_TIMER
+from singlab.kernel.layout import CORE_TEXT, HOOK_FAULT, HOOK_IDLE, HOOK_OPERATOR, HOOK_SERVICE, HOOK_TIMER
 from singlab.kernel.native_files import CHARGES, CORE, CORE_FILES
 from singlab.machine.jit import CACHE, jit
 
@@ -142,7 +142,7 @@ def dispatcher() -> str:
     lines = ["@inner()", "def dispatch(m, number):"]
     word = "if"
     for function in sorted(ABI, key=lambda function: (often.get(function.name, len(often)), function.number)):
-        words = "".join(f", m[{10 + place}]" for place in range(len(function.arguments)))
+        words = "".join(f", m[{10 + place}]" for place in range(len(function.arguments) + (function.kind == "timed")))
         call = f"abi_{function.name}(m{words})"
         lines.append(f"    {word} number == _word({function.number}):")
         lines.append(f"        {call}" if function.by_record or not function.results else f"        m[10] = {call}")
@@ -151,7 +151,8 @@ def dispatcher() -> str:
         elif function.kind == "prints":
             lines.append(f"        if m[10] == _word(0):\n            return {STOP_PRINT}")
         word = "elif"
-    lines.append(f"    elif number == _word({HOOK_TIMER}):\n        timer_fired(m)")
+    lines.append(f"    elif number == _word({HOOK_TIMER}):\n        interrupted(m, m[10], m[11])")
+    lines.append(f"    elif number == _word({HOOK_IDLE}):\n        idle_over(m, m[10], m[11])")
     lines.append(f"    elif number == _word({HOOK_FAULT}):\n        trap_fault(m, m[10], m[11])\n        return {STOP_ENDED}")
     for hook, name in ((HOOK_SERVICE, "service_turn"), (HOOK_OPERATOR, "operator_turn")):
         lines.append(f"    elif number == _word({hook}):\n        {name}(m)\n        return {STOP_ENDED}")

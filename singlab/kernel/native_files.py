@@ -8,5 +8,6 @@ CHARGES = Path(__file__).parent / "charges.json"
 #: In the order of their imports: each uses only what stands before it.
 CORE_FILES = (
     "policies", "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "walker", "handles",
-    "images", "processes", "threads", "calls", "service", "children",
+    "images", "timers", "objects", "hardware", "names", "processes", "threads", "calls", "service", "children", "regions", "paging",
+    "synchronisation", "directory", "interrupts",
 )  # fmt: skip

@@ -18,7 +18,7 @@ from singlab.kernel.native import STOP_ENDED, STOP_PRINT, native
 from singlab.kernel.process import Process
 from singlab.kernel.startup import KernelError
 from singlab.machine import state as _s
-from singlab.machine.hart import STOP_HERE, STOP_LIMIT, STOP_WFI
+from singlab.machine.hart import STOP_DEVICE, STOP_HERE, STOP_LIMIT, STOP_WFI
 from singlab.machine.privileged import trap
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Operating:
             self.start(process)
         before = int(self._m[_s.INSTRET])
         while (ran := int(self._m[_s.INSTRET]) - before) < instructions and not self.done:
-            if self._load(at.G_CURRENT) == 0:
+            if self._load(at.G_CURRENT) == 0 and self._ready():
                 self._dispatch()
             self._precisely(before + instructions)
             self._drain()
@@ -115,7 +115,10 @@ class Operating:
             reason = system_run(m, self.machine.uops)
         finally:
             m[_s.PRECISE], m[_s.STOP_INSTRET] = 0, _NEVER
-        self._attend(reason, (STOP_LIMIT, STOP_EVENTS, STOP_WFI, STOP_ENDED, STOP_HERE))
+        if reason == STOP_WFI:
+            self.machine._sleep(int(_NEVER))
+        self._attend(reason, (STOP_LIMIT, STOP_EVENTS, STOP_WFI, STOP_DEVICE, STOP_ENDED, STOP_HERE))
+        self._serve_devices()
 
     def _attend(self: System, reason: int, expected: tuple[int, ...]) -> None:
         """Do what the machine has stopped for."""

@@ -225,10 +225,26 @@ class Process:
             return _ASKED[request].format(load(load(thread + at.T_TARGET) + at.P_ID) if request in (at.REQUEST_JOIN, at.REQUEST_BARRIER) else 0)
         if other := load(thread + at.T_JOINS):
             return f"waits for the end of thread {load(other + at.T_ID)}"
+        if load(thread + at.T_SELECTS) == at.WAIT_TIME:
+            return f"sleeps until cycle {load(thread + at.T_WAKE):,}"
+        if load(thread + at.T_SELECTS) == at.WAIT_OBJECTS:
+            waited = [load(thread + at.T_SELECTED + 8 * i) for i in range(at.WAIT_MOST)]
+            until = load(thread + at.T_WAKE)
+            return f"waits for {' or '.join(self._object(o) for o in waited if o)}" + (f" until cycle {until:,}" if until != at.NEVER else "")
         if load(thread + at.T_SELECTS):
             among = [load(thread + at.T_SELECTED + 8 * i) for i in range(at.SELECT_MOST)]
             return f"waits for {' or '.join(self._waits_at(record) for record in among if record)}"
         return f"waits for {self._waits_at(load(thread + at.T_WAITS))}"
+
+    def _object(self, record: int) -> str:
+        """Return in words what an object is that a thread waits for."""
+        load = self._system.machine.load_u64
+        magic, state = load(record + at.O_MAGIC), load(record + at.O_STATE)
+        if magic == at.MAGIC_INTERRUPT:
+            return f"interrupt {load(record + at.O_VALUE)}"
+        if magic == at.MAGIC_MUTEX:
+            return f"a mutex that thread {load(state + at.T_ID)} has" if state else "a mutex"
+        return "an event"
 
     def _waits_at(self, record: int) -> str:
         """Return in words what can come to an endpoint or a set."""

@@ -2,15 +2,18 @@
 
 A program declares what it needs; the installer gives each range and each line to one image only
 (``IoMemoryRange``, ``IoIrqRange`` and the resource tracker of the real system). What is the kernel's own,
-and RAM, is given to nobody. Leaves out mapping: no SIP reaches device registers yet.
+and RAM, is given to nobody. The kernel opens them for its processes by their place in the declaration
+(:mod:`singlab.kernel.core.hardware`).
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from singlab.kernel.manifest import InstallError, IoMemoryRange
+from singlab.kernel.layout import LONGEST_NAME, LONGEST_RULE
+from singlab.kernel.manifest import PATH, PATTERN, InstallError, IoMemoryRange, Provision
 from singlab.machine import devices as _d
 from singlab.machine import virtio as _v
 from singlab.machine.state import RAM_BASE
@@ -38,6 +41,47 @@ DEVICES = (
 INTERRUPTS = {device.interrupt: device.name for device in DEVICES if device.interrupt}
 
 
+#: What one program can declare of each.
+MOST_RANGES = MOST_LINES = MOST_NAMES = 32
+
+
+def declared_table(manifest) -> bytes:
+    """Return what the kernel keeps of a manifest, as 64-bit words and then texts.
+
+    The number of ranges of device registers, and of interrupt lines << 32; the number of names provided, and wanted << 32; the
+    program's name; start and size of each range; the lines; for each name provided that name and its rule; each name wanted.
+    A text is its offset, and its length << 32.
+    """
+    texts = [manifest.name, *(text for one in manifest.provides for text in (one.name, one.rule)), *manifest.wants]
+    numbers = [word for one in manifest.io_memory for word in (one.start, one.size)] + list(manifest.interrupts)
+    at, places, data = 8 * (2 + len(texts) + len(numbers)), [], b""
+    for text in texts:
+        places.append(at + len(data) | len(text.encode()) << 32)
+        data += text.encode()
+    counts = [len(manifest.io_memory) | len(manifest.interrupts) << 32, len(manifest.provides) | len(manifest.wants) << 32]
+    words = [*counts, places[0], *numbers, *places[1:]]
+    return struct.pack(f"<{len(words)}Q", *words) + data
+
+
+def check_names(name: str, provides: list[Provision], wants: list[str], installed: Iterable) -> None:
+    """Refuse names that are none, or that an installed image provides."""
+    for one in provides:
+        if not PATH.fullmatch(one.name) or len(one.name) > LONGEST_NAME:
+            raise InstallError(f"{name}: {one.name[:80]!r} is no name to provide: a path such as /dev/uart, at most {LONGEST_NAME} characters.")
+        if not PATTERN.fullmatch(one.rule) or len(one.rule) > LONGEST_RULE:
+            raise InstallError(f"{name}: {one.rule[:80]!r} is no rule: programs with + between them, * for any text, at most {LONGEST_RULE} "
+                               "characters.")  # fmt: skip
+        other = next((i for i in installed if any(p.name == one.name for p in i.image.manifest.provides)), None)
+        if other is not None:
+            raise InstallError(f"{name}: {one.name} conflicts with {other.name}, which provides it. Choose another name, or take that image out "
+                               f'first: system.uninstall("{other.name}").')  # fmt: skip
+    for one in wants:
+        if not PATTERN.fullmatch(one) or len(one) > LONGEST_NAME:
+            raise InstallError(f"{name}: {one[:80]!r} is no name to connect to: a path such as /dev/uart, with * for any text.")
+    if len(provides) > MOST_NAMES or len(wants) > MOST_NAMES or len({one.name for one in provides}) != len(provides):
+        raise InstallError(f"{name}: it declares one name twice, or more than {MOST_NAMES}. Declare fewer.")
+
+
 def overlap(one: IoMemoryRange, start: int, size: int) -> bool:
     """Whether a range has a byte in common with another."""
     return one.start < start + size and start < one.start + one.size
@@ -46,6 +90,9 @@ def overlap(one: IoMemoryRange, start: int, size: int) -> bool:
 def check_resources(name: str, io_memory: list[IoMemoryRange], interrupts: list[int], ram_bytes: int) -> None:
     """Refuse resources that the machine does not have, that are not a program's to have, or that are asked for twice."""
     free = [device for device in DEVICES if not device.kernels]
+    for what, wanted, most in (("ranges of device registers", io_memory, MOST_RANGES), ("interrupts", interrupts, MOST_LINES)):
+        if len(wanted) > most:
+            raise InstallError(f"{name}: it declares {len(wanted)} {what}, and a program can have {most}. Declare fewer.")
     there_is = ", ".join(f"{d.name} at {d.start:#x} ({d.size:#x} bytes)" for d in free[:2]) + ", and so on"
     for index, wanted in enumerate(io_memory):
         if wanted.size <= 0 or wanted.start < 0 or wanted.start + wanted.size > 1 << 64:

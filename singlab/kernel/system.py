@@ -14,6 +14,7 @@ import numpy as np
 
 from singlab.kernel import layout as at
 from singlab.kernel.boot import boot
+from singlab.kernel.devices import Devices
 from singlab.kernel.gate import STOP_EVENTS, STOP_POLICY, mirror_current, system_run
 from singlab.kernel.host import HostSide, about
 from singlab.kernel.image import SealedImage
@@ -30,7 +31,7 @@ from singlab.machine import Machine
 from singlab.machine import state as _s
 from singlab.machine.access import kernel_books
 from singlab.machine.csr import csr_write
-from singlab.machine.hart import STOP_LIMIT, STOP_WFI
+from singlab.machine.hart import STOP_DEVICE, STOP_LIMIT, STOP_WFI
 from singlab.machine.translate import tlb_flush
 from singlab.trace.record import EVENT, Kind
 from singlab.trace.ring import emit, read_ring
@@ -59,8 +60,9 @@ class Run:
     Attributes
     ----------
     outcome : str
-        "finished" (no process left), "deadlock" (all that are left wait for each other), "suspended" (nobody can go on
-        before a suspended process is resumed), "limit" (cycle limit reached) or "events" (event limit reached).
+        "finished" (no process left), "deadlock" (all that are left wait for each other), "waiting" (somebody waits for a device,
+        which only the outside can move), "suspended" (nobody can go on before a suspended process is resumed), "limit" (cycle
+        limit reached) or "events" (event limit reached).
     cycles, instructions : int
         Of this run alone.
     counters : dict of str to int
@@ -90,7 +92,7 @@ class Run:
         printer.text(str(self))
 
 
-class System(Installing, Operating, Policies):
+class System(Installing, Operating, Devices, Policies):
     """A Singularity-style system on a simulated machine.
 
     Parameters
@@ -119,6 +121,10 @@ class System(Installing, Operating, Policies):
     reclaim : {"lists", "walk"}
         How the kernel finds what a dead process had: by the process's own lists, or by a walk over everybody's records,
         as the real system's does.
+    disk : path, bytes or Disk, optional
+        Contents of a virtio disk in slot 0.
+    net : "loopback", callable or Net, optional
+        A virtio network card in slot 1.
     """
 
     def __init__(
@@ -134,6 +140,8 @@ class System(Installing, Operating, Policies):
         trace: bool = True,
         policies=(),
         reclaim: str = "lists",
+        disk=None,
+        net=None,
     ):
         if isolation not in ISOLATION:
             raise KernelError(f"isolation {isolation!r} is not known; choose one of {', '.join(ISOLATION)}")
@@ -151,6 +159,7 @@ class System(Installing, Operating, Policies):
         self._m = self.machine.m
         self._m[_s.TRACE_ON] = int(trace)
         self._host = HostSide()
+        self._attach(disk, net)
         quantum = max(1, int(quantum_us * self.machine.profile.clock_hz / 1e6))
         self._labels = boot(
             self.machine, isolation=self._setting, copy=transfer == "copy", check=check_contracts, quantum=quantum
@@ -309,7 +318,7 @@ class System(Installing, Operating, Policies):
         stop_event = None if events is None else int(self._m[_s.EVENT_COUNT]) + events
         outcome = self._loop(limit, stop_event)
         report = ""
-        if outcome == "deadlock":
+        if outcome in ("deadlock", "waiting"):
             report = blocked_report(self)
         elif outcome == "limit" and cycles is None:
             report = f"stopped at the limit of {DEFAULT_LIMIT:,} cycles: something runs without end\n" + blocked_report(self)
@@ -332,18 +341,19 @@ class System(Installing, Operating, Policies):
 
     @property
     def done(self) -> bool:
-        """Whether nothing can run any more: every process ended, or all wait for each other."""
+        """Whether nothing can run any more: every process ended, or all wait for each other or for a device."""
         if self._host.unstarted:
             return False
-        return self._load(at.G_CURRENT) == 0 and not self._ready()
+        return self._load(at.G_CURRENT) == 0 and not self._ready() and not self._can_wake()
 
     def _loop(self, limit: int, stop_event: int | None) -> str:
         m, uops = self._m, self.machine.uops
         while True:
             if self._load(at.G_CURRENT) == 0:
-                if not self._ready():
+                if self._ready():
+                    self._dispatch()
+                elif not self._can_wake():
                     return self._idle()
-                self._dispatch()
             now, count = int(m[_s.CYCLES]), int(m[_s.EVENT_COUNT])
             if now >= limit:
                 return "limit"
@@ -353,7 +363,10 @@ class System(Installing, Operating, Policies):
             drain_at = count + _DRAIN
             m[_s.STOP_EVENT] = drain_at if stop_event is None else min(stop_event, drain_at)
             reason = system_run(m, uops)
-            self._attend(reason, (STOP_LIMIT, STOP_EVENTS, STOP_WFI, STOP_ENDED, STOP_POLICY))
+            if reason == STOP_WFI:
+                self.machine._sleep(limit)
+            self._attend(reason, (STOP_LIMIT, STOP_EVENTS, STOP_WFI, STOP_DEVICE, STOP_ENDED, STOP_POLICY))
+            self._serve_devices()
             self._drain()
             if m[_s.POLICY_STOP] and (error := self._policy_fault()) is not None:
                 raise error
@@ -361,6 +374,8 @@ class System(Installing, Operating, Policies):
     def _idle(self) -> str:
         if self._load(at.G_LIVE) == 0:
             return "finished"
+        if self._awaits_device():
+            return "waiting"
         if any(p.held for p in self.processes):
             return "suspended"
         waiting = sum(self._load(t + at.T_STATE) == at.BLOCKED for p in self.processes if p.state == "running" for t in p.threads())
@@ -418,12 +433,14 @@ class System(Installing, Operating, Policies):
     def snapshot(self):
         """Return the whole state, machine and books alike; :meth:`restore` goes back to it exactly."""
         self._drain()
-        return self.machine.snapshot(), self._host.copy()
+        return self.machine.snapshot(), self._host.copy(), self._slots and self._slots.snapshot()
 
     def restore(self, snapshot) -> None:
         """Go back to a snapshot of this system."""
-        machine, host = snapshot
+        machine, host, devices = snapshot
         self.machine.restore(machine)
+        if devices is not None:
+            self._slots.restore(devices)
         self._host = host.copy()
         self._place_policies()
 

@@ -15,6 +15,7 @@ import numpy as np
 from singlab.machine import profile as _p
 from singlab.machine import state as _s
 from singlab.machine.caches import l1d, l1d_slow, l1i_slow
+from singlab.machine.devices import is_device, mmio_read, mmio_write
 from singlab.machine.jit import jit
 from singlab.machine.pmp import page_permitted
 from singlab.machine.quick import quick_fill
@@ -24,6 +25,7 @@ from singlab.machine.translate import LOAD, NO_ADDRESS, STORE, translate
 _W = np.uint64
 _0, _1, _2, _3, _4, _6, _8, _12 = (_W(v) for v in (0, 1, 2, 3, 4, 6, 8, 12))
 SATP, RAM_BYTES, KERNEL_FAULT, CYCLES, INSTRET = _s.SATP, _s.RAM_BYTES, _s.KERNEL_FAULT, _s.CYCLES, _s.INSTRET
+MEMORY_CYCLES = _p.P_MEMORY_CYCLES
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 C_LOAD, C_STORE, C_FETCH, C_KERNEL = _s.C_STALL_LOAD, _s.C_STALL_STORE, _s.C_STALL_FETCH, _s.C_KERNEL_INSTRUCTIONS
 C_L1I, C_L1D, C_DTLB, MODE = _s.C_L1I_ACCESSES, _s.C_L1D_ACCESSES, _s.C_DTLB_ACCESSES, _s.MODE
@@ -188,6 +190,35 @@ def st8(m, va, value):
     at = store_offset(m, va, _1)
     if at != _0:
         raw_st8(m, at, value)
+
+
+@jit("uint64(uint64[::1], uint64, uint64)")
+def device_address(m, va, kind):
+    """Charge an access to a device and return its physical address; 0 if there is no device."""
+    pa = va
+    if m[SATP] != _0:
+        pa = translate(m, va, kind)
+    if pa == NO_ADDRESS or not is_device(pa):
+        m[KERNEL_FAULT] = va
+        return _0
+    m[C_STORE if kind == STORE else C_LOAD] += m[MEMORY_CYCLES]
+    m[CYCLES] += m[MEMORY_CYCLES]
+    return pa
+
+
+@jit("uint64(uint64[::1], uint64)")
+def ldio32(m, va):
+    """Load four bytes of a device's registers."""
+    pa = device_address(m, va, LOAD)
+    return mmio_read(m, pa, _4) & _W(0xFFFF_FFFF) if pa != _0 else _0
+
+
+@jit("void(uint64[::1], uint64, uint64)")
+def stio32(m, va, value):
+    """Store four bytes to a device's registers."""
+    pa = device_address(m, va, STORE)
+    if pa != _0:
+        mmio_write(m, pa, _4, value & _W(0xFFFF_FFFF))
 
 
 @jit("void(uint64[::1], uint64, uint64)")

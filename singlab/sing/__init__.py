@@ -13,7 +13,9 @@ _HOME = {
     **dict.fromkeys(
         ("u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "ExVec", "new", "free", "cycles", "yield_", "thread", "join", "mark",
          "process_id", "cycles_per_second", "ChannelClosed", "exchange", "Borrowed", "copy", "fill", "char", "Array", "array", "to_vector",
-         "to_array", "receive", "new_channel", "ESet", "Unsatisfiable", "create", "Child", "ProcessState"), "names"),
+         "to_array", "receive", "new_channel", "ESet", "Unsatisfiable", "Shared", "split", "truncate", "share", "Event", "Mutex", "event",
+         "manual_event", "mutex", "wait_any", "sleep", "sleep_until", "thread_id", "thread_state", "IoMemory", "Interrupt", "io_memory",
+         "interrupt", "register", "connect", "principal", "peer_principal", "speaks_for", "create", "Child", "ProcessState"), "names"),
     **dict.fromkeys(("managed", "ClassProgram"), "classes"),
     **dict.fromkeys(("compile", "compile_program"), "frontend"), **dict.fromkeys(("explore", "Exploration"), "explorer"),
     "verify": "verifier", "Report": "verifier", "build": "build", "install": "install", "seal_module": "build",

@@ -61,7 +61,7 @@ class BorrowLowering:
             self.library("\n".join(f"w.{name} = v.{name}" for name, _ in block.type.fields), node, v=block, w=made)
             return made
         count = self.emit("len", node, self.reg(U64), (block,))
-        made = self.emit("new", node, self.reg(block.type), (count,))
+        made = self.emit("new", node, self.reg(Vector(block.type.element)), (count,))
         struct = block.type.element if isinstance(block.type.element, Struct) else None
         places = [f"[i].{name}" for name, _ in struct.fields] if struct else ["[i]"]
         self.library("for i in range(n):\n" + "\n".join(f"    w{place} = v{place}" for place in places), node, v=block, w=made, n=count)
@@ -73,6 +73,7 @@ class BorrowLowering:
         block = self.expr(node.args[0], None)
         if not isinstance(block.type, Vector) or not isinstance(block.type.element, Int):
             raise self.refuse("types", f"fill works on exchange-heap vectors of integers, not on {block.type}", node, "give it a vector")
+        self.own_data(block, node)
         self.lend(block, node.args[0], "fill")
         value = self.coerce(self.expr(node.args[1], block.type.element), block.type.element, node.args[1])
         self.library("for i in range(len(v)):\n    v[i] = x", node, v=block, x=value)

@@ -183,6 +183,8 @@ def seal_module(
         io_memory=declared.io_memory,
         interrupts=declared.interrupts,
         extensions=declared.extensions,
+        provides=declared.provides,
+        wants=declared.wants,
         sil=format_module(module) if carry_sil else "",
     )
     return seal(manifest, generated.code.text, np.concatenate(tables) if tables else np.zeros(0, np.uint64))

@@ -19,7 +19,7 @@ from singlab.sing.errors import SipError
 from singlab.sing.parsing import parse
 from singlab.sing.program import Program
 from singlab.sing.sil_classes import MOST_CLASSES, MOST_FIELDS, ancestry, fields, is_element, subclasses
-from singlab.sing.types import Type
+from singlab.sing.types import Handle, Type
 
 if TYPE_CHECKING:
     from singlab.sing.lower import FunctionLowering, ModuleLowering
@@ -160,7 +160,7 @@ class Classes:
             raise probe.refuse("class", f"{made.name} has two fields {label}", part, "rename one; a class has all fields of its parent")
         type_ = probe.annotation(part.annotation)
         if not is_element(type_):
-            raise probe.refuse("class", f"field {label} cannot be {type_}", part.annotation,
+            raise probe.refuse("class", f"field {label} cannot be {type_.called if isinstance(type_, Handle) else type_}", part.annotation,
                                "an object has numbers, bools, chars and references; pass vectors and endpoints as parameters")  # fmt: skip
         if len(inherited) + len(made.fields) >= MOST_FIELDS:
             raise probe.refuse("class", f"{made.name} has more than {MOST_FIELDS} fields", part, "use an array")

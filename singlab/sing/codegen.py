@@ -16,6 +16,8 @@ from singlab.sing.channelcode import ChannelCode
 from singlab.sing.childcode import ChildCode
 from singlab.sing.errors import SipError
 from singlab.sing.fieldcode import LOADS, STORES, FieldCode, power
+from singlab.sing.handlecode import FAULTING as HANDLES_FAULTING
+from singlab.sing.handlecode import HandleCode
 from singlab.sing.heapcode import LENGTH, HeapCode
 from singlab.sing.raisecode import FAULT_MEMORY, FAULT_SIZE, UNCAUGHT, RaiseCode
 from singlab.sing.regalloc import CALLS, allocate, references_across, small_constants
@@ -38,10 +40,10 @@ _COMPARISONS = frozenset(sil.COMPARISONS)
 
 
 #: Operations that may go to a fault stub, beside those that call anyway.
-FAULTING = frozenset(("load", "store", "load_item", "store_item", "check", "div", "rem", "getf", "some", "as", "fault", "raise"))
+FAULTING = frozenset(("load", "store", "load_item", "store_item", "check", "div", "rem", "getf", "some", "as", "fault", "raise", *HANDLES_FAULTING))
 
 
-class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HeapCode):
+class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HandleCode, HeapCode):
     """Generate one function."""
 
     def __init__(self, function: Function, module: ModuleCode):

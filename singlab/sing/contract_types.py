@@ -17,7 +17,7 @@ NAMES = {type_: name for name, type_ in reversed(SCALARS.items())}
 def type_text(type_: Type) -> str:
     """Return a type in the contract's notation."""
     if isinstance(type_, Vector):
-        return f"{NAMES.get(type_.element, str(type_.element))}[]* in ExHeap"
+        return f"{'shared ' * type_.shared}{NAMES.get(type_.element, str(type_.element))}[]* in ExHeap"
     if isinstance(type_, Struct):
         return f"{type_.name}* in ExHeap"
     if isinstance(type_, Endpoint):
@@ -47,13 +47,13 @@ class TypeBuilder:
                 raise self.refuse("contract.types", f"{token}* in ExHeap is no pointer to a struct", token,
                                   f"write {token}, or declare a struct: rep struct S {{ uint length; }}")  # fmt: skip
             return type_
-        if tree.data != "vector" and isinstance(type_, Struct):
+        if tree.data not in ("vector", "shared") and isinstance(type_, Struct):
             raise self.refuse("contract.types", f"the struct {token} travels as a pointer", token, f"write {token}* in ExHeap")
-        if tree.data == "vector":
+        if tree.data in ("vector", "shared"):
             if not isinstance(type_, (Int, Struct)):
                 raise self.refuse("contract.types", f"an exchange-heap vector of {token} is not possible", token,
                                   "use byte, ushort, uint or ulong elements, or a struct")  # fmt: skip
-            return Vector(type_)
+            return Vector(type_, tree.data == "shared")
         return type_
 
     def declaration(self) -> Type:

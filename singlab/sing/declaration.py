@@ -11,7 +11,7 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from singlab.kernel.manifest import NAME, VERSION, Extension, IoMemoryRange
+from singlab.kernel.manifest import NAME, PATH, PATTERN, VERSION, Extension, IoMemoryRange, Provision
 from singlab.sing.contracts import Contract
 from singlab.sing.errors import SipError
 from singlab.sing.types import Endpoint
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 EXAMPLES = {
     "name": 'name="disk"', "version": 'version="1.2"', "publisher": 'publisher="MSR"', "category": 'category="driver"',
     "io_memory": "io_memory=[(0x10001000, 0x1000)]", "interrupts": "interrupts=[1]", "imports": 'imports=["Disk"]',
-    "exports": 'exports=["Files"]', "extensions": 'extensions=[("plugin", "WebApp")]',
+    "exports": 'exports=["Files"]', "provides": 'provides=["/dev/disk"]', "wants": 'wants=["/dev/disk"]', "extensions": 'extensions=[("plugin", "WebApp")]',
 }  # fmt: skip
 
 
@@ -39,6 +39,8 @@ class Declaration:
     io_memory : list of IoMemoryRange
     interrupts : list of int
     extensions : list of Extension
+    provides : list of Provision
+    wants : list of str
     imports, exports : list of str, or None
         None: as the program's types say.
     contracts : dict of str to Contract
@@ -54,6 +56,8 @@ class Declaration:
     io_memory: list[IoMemoryRange] = field(default_factory=list)
     interrupts: list[int] = field(default_factory=list)
     extensions: list[Extension] = field(default_factory=list)
+    provides: list[Provision] = field(default_factory=list)
+    wants: list[str] = field(default_factory=list)
     imports: list[str] | None = None
     exports: list[str] | None = None
     contracts: dict[str, Contract] = field(default_factory=dict)
@@ -183,6 +187,17 @@ class _Reader:
                 raise self.refuse(f"{name} is no contract", item, f'declare it first: {name} = contract("""...""")')
             found.append(contract.name)
         return found
+
+    def provides(self, node: ast.expr, what: str) -> list[Provision]:
+        """Names, or pairs of a name and the pattern that the principal of who connects must match."""
+        found = []
+        for item in self.items(node, what):
+            parts = self.pair(item, what) if isinstance(item, (ast.Tuple, ast.List)) else [item]
+            found.append(Provision(self.text(parts[0], what, PATH), self.text(parts[1], what, PATTERN) if len(parts) > 1 else "*"))
+        return found
+
+    def wants(self, node: ast.expr, what: str) -> list[str]:
+        return [self.text(item, what, PATTERN) for item in self.items(node, what)]
 
     def extensions(self, node: ast.expr, what: str) -> list[Extension]:
         return [Extension(*(self.text(part, what, NAME) for part in self.pair(item, what))) for item in self.items(node, what)]

@@ -21,7 +21,8 @@ UNSET = -5  #: there is a path on which its register has no value
 OWED = -6  #: besides a state: it has to be closed or handed on
 
 _LEFT = {"send": "was sent", "mov": "was moved", "ret": "was returned", "set_add": "was put into a set", "give": "was given to a child", "spawn": "was handed to a thread",
-         "attempt_spawn": "was handed to a thread", "call": "was handed on by a function"}
+         "attempt_spawn": "was handed to a thread", "call": "was handed on by a function",
+         "name_register": "was handed to the name service", "name_connect": "was handed to the name service"}
 #: Combinations of what can have arrived that are looked at for one select.
 _MOST_COMBINATIONS = 20_000
 
@@ -133,6 +134,13 @@ class EndpointFlow:
         ends, reg = instr.args
         contract = self.flow.module.contracts[ends.type.contract]
         self.in_state(reg, contract, ends.type.state, state, instr, f"the members of {named(ends)} are in state {ends.type.state}")
+        self.move_away(reg, state, instr)
+
+    def named_away(self, instr: Instr, state: dict) -> None:
+        """An endpoint goes to the name service, in its contract's first state."""
+        reg = instr.args[0]
+        contract = self.flow.module.contracts[reg.type.contract]
+        self.in_state(reg, contract, contract.states[0], state, instr, f"the name service takes it in state {contract.states[0]}")
         self.move_away(reg, state, instr)
 
     def give(self, instr: Instr, state: dict) -> None:

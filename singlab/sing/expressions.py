@@ -14,7 +14,9 @@ from singlab.sing.borrow import BorrowLowering
 from singlab.sing.builtincalls import BuiltinLowering
 from singlab.sing.enums import EnumLowering
 from singlab.sing.errors import SipError
+from singlab.sing.handles import HandleLowering
 from singlab.sing.heapcode import element_of
+from singlab.sing.naming import NamingLowering
 from singlab.sing.objects import spoken
 from singlab.sing.program import Program
 from singlab.sing.structs import StructLowering
@@ -55,7 +57,7 @@ def widens(source: Type, target: Type) -> bool:
             and target.minimum <= source.minimum and source.maximum <= target.maximum)  # fmt: skip
 
 
-class ExpressionLowering(BuiltinLowering, EnumLowering, StructLowering, TupleLowering, BorrowLowering):
+class ExpressionLowering(BuiltinLowering, HandleLowering, NamingLowering, EnumLowering, StructLowering, TupleLowering, BorrowLowering):
     """The half of a function's lowering that deals with expressions."""
 
     def literal(self, node: ast.expr) -> int | None:

@@ -22,6 +22,7 @@ from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, s
 from singlab.sing.exceptiontexts import NAME as TEXT_FUNCTION
 from singlab.sing.exceptiontexts import text_function
 from singlab.sing.expressions import ExpressionLowering
+from singlab.sing.handles import HANDLE_TYPES
 from singlab.sing.library import FILENAME
 from singlab.sing.looplower import LoopLowering
 from singlab.sing.objects import instance_of, spoken
@@ -213,6 +214,8 @@ class FunctionLowering(ChildLowering, LoopLowering, TryLowering, TextLowering, E
                 return I64
             if node.id in ("char", "Child"):
                 return CHAR if node.id == "char" else CHILD
+            if node.id in HANDLE_TYPES and self.class_named(node.id) is None and node.id not in self.program.bindings:
+                return HANDLE_TYPES[node.id]
         type_ = self.declared_type(node) if isinstance(node, (ast.Name, ast.Attribute)) else None
         if type_ is not None:
             return type_
@@ -223,10 +226,10 @@ class FunctionLowering(ChildLowering, LoopLowering, TryLowering, TextLowering, E
         found = self.reference(node)
         if found is not None:
             return found
-        if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ExVec":
+        if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) in ("ExVec", "Shared"):
             element = self.annotation(node.slice)
             if type(element) in (Int, Struct):
-                return Vector(element)
+                return Vector(element, node.value.id == "Shared")
         if isinstance(node, ast.Subscript) and getattr(node.value, "id", None) == "ESet":
             parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
             return self.set_type(parts, node)
@@ -387,6 +390,7 @@ class FunctionLowering(ChildLowering, LoopLowering, TryLowering, TextLowering, E
             vector = self.held(vector, target)
         else:
             self.of_values(vector, target)
+            self.own_data(vector, target)
         value = self.coerce(self.expr(value_node, vector.type.element), vector.type.element, value_node)
         self.emit("store", node, None, (vector, self.index_of(target), value))
 

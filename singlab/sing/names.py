@@ -75,6 +75,52 @@ ExVec = _word(
 new = _word("new", "new(u8, n): a vector of n zeros on the exchange heap, owned by the caller, to be sent, freed or returned.",
             "data = new(u8, 16)\ndata[0] = 255\nfree(data)")  # fmt: skip
 free = _word("free", "free(v): give a vector back to the exchange heap. It cannot be used afterwards.", "data = new(u8, 16)\nfree(data)")
+Shared = _word(
+    "Shared", "Shared[u8]: a vector on the exchange heap that is only read, for other blocks have the same data. share(v, first, stop) makes it; it "
+    "has one owner, to be sent, freed or handed on, as an ExVec has.",
+    "@function\ndef first(data: Shared[u8]) -> u8:\n    c = data[0]\n    free(data)\n    return c",
+)  # fmt: skip
+split = _word("split", "split(v, n): the vector v put apart without copying: its first n elements, and the rest.",
+              "data = new(u8, 64)\nhead, rest = split(data, 14)\nfree(head)\nfree(rest)")  # fmt: skip
+truncate = _word("truncate", "truncate(v, n): the first n elements of the vector v, without copying.", "data = new(u8, 64)\ndata = truncate(data, 14)\nfree(data)")
+share = _word("share", "share(v, first, stop): all of the vector v, and its elements from first up to stop, over the same data; both can only be read.",
+              "data = new(u8, 64)\nwhole, head = share(data, 0, 14)\nfree(head)\nfree(whole)")  # fmt: skip
+Event = _word("Event", "Event: the type of what event() and manual_event() make: set(), reset(), wait(), wait_until(t), close().",
+              "@function\ndef worker(go: Event) -> u64:\n    go.wait()\n    return 1")  # fmt: skip
+Mutex = _word("Mutex", "Mutex: the type of what mutex() makes: acquire(), release(), wait_until(t), close().",
+              "@function\ndef worker(lock: Mutex) -> u64:\n    lock.acquire()\n    lock.release()\n    return 1")  # fmt: skip
+event = _word("event", "event(): something threads of this process wait for; each set() lets one of them go on.", "go = event()\ngo.set()\ngo.wait()\ngo.close()")
+manual_event = _word("manual_event", "manual_event(): an event that stays set, and lets everybody go on, until reset().",
+                     "ready = manual_event()\nready.set()\nready.wait()\nready.reset()")  # fmt: skip
+mutex = _word("mutex", "mutex(): what one thread of this process at a time can have; a thread that has it can acquire() it again.",
+              "lock = mutex()\nlock.acquire()\nlock.release()")  # fmt: skip
+wait_any = _word("wait_any", "wait_any(a, b): wait for up to four events, mutexes and interrupts; which one came, a u64 from 0.",
+                 "a, b = event(), event()\nb.set()\nfirst = wait_any(a, b)")  # fmt: skip
+sleep = _word("sleep", "sleep(n): let this thread go on n cycles later.", "sleep(100000)")
+sleep_until = _word("sleep_until", "sleep_until(t): let this thread go on when cycles() has come to t.", "sleep_until(cycles() + 100000)")
+thread_id = _word("thread_id", "thread_id(): the number of this thread, as thread(...) gives it, a u64.", "me: u64 = thread_id()")
+thread_state = _word("thread_state", "thread_state(t): what thread t of this process does, a u64: 1 it is ready, 3 it waits, 5 it has ended and was not joined, "
+                     "0 there is none.", "state: u64 = thread_state(other)")  # fmt: skip
+IoMemory = _word("IoMemory", "IoMemory: the type of device registers: read8(o), read16(o), read32(o), write8(o, x), write16(o, x), write32(o, x), o in bytes.",
+                 "@function\ndef ready(uart: IoMemory) -> bool:\n    return uart.read8(5) & 1 != 0")  # fmt: skip
+Interrupt = _word("Interrupt", "Interrupt: the type of a device's interrupt: wait(), wait_until(t), ack(), close().",
+                  "@function\ndef next(line: Interrupt):\n    line.wait()\n    line.ack()")  # fmt: skip
+io_memory = _word("io_memory", "io_memory(n): the device registers that @sip(io_memory=[...]) declares, by their place there from 0.",
+                  "uart = io_memory(0)\nuart.write8(0, 65)")  # fmt: skip
+interrupt = _word("interrupt", "interrupt(n): the interrupt that @sip(interrupts=[...]) declares, by its place there from 0.",
+                  "line = interrupt(0)\nline.wait()\nline.ack()")  # fmt: skip
+register = _word(
+    "register", 'register("/files", imp): provide a name that @sip(provides=[...]) declares. imp is the Imp of a channel of a provider\'s contract: Connect, '
+    "AckConnect, NackConnect; at its Exp those who connect are announced. Whether the name could be had.",
+    'imp, exp = new_channel(FilesProvider)\nbound = register("/files", imp)',
+)  # fmt: skip
+connect = _word("connect", 'connect("/files", Files): the Imp of a new channel with who provides a name that @sip(wants=[...]) declares. If nobody takes it, the '
+                "channel is closed.", 'files = connect("/files", Files)\nfiles.close()')  # fmt: skip
+principal = _word("principal", "principal(): this process's principal, an ExVec[u8]: the programs of its chain with + between them.", "me = principal()\nfree(me)")
+peer_principal = _word("peer_principal", "peer_principal(ch): the principal that the other side of an endpoint speaks for, an ExVec[u8]; empty once it is closed.",
+                       "who = peer_principal(ch)\nfree(who)")  # fmt: skip
+speaks_for = _word("speaks_for", 'speaks_for(ch, "shell+*"): whether the principal at the other side of an endpoint matches a pattern, * for any text.',
+                   'known: bool = speaks_for(ch, "shell*")')  # fmt: skip
 cycles = _word("cycles", "cycles(): the machine's cycle counter, a u64.", "before = cycles()\nyield_()\nspent = cycles() - before")
 yield_ = _word("yield_", "yield_(): let the next ready thread run.", "while cycles() < 100000:\n    yield_()")
 thread = _word(

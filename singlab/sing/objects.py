@@ -13,11 +13,13 @@ from singlab.sing.heapcode import element_of
 from singlab.sing.program import Program
 from singlab.sing.sil_classes import fields, inherits, is_subtype
 from singlab.sing.tuples import TupleValue
-from singlab.sing.types import BOOL, Array, Endpoint, EndpointSet, Enum, Object, Reference, Str, Struct, Tuple, Type, Vector
+from singlab.sing.types import BOOL, Array, Endpoint, EndpointSet, Enum, Handle, Object, Reference, Str, Struct, Tuple, Type, Vector
 
 
 def spoken(type_: Type) -> str:
     """Return a type as a student writes it."""
+    if isinstance(type_, Handle):
+        return type_.called
     if isinstance(type_, Array):
         inner = f"Array[{spoken(type_.element)}]"
     else:
@@ -245,6 +247,8 @@ class ObjectLowering:
         if isinstance(at, ast.Name) and (at.id not in self.variables or isinstance(self.variables[at.id].type, (Endpoint, EndpointSet, Vector))):
             return super().method(node, statement)
         value = self.held(self.certain(self.expr(at, None), at), at)
+        if isinstance(value.type, Handle):
+            return self.handle_method(node, value)
         if not isinstance(value.type, Object) and called in ("send", "receive", "close"):
             self.endpoint(at)  # refuses
         if not isinstance(value.type, Object):

@@ -11,6 +11,8 @@ GONE = {"send": ("owner.use-after-send", "was sent"), "free": ("owner.use-after-
          "attempt": ("owner.use-after-move", "was handed to a function"), "attempt_vcall": ("owner.use-after-move", "was handed to a function"),
          "mov": ("owner.use-after-move", "was moved"),
          "spawn": ("owner.use-after-move", "was handed to a thread"), "attempt_spawn": ("owner.use-after-move", "was handed to a thread"),
+         "split": ("owner.use-after-move", "was split"), "truncate": ("owner.use-after-move", "was truncated"),
+         "share": ("owner.use-after-move", "was shared"),
          "ret": ("owner.use-after-move", "was returned"), "set_close": ("owner.use-after-free", "was closed")}  # fmt: skip
 
 

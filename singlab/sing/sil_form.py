@@ -1,10 +1,26 @@
-"""Well-formed SIL: what a type and a register are, and what is said where something is neither."""
+"""Well-formed SIL, what every instruction's check says: findings, registers and their types."""
 
 from __future__ import annotations
 
 from singlab.sing.sil import Instr, Module, Position, Reg
 from singlab.sing.sil_classes import MOST_NESTED_ARRAYS, is_element
-from singlab.sing.types import CHAR, Array, Bool, Char, Endpoint, EndpointSet, Int, Object, Reference, Str, Struct, Type, Vector
+from singlab.sing.types import (
+    CHAR,
+    HANDLES,
+    Array,
+    Bool,
+    Char,
+    Endpoint,
+    EndpointSet,
+    Handle,
+    Int,
+    Object,
+    Reference,
+    Str,
+    Struct,
+    Type,
+    Vector,
+)
 
 
 class Malformed(Exception):
@@ -28,7 +44,9 @@ def is_type(type_, module: Module, depth: int = 0) -> bool:
     if isinstance(type_, Int):
         return type(type_.bits) is int and type_.bits in (8, 16, 32, 64) and type(type_.signed) is bool
     if isinstance(type_, Vector):
-        return type(type_.element) in (Int, Struct) and is_type(type_.element, module)
+        return type(type_.shared) is bool and type(type_.element) in (Int, Struct) and is_type(type_.element, module)
+    if isinstance(type_, Handle):
+        return type(type_) is Handle and type_ in HANDLES
     if isinstance(type_, Struct):
         return isinstance(type_.name, str) and module.structs.get(type_.name) == type_
     if isinstance(type_, Endpoint):

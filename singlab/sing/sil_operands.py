@@ -17,6 +17,7 @@ from singlab.sing.sil_classes import (
 )
 from singlab.sing.sil_form import Malformed, need, register
 from singlab.sing.sil_form import of_type as _type
+from singlab.sing.sil_handles import CHECKS as HANDLE_CHECKS
 from singlab.sing.sil_table import TABLE
 from singlab.sing.types import (
     BOOL,
@@ -49,7 +50,7 @@ def check_instruction(instr: Instr, function: Function, module: Module, labels: 
     need(isinstance(args, tuple) and isinstance(instr.more, tuple), f"{op} has no operands", position)
     for reg in (*args, *instr.results):
         register(reg, known, module, position)
-    need(not instr.more or (op == "call" and dest is not None), f"{op} has several destinations", position)
+    need(not instr.more or (op in ("call", "split", "share") and dest is not None), f"{op} has several destinations", position)
     need(len({id(reg) for reg in instr.results}) == len(instr.results), "a register gets two values at once", position)
     if isinstance(op, str) and op.startswith("raw_"):
         raise Malformed("privileged", f"{op} reaches memory directly", position, "only the kernel's own functions may")
@@ -57,8 +58,8 @@ def check_instruction(instr: Instr, function: Function, module: Module, labels: 
         count, has_dest = _SHAPES[op]
         need(count in (-1, len(args)) and (dest is not None) == has_dest, f"{op} has the wrong operands", position)
     else:
-        need(op in ("call", "vcall", "send", "ret", "attempt", "attempt_vcall", "spawn", "select"), f"{op!r} is no instruction", position)
-    check = globals().get(f"_check_{op}")
+        need(op in ("call", "vcall", "send", "ret", "attempt", "attempt_vcall", "spawn", "select", "wait"), f"{op!r} is no instruction", position)
+    check = globals().get(f"_check_{op}") or HANDLE_CHECKS.get(op)
     if op in sil.ARITHMETIC:
         _arithmetic(instr)
     elif op in sil.COMPARISONS:
@@ -109,6 +110,27 @@ def _check_cast(instr: Instr, *_) -> None:
 def _check_new(instr: Instr, *_) -> None:
     _type(instr.args[0], U64, instr)
     _type(instr.dest, Vector, instr)
+    need(not instr.dest.type.shared, f"{instr.op}: a new vector is shared with nobody", instr.position, "types")
+
+
+def _check_split(instr: Instr, *_) -> None:
+    _type(instr.args[0], Vector, instr)
+    _type(instr.args[1], U64, instr)
+    need(len(instr.results) == 1 + (instr.op == "split"), f"{instr.op} gives {1 + (instr.op == 'split')} vectors", instr.position, "types")
+    for reg in instr.results:
+        _type(reg, instr.args[0].type, instr)
+
+
+_check_truncate = _check_split
+
+
+def _check_share(instr: Instr, *_) -> None:
+    _type(instr.args[0], Vector, instr)
+    for reg in instr.args[1:]:
+        _type(reg, U64, instr)
+    need(len(instr.results) == 2, "share gives two vectors", instr.position, "types")
+    for reg in instr.results:
+        _type(reg, Vector(instr.args[0].type.element, True), instr)
 
 
 def _check_new_struct(instr: Instr, *_) -> None:
@@ -141,8 +163,15 @@ def _check_load_item(instr: Instr, *_) -> None:
     _type(instr.dest, _field(instr.args[0].type.element, instr), instr)
 
 
+def _unshared(instr: Instr) -> None:
+    """Check that the vector an instruction writes to is nobody else's to read."""
+    need(not getattr(instr.args[0].type, "shared", False), f"{instr.op}: {instr.args[0]} is {instr.args[0].type}, and others read the same data",
+         instr.position, "owner.shared")  # fmt: skip
+
+
 def _check_store_item(instr: Instr, *_) -> None:
     _type(instr.args[0], Vector, instr)
+    _unshared(instr)
     _type(instr.args[1], U64, instr)
     _type(instr.args[2], _field(instr.args[0].type.element, instr), instr)
 
@@ -175,6 +204,7 @@ def _check_load(instr: Instr, *_) -> None:
 
 
 def _check_store(instr: Instr, *_) -> None:
+    _unshared(instr)
     element = _value_of(instr, (Vector, Array))
     _type(instr.args[1], U64, instr)
     _type(instr.args[2], element, instr)
@@ -275,7 +305,7 @@ def _check_cycles(instr: Instr, *_) -> None:
     _type(instr.dest, U64, instr)
 
 
-_check_process_id = _check_cycles_per_second = _check_cycles
+_check_process_id = _check_cycles_per_second = _check_thread_id = _check_cycles
 
 
 def _check_print_text(instr: Instr, *_) -> None:
@@ -481,6 +511,9 @@ def _check_join(instr: Instr, *_) -> None:
     _type(instr.dest, U64, instr)
 
 
+_check_thread_state = _check_join
+
+
 def _attempt(instr: Instr, module: Module, labels: set, known: dict[int, Reg], results: tuple) -> None:
     """Check the two ways out of an attempt: one with the result, one with the exception."""
     table = instr.extra
@@ -507,6 +540,7 @@ def _check_attempt_new(instr: Instr, function: Function, module: Module, labels:
     _attempt(instr, module, labels, known, ((Vector, Struct, Array, Object, EndpointSet),))
     made = instr.extra.arms["returned"][0][0].type
     need(not getattr(made, "nullable", False), f"attempt_new makes no {made}", instr.position, "types")
+    need(not getattr(made, "shared", False), f"{instr.op}: a new vector is shared with nobody", instr.position, "types")
     need(len(instr.args) == isinstance(made, (Vector, Array)), "attempt_new has the wrong operands", instr.position)
     for reg in instr.args:
         _type(reg, U64, instr)

@@ -19,7 +19,7 @@ from singlab.sing.errors import SipError
 from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Class, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
 from singlab.sing.sil_classes import MOST_NESTED_ARRAYS
 from singlab.sing.sil_table import OPS
-from singlab.sing.types import BOOL, CHAR, INTS, STR, Array, Endpoint, EndpointSet, Object, Struct, Tuple, Type, Vector
+from singlab.sing.types import BOOL, CHAR, HANDLES, INTS, STR, Array, Endpoint, EndpointSet, Object, Struct, Tuple, Type, Vector
 
 #: A text longer than this is refused unread.
 LARGEST_TEXT = 64 * 1024 * 1024
@@ -29,6 +29,10 @@ LARGEST_TEXT = 64 * 1024 * 1024
 
 #: Instructions whose name stands after the first register.
 _SECOND = frozenset(("give", "send", "load_field", "store_field", "load_item", "store_item"))
+
+
+#: Instructions with a constant text.
+_TEXTS = ("print_text", "string", "name_register", "name_connect", "principal_is")
 
 
 def _quoted(text: str) -> str:
@@ -77,7 +81,7 @@ def format_instr(instr: Instr) -> str:
             parts.append(instr.extra.contract)
     elif isinstance(instr.extra, tuple):
         parts += map(str, instr.extra)
-    elif instr.op in ("print_text", "string"):
+    elif instr.op in _TEXTS:
         parts.append(_quoted(str(instr.extra)))
     elif instr.extra is not None:
         parts.insert(1 if instr.op in _SECOND else 0, str(instr.extra))
@@ -225,15 +229,15 @@ class _Reader:
             inner, perhaps = self.type(tree.children[1], depth + 1), tree.children[2] is not None
             if word == "Array":
                 return Array(perhaps, inner)
-            if word == "ExVec" and not perhaps and (inner in INTS.values() or isinstance(inner, Struct)):
-                return Vector(inner)
+            if word in ("ExVec", "Shared") and not perhaps and (inner in INTS.values() or isinstance(inner, Struct)):
+                return Vector(inner, word == "Shared")
             word += f"[{inner}]" + "?" * perhaps
         elif tree.children[1] is not None:
             if word == "str" or word in self.classes:
                 return STR.perhaps if word == "str" else Object(True, word)
             word += "?"
         else:
-            plain = {**INTS, "bool": BOOL, "char": CHAR, "str": STR}
+            plain = {**INTS, "bool": BOOL, "char": CHAR, "str": STR, **{str(handle): handle for handle in HANDLES if str(handle) not in self.classes}}
             if word in self.structs:
                 return self.structs[word]
             if word in plain or word in self.classes:
@@ -301,9 +305,9 @@ class _Reader:
     def extra(self, op: str, others: list, tree: Tree):
         """Return what an instruction has beside registers."""
         wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "spawn": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
-                  "print_text": ["text"], **dict.fromkeys(_SECOND, ["name"]), "receive": ["arms"], "attempt": ["name", "arms"],
+                  **dict.fromkeys(_TEXTS, ["text"]), **dict.fromkeys(_SECOND, ["name"]), "receive": ["arms"], "attempt": ["name", "arms"],
                   "attempt_new": ["arms"], "attempt_vcall": ["name", "arms"], "attempt_spawn": ["name", "arms"], "getf": ["name"],
-                  "putf": ["name"], "isinst": ["name"], "vcall": ["name"], "string": ["text"], "select": ["arms"],
+                  "putf": ["name"], "isinst": ["name"], "vcall": ["name"], "select": ["arms"],
                   "new_channel": ["name", "arms"], "create": ["number"], "give": ["number"], "child": ["name"], "ask_child": ["name"]}.get(op, [])  # fmt: skip
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
         fits = len(others) == len(wanted) and all(

@@ -137,6 +137,7 @@ class StructLowering:
         if place.index is None:
             self.emit("store_field", node, None, (place.block, value), place.name)
         else:
+            self.own_data(place.block, target)
             self.emit("store_item", node, None, (place.block, place.index, value), place.name)
 
     def peeked(self, node: ast.expr) -> Type | None:

@@ -142,6 +142,12 @@ class TryLowering(ExceptionValues):
         length = self.append("len", node, self.reg(U64), (args[0],))
         self.unless(self.append("lt", node, self.reg(BOOL), (args[1], length)), INDEX, node)
 
+    def check_part(self, op, node, dest, args, extra) -> None:
+        length = self.append("len", node, self.reg(U64), (args[0],))
+        self.unless(self.append("le", node, self.reg(BOOL), (args[-1], length)), INDEX, node)
+        if op == "share":
+            self.unless(self.append("le", node, self.reg(BOOL), args[1:]), INDEX, node)
+
     def check_divisor(self, op, node, dest, args, extra) -> None:
         if any(i.dest is args[1] and i.op == "const" and i.extra for i in self.block.instrs[-2:]):
             return
@@ -414,6 +420,7 @@ _EXPLICIT = {
     "load": (INDEX, TryLowering.check_element), "store": (INDEX, TryLowering.check_element),
     "load_item": (INDEX, TryLowering.check_element), "store_item": (INDEX, TryLowering.check_element),
     "div": (DIVISION, TryLowering.check_divisor), "rem": (DIVISION, TryLowering.check_divisor),
+    **dict.fromkeys(("split", "truncate", "share"), (INDEX, TryLowering.check_part)),
     "receive": (CLOSED, TryLowering.check_closed),
 }  # fmt: skip
 #: What an instruction that makes something raises, and the one with two ways out that stands in its place.

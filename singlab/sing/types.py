@@ -1,6 +1,6 @@
 """The types of the SIP language and of SIL.
 
-Integers of all widths, bool, char, exchange-heap structs and vectors, channel endpoints and sets of them, and
+Integers of all widths, bool, char, exchange-heap structs and vectors, channel endpoints and sets of them, handles, and
 references to what lives on the process's own heap: arrays, text and objects of classes. Structs, vectors,
 endpoints and sets are linear: a register holds the only reference, and moving it away empties the register. References are
 copied freely and never leave their process.
@@ -185,16 +185,17 @@ class Struct(Type):
 
 @dataclass(frozen=True)
 class Vector(Type):
-    """A vector of integers or structs on the exchange heap."""
+    """A vector of integers or structs on the exchange heap; one that is ``shared`` is read only, for others read its data too."""
 
     element: Int | Struct
+    shared: bool = False
 
     def __str__(self) -> str:
-        return f"ExVec[{self.element}]"
+        return f"{'Shared' if self.shared else 'ExVec'}[{self.element}]"
 
     @property
     def sil(self) -> Vector:
-        return Vector(self.element.sil)
+        return Vector(self.element.sil, self.shared)
 
     @property
     def linear(self) -> bool:
@@ -247,6 +248,24 @@ class Endpoint(Type):
     @property
     def linear(self) -> bool:
         return True
+
+
+@dataclass(frozen=True)
+class Handle(Type):
+    """What names an object of the kernel's, or device registers: copied freely, and never sent.
+
+    ``kind`` is "event", "mutex", "interrupt" or "io_memory".
+    """
+
+    kind: str
+
+    @property
+    def called(self) -> str:
+        """Return what the language calls it."""
+        return {"io_memory": "IoMemory"}.get(self.kind, self.kind.capitalize())
+
+    def __str__(self) -> str:
+        return self.kind
 
 
 @dataclass(frozen=True)
@@ -334,6 +353,7 @@ INTS = {f"{'i' if signed else 'u'}{bits}": Int(bits, signed) for bits in (8, 16,
 U8, U16, U32, U64 = INTS["u8"], INTS["u16"], INTS["u32"], INTS["u64"]
 I8, I16, I32, I64 = INTS["i8"], INTS["i16"], INTS["i32"], INTS["i64"]
 BOOL = Bool()
+EVENT, MUTEX, INTERRUPT, IO_MEMORY = HANDLES = tuple(map(Handle, ("event", "mutex", "interrupt", "io_memory")))
 
 #: A field of a struct can be reached with the offset an instruction has room for.
 LARGEST_STRUCT = 2040

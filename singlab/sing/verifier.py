@@ -18,6 +18,7 @@ owner.use-after-move    nor one that was handed on
 owner.borrow            a borrowed vector is not sent, freed, returned or handed on
 owner.leak              a vector is sent, freed or handed on before its register or function ends
 owner.leak-on-raise     and before an exception leaves a function, too
+owner.shared            a vector whose data others read is not written
 owner.merge             paths that meet agree on who owns a vector
 contract.send           a message is sent only where the contract allows it
 contract.receive        a SIP waits only where it is the other side's turn
@@ -314,9 +315,11 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             state[instr.args[0]] = frozenset({CLOSED})
         elif op == "set_add":
             self.set_add(instr, state)
+        elif op in ("name_register", "name_connect"):
+            self.named_away(instr, state)
         elif op == "give" and isinstance(instr.args[1].type, Endpoint):
             self.give(instr, state)
-        elif op in ("free", "set_close"):
+        elif op in ("free", "set_close", "split", "truncate", "share"):
             self.consume(instr.args[0], state, instr)
         elif op == "spawn":
             self.called(self.flow.module.functions[instr.extra], instr, state)

@@ -24,8 +24,8 @@ from singlab.sing.expressions import _BINARY, _COMPARE
 from singlab.sing.modulecode import ModuleCode
 from singlab.sing.types import BOOL, U64
 
-LOADS = {"ld8": "raw_load8", "ld16": "raw_load16", "ld32": "raw_load32", "ld64": "raw_load64"}
-STORES = {"st8": "raw_store8", "st16": "raw_store16", "st32": "raw_store32", "st64": "raw_store64"}
+LOADS = {"ld8": "raw_load8", "ld16": "raw_load16", "ld32": "raw_load32", "ld64": "raw_load64", "ldio32": "raw_load32"}
+STORES = {"st8": "raw_store8", "st16": "raw_store16", "st32": "raw_store32", "st64": "raw_store64", "stio32": "raw_store32"}
 
 
 #: What generates nothing, and what is always 0 on the hart.

@@ -54,6 +54,12 @@ class Kind(enum.IntEnum):
     PROCESS_SUSPEND = 44  #: a = process, b = state it is in now: 4 suspending, 5 with all below it
     PROCESS_RESUME = 45  #: a = process
     ENDPOINT_OWNER = 32  #: a = channel | side << 56, b = new owner process | old owner << 32: an endpoint went along in a message
+    BLOCK_SIZE = 50  #: a = address of the data, b = bytes now | owner << 32: a block was split or truncated
+    OBJECT_NEW = 52  #: a = handle of an event or a mutex, b = which kind (its magic number)
+    OBJECT_SIGNAL = 53  #: a = handle of an event, b = 1 = it was set, 0 = reset
+    NAME_BIND = 55  #: a = channel to who provides it, b = process that does (0 = it is bound no more)
+    NAME_CONNECT = 56  #: a = channel to who provides it, b = status: what became of a connection by name
+    INTERRUPT = 54  #: a = line: a device's interrupt was taken
 
     POLICY_FAULT = 33  #: a = policy slot | why << 8, b = the word it gave: a policy that misbehaved was put out of force
 
@@ -66,7 +72,7 @@ assert EVENT.itemsize == 32
 
 #: Page types, the low four bits of a page tag; the owner is in the bits from OWNER_SHIFT on (0 = nobody, 1 = kernel).
 OWNER_SHIFT = 8
-PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles")
+PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles", "objects")
 
 #: Slots for policies, in their order.
 POLICIES = ("pick", "place", "quantum", "fit", "pages", "admit")
@@ -98,5 +104,7 @@ FAULTS = {
     22: "out of memory",
     23: "None was used as an array or a text",
     24: "no thread could be started",
+    26: "used a handle that is closed, or let go of what this thread does not have",
+    27: "a device that its manifest does not declare, or that another process has",
 }
 

@@ -56,6 +56,12 @@ SENTENCES = {
     Kind.PROCESS_SUSPEND: "{process} is being suspended",
     Kind.PROCESS_RESUME: "{process} goes on",
     Kind.ENDPOINT_OWNER: "the {side} end of channel {channel} now belongs to {taker}",
+    Kind.BLOCK_SIZE: "the block of {holder} at {hex} has {low} bytes now",
+    Kind.OBJECT_NEW: "{self} makes something to wait for at {hex}",
+    Kind.OBJECT_SIGNAL: "{self} sets or resets the event at {hex}",
+    Kind.NAME_BIND: "a name is provided over channel {a} by {taker}",
+    Kind.NAME_CONNECT: "a connection by name over channel {a} has its answer",
+    Kind.INTERRUPT: "interrupt {a} comes",
     Kind.POLICY_FAULT: "the kernel puts the {policy} policy out of force",
 }
 

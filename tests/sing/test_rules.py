@@ -7,7 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from singlab.sing import callgraph, carried, contract_flow, endpointflow, ownership, parse_sil, sil_operands, sil_types, verifier, verify
+from singlab.sing import (
+    callgraph,
+    carried,
+    contract_flow,
+    endpointflow,
+    ownership,
+    parse_sil,
+    sil_form,
+    sil_handles,
+    sil_operands,
+    sil_types,
+    verifier,
+    verify,
+)
 from singlab.sing.rules import BY_NAME, RULES, document
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +37,7 @@ def test_a_rule_refuses_and_accepts(rule):
 
 def test_every_rule_the_verifier_names_is_in_the_table():
     text = "".join(Path(module.__file__).read_text(encoding="utf-8")
-                   for module in (verifier, contract_flow, sil_types, sil_operands, endpointflow, carried, ownership, callgraph))  # fmt: skip
+                   for module in (verifier, contract_flow, sil_types, sil_form, sil_handles, sil_operands, endpointflow, carried, ownership, callgraph))  # fmt: skip
     named = set(re.findall(r'"((?:owner|contract|endpoint|sil)\.[a-z-]+|closed-api|recursion|privileged|init|types|class)"', text))
     assert named - {"contract.states", "contract.types"} == BY_NAME.keys(), "these two are of a contract's text"
 

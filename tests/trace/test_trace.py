@@ -184,6 +184,12 @@ SAID = {
     Kind.PROCESS_RESUME: ((3, 0), "server goes on"),
     Kind.POLICY_FAULT: ((2 | 1 << 8, 0), "the kernel puts the quantum policy out of force"),
     Kind.ENDPOINT_OWNER: ((5 | 1 << 56, 2 | 3 << 32), "the Exp end of channel 5 now belongs to client"),
+    Kind.BLOCK_SIZE: ((0x8123_0000, 40 | 3 << 32), "the block of server at 0x81230000 has 40 bytes now"),
+    Kind.OBJECT_NEW: ((0x8003_0000, 0), "client makes something to wait for at 0x80030000"),
+    Kind.OBJECT_SIGNAL: ((0x8003_0000, 1), "client sets or resets the event at 0x80030000"),
+    Kind.NAME_BIND: ((5, 3), "a name is provided over channel 5 by server"),
+    Kind.NAME_CONNECT: ((5, 0), "a connection by name over channel 5 has its answer"),
+    Kind.INTERRUPT: ((10, 0), "interrupt 10 comes"),
 }
 
 

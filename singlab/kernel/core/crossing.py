@@ -1,13 +1,13 @@
 """Crossing: what becomes of a block that is sent from one protection domain to another.
 
 Large data is seen by the receiver's domain instead of the sender's: entries of page tables change, no byte
-moves. A small block shares its page with others, so it is copied in two stages, as the papers' domains do it: at
+moves. A small block shares its page with others, and a part of a region its region, so it is copied in two stages, as the papers' domains do it: at
 the send into the kernel's own exchange heap, at the receive into the receiver's. Its place there is set aside
 at the send already, so a receive cannot fail for want of memory.
 """
 
 from singlab.kernel.core.domains import domain_reserve
-from singlab.kernel.core.heap import block_begin, block_copy, block_free, block_new, data_copy, small_free
+from singlab.kernel.core.heap import block_begin, block_copy, block_free, block_new, data_copy, staged_free, whole_pages
 from singlab.kernel.core.words import ld64, st64
 from singlab.kernel.layout import (
     B_DATA,
@@ -17,7 +17,6 @@ from singlab.kernel.layout import (
     G_BUCKETS,
     G_COPY,
     G_WINDOW,
-    LARGEST_BUCKET,
     P_DOMAIN,
     P_HEAP,
 )
@@ -34,7 +33,7 @@ def block_stage(m, block, taker):
         return 0
     reserved = block_new(m, ld64(m, taker + P_HEAP), ld64(m, taker + P_DOMAIN), size)
     if reserved == 0:
-        small_free(m, staged, G_BUCKETS)
+        staged_free(m, staged)
         return 0
     data_copy(m, ld64(m, block + B_DATA), ld64(m, staged + B_DATA), size)
     block_begin(m, reserved, taker)
@@ -48,7 +47,7 @@ def block_arrive(m, block):
     if staged != 0:
         data_copy(m, ld64(m, staged + B_DATA), ld64(m, block + B_DATA), ld64(m, block + B_SIZE))
         st64(m, block + ld64(m, G_WINDOW) + B_STAGED, 0)
-        small_free(m, staged, G_BUCKETS)
+        staged_free(m, staged)
     return 0
 
 
@@ -67,11 +66,11 @@ def block_prepare(m, block, giver, taker):
     """Return what the taker gets for a block: itself, ready to be given, or a copy; 0 when memory is exhausted."""
     domain = ld64(m, taker + P_DOMAIN)
     if ld64(m, giver + P_DOMAIN) != domain:
-        span = ld64(m, block + B_SPAN)
-        if span <= LARGEST_BUCKET:
+        whole = whole_pages(m, block)
+        if whole == 0:
             return block_stage(m, block, taker)
         if ld64(m, G_COPY) == 0:
-            if domain_reserve(m, domain, ld64(m, block + B_DATA), span >> 32) == 0:
+            if domain_reserve(m, domain, ld64(m, whole + B_DATA), ld64(m, whole + B_SPAN) >> 32) == 0:
                 return 0
             return block
     if ld64(m, G_COPY) != 0:

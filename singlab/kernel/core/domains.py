@@ -17,7 +17,9 @@ from singlab.kernel.layout import (
     B_NEXT,
     BUCKETS,
     D_BUCKETS,
+    D_DEVICES,
     D_ID,
+    D_LOW,
     D_MAGIC,
     D_MEMBERS,
     D_MIDDLE,
@@ -264,6 +266,8 @@ def domain_free(m, domain):
             pages_free(m, (entry >> 10) << PAGE_SHIFT, 1)
         region += 1
     pages_free(m, middle, 1)
+    table_free(m, ld64(m, domain + D_LOW))
+    table_free(m, ld64(m, domain + D_DEVICES))
     pages_free(m, ld64(m, domain + D_ROOT), 1)
     st64(m, domain + D_MAGIC, 0)
     if ld64(m, G_DOMAIN) == domain:

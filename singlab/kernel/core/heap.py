@@ -8,14 +8,15 @@ and its data together on its bucket's list: the kernel keeps nothing it relies o
 Each protection domain has buckets of its own, so that no page holds data of two domains. Records and data are
 written through the kernel's window, wherever their owner's domain has them.
 
-Leaves out sharing, splitting and truncating a region.
+Several blocks can share one region with bounds of their own (:mod:`singlab.kernel.core.regions`); its data goes back
+when the last of them does.
 """
 
 from singlab.kernel.core.domains import domain_map, domain_reserve, domain_unmap
 from singlab.kernel.core.pages import pages_alloc, pages_free
 from singlab.kernel.core.policies import policy_fault
 from singlab.kernel.core.records import record_free, record_new
-from singlab.kernel.core.words import emit, ld64, policy_fit, policy_trouble, st64
+from singlab.kernel.core.words import emit, ld8, ld32, ld64, policy_fit, policy_trouble, st8, st64
 from singlab.kernel.layout import (
     B_DATA,
     B_MAGIC,
@@ -43,8 +44,10 @@ from singlab.kernel.layout import (
     P_ID,
     PAGE,
     PAGE_SHIFT,
+    R_COUNT,
     RAISED,
     RAM_BASE,
+    SHARED_SPAN,
     SMALLEST_BUCKET,
     TAG_KERNEL_SHARED,
     TAG_SHARED,
@@ -225,26 +228,64 @@ def small_free(m, block, heap):
     return 0
 
 
-def block_free(m, block, process):
-    """Give a block of a process back: to its bucket, or its data to the page manager and its record to the free list."""
-    data = ld64(m, block + B_DATA)
-    emit(m, BLOCK_FREE, data, ld64(m, block + B_SIZE) | ld64(m, block + B_OWNER) << 32)
-    block_unlink(m, block, process)
-    record = block + ld64(m, G_WINDOW)
-    st64(m, record + B_MAGIC, 0)
+def data_free(m, block, heap, domain):
+    """Give back what a block stands for that nobody owns: to its bucket, or its data to the page manager and its record to the free list."""
     span = ld64(m, block + B_SPAN)
-    if span <= LARGEST_BUCKET:
-        staged = ld64(m, block + B_STAGED)
-        if staged != 0:
-            small_free(m, staged, G_BUCKETS)
-        small_free(m, block, ld64(m, process + P_HEAP))
-        return 0
-    domain = ld64(m, process + P_DOMAIN)
+    window = ld64(m, G_WINDOW)
+    if span >> 63 != 0:
+        record_free(m, G_FREE_RECORDS, block + window)
+        block = span - SHARED_SPAN
+        count = ld64(m, block + R_COUNT) - 1
+        st64(m, block + window + R_COUNT, count)
+        if count != 0:
+            return 0
+        span = ld64(m, block + B_SPAN)
+        if span <= LARGEST_BUCKET:
+            small_free(m, block, heap)
+            return 0
+    data = ld64(m, block + B_DATA)
     if domain != 0:
         domain_unmap(m, domain, data, span >> 32)
     pages_free(m, data, span >> 32)
-    record_free(m, G_FREE_RECORDS, record)
+    record_free(m, G_FREE_RECORDS, block + window)
     return 0
+
+
+def staged_free(m, staged):
+    """Give back the kernel's copy of what was sent from another domain."""
+    if ld64(m, staged + B_SPAN) <= LARGEST_BUCKET:
+        small_free(m, staged, G_BUCKETS)
+        return 0
+    data_free(m, staged, G_BUCKETS, 0)
+    return 0
+
+
+def block_free(m, block, process):
+    """Give a block of a process back."""
+    emit(m, BLOCK_FREE, ld64(m, block + B_DATA), ld64(m, block + B_SIZE) | ld64(m, block + B_OWNER) << 32)
+    block_unlink(m, block, process)
+    st64(m, block + ld64(m, G_WINDOW) + B_MAGIC, 0)
+    staged = ld64(m, block + B_STAGED)
+    if staged != 0:
+        staged_free(m, staged)
+    if ld64(m, block + B_SPAN) <= LARGEST_BUCKET:
+        small_free(m, block, ld64(m, process + P_HEAP))
+        return 0
+    data_free(m, block, ld64(m, process + P_HEAP), ld64(m, process + P_DOMAIN))
+    return 0
+
+
+def whole_pages(m, block):
+    """Return the record that has a block's pages, if it has them for itself; 0 if it is smaller or shares its region."""
+    span = ld64(m, block + B_SPAN)
+    if span >> 63 != 0:
+        block = span - SHARED_SPAN
+        if ld64(m, block + R_COUNT) != 1:
+            return 0
+        span = ld64(m, block + B_SPAN)
+    if span <= LARGEST_BUCKET:
+        return 0
+    return block
 
 
 def block_give(m, block, giver, taker):
@@ -257,8 +298,9 @@ def block_give(m, block, giver, taker):
     domain = ld64(m, giver + P_DOMAIN)
     other = ld64(m, taker + P_DOMAIN)
     if domain != other:
-        data = ld64(m, block + B_DATA)
-        count = ld64(m, block + B_SPAN) >> 32
+        whole = whole_pages(m, block)
+        data = ld64(m, whole + B_DATA)
+        count = ld64(m, whole + B_SPAN) >> 32
         domain_unmap(m, domain, data, count)
         domain_map(m, other, data, count, TAG_SHARED)
     return 0
@@ -271,7 +313,7 @@ def data_copy(m, source, target, size):
     source += window
     target += window
     end = source + size
-    # four words a turn; data is padded to 16 bytes, so the tail is copied by pairs
+    # four words a turn; behind the last bytes of a part of a region lies what is not its
     while source + 32 <= end:
         st64(m, target, ld64(m, source))
         st64(m, target + 8, ld64(m, source + 8))
@@ -279,11 +321,14 @@ def data_copy(m, source, target, size):
         st64(m, target + 24, ld64(m, source + 24))
         source += 32
         target += 32
-    while source < end:
+    while source + 8 <= end:
         st64(m, target, ld64(m, source))
-        st64(m, target + 8, ld64(m, source + 8))
-        source += 16
-        target += 16
+        source += 8
+        target += 8
+    while source < end:
+        st8(m, target, ld8(m, source))
+        source += 1
+        target += 1
     return 0
 
 
@@ -303,7 +348,7 @@ def block_check(m, handle, process):
     page = (handle - RAM_BASE) >> PAGE_SHIFT
     if (page < ld64(m, G_RECORD_FIRST)) or (page >= ld64(m, G_USER_FIRST)):
         return E_BAD_HANDLE
-    if ld64(m, handle + B_MAGIC) != MAGIC_BLOCK:
+    if ld32(m, handle + B_MAGIC) != MAGIC_BLOCK:
         return E_BAD_HANDLE
     if ld64(m, handle + B_OWNER) != ld64(m, process + P_ID):
         return E_NOT_OWNER

@@ -12,11 +12,14 @@ it; that of a process without a parent, for the operator.
 from singlab.kernel.core.channels import endpoint_close
 from singlab.kernel.core.domains import domain_enter, domain_leave, process_pages_alloc, process_pages_free
 from singlab.kernel.core.handles import handles_free
+from singlab.kernel.core.hardware import object_close
 from singlab.kernel.core.heap import block_free
 from singlab.kernel.core.images import image_load
+from singlab.kernel.core.names import names_forget
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import queue_remove, suspension_settle, thread_wake
 from singlab.kernel.core.sets import set_close
+from singlab.kernel.core.timers import sleeper_forget
 from singlab.kernel.core.waiting import waiter_forget
 from singlab.kernel.core.walker import process_walk
 from singlab.kernel.core.words import emit, ld64, st64
@@ -25,12 +28,14 @@ from singlab.kernel.layout import (
     BLOCKED_HELD,
     E_MAGIC,
     ENDED,
+    G_CONNECTING,
     G_CREATE_STATUS,
     G_CURRENT,
     G_FORGOTTEN,
     G_FREE_PROCESSES,
     G_FREE_THREADS,
     G_LIVE,
+    G_NAMES,
     G_NEXT_PROCESS,
     G_NEXT_THREAD,
     G_PREEMPTED_HEAD,
@@ -44,6 +49,7 @@ from singlab.kernel.layout import (
     I_CONTRACT_COUNT,
     I_CONTRACTS,
     I_ENTRY,
+    I_RESOURCES,
     I_STACK_PAGES,
     LAST_PROCESS,
     MAGIC_PROCESS,
@@ -68,12 +74,16 @@ from singlab.kernel.layout import (
     P_MAGIC,
     P_NEXT,
     P_NEXT_CHILD,
+    P_OBJECTS,
     P_PARENT,
     P_PREVIOUS,
     P_PREVIOUS_CHILD,
+    P_RESOURCES,
     P_STATE,
     P_STOPPED,
     P_THREADS,
+    P_WAIT_FIRST,
+    P_WAIT_LAST,
     PAGE_SHIFT,
     PROCESS_BYTES,
     READY,
@@ -89,6 +99,7 @@ from singlab.kernel.layout import (
     T_PC,
     T_PROCESS,
     T_REQUEST,
+    T_SELECTS,
     T_SIBLING,
     T_STATE,
     T_STATUS,
@@ -100,6 +111,8 @@ from singlab.kernel.layout import (
     THREAD_BYTES,
     UNBORN,
     UNSTARTED,
+    WAIT_OBJECTS,
+    WAIT_TURN,
     ZONE_KERNEL,
 )
 
@@ -213,6 +226,7 @@ def process_load(m, process, image):
     st64(m, process + P_CODE_BYTES, size)
     st64(m, process + P_CONTRACTS, ld64(m, image + I_CONTRACTS))
     st64(m, process + P_CONTRACT_COUNT, ld64(m, image + I_CONTRACT_COUNT))
+    st64(m, process + P_RESOURCES, ld64(m, image + I_RESOURCES))
     thread = ld64(m, process + P_THREADS)
     st64(m, thread + T_PC, code + ld64(m, image + I_ENTRY))
     st64(m, thread + T_CONTEXT + 16, stack + (pages << PAGE_SHIFT))
@@ -266,6 +280,10 @@ def threads_end(m, process):
             request = ld64(m, thread + T_REQUEST)
             if request != 0:
                 request_forget(m, thread, request)
+            elif ld64(m, thread + T_SELECTS) == WAIT_TURN:
+                queue_remove(m, G_CONNECTING, thread)
+            elif ld64(m, thread + T_SELECTS) >= WAIT_OBJECTS:
+                sleeper_forget(m, thread)
             elif ld64(m, thread + T_WAITS) != 0:
                 waiter_forget(m, thread)
         if ld64(m, G_CURRENT) == thread:
@@ -276,6 +294,8 @@ def threads_end(m, process):
         record_free(m, G_FREE_THREADS, thread)
         thread = following
     st64(m, process + P_THREADS, 0)
+    st64(m, process + P_WAIT_FIRST, 0)
+    st64(m, process + P_WAIT_LAST, 0)
     return 0
 
 
@@ -294,10 +314,16 @@ def process_release(m, process):
         else:
             endpoint_close(m, endpoint, process)
         endpoint = ld64(m, process + P_ENDPOINTS)
+    if ld64(m, G_NAMES) != 0:
+        names_forget(m)
     block = ld64(m, process + P_BLOCKS)
     while block != 0:
         block_free(m, block, process)
         block = ld64(m, process + P_BLOCKS)
+    found = ld64(m, process + P_OBJECTS)
+    while found != 0:
+        object_close(m, process, found)
+        found = ld64(m, process + P_OBJECTS)
     handles_free(m, process)
     process_pages_free(m, process)
     domain_leave(m, process)

@@ -4,10 +4,11 @@ A thread begins at an address inside its process's own image, on a stack of its 
 goes back at once; its record stays until another thread of the process has taken its value, or the process
 ends. The first thread of a process is its main thread: when that one returns the process ends, with all others.
 
-Leaves out suspension, priorities, and mutexes and events: what threads share they send each other.
+A mutex that it has is free when it ends. Leaves out suspension and priorities.
 """
 
 from singlab.kernel.core.domains import process_pages_alloc, process_pages_return
+from singlab.kernel.core.objects import mutexes_drop
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import thread_wake
 from singlab.kernel.core.words import emit, ld64, st64
@@ -136,6 +137,7 @@ def thread_exit(m, process, thread, value):
     emit(m, THREAD_EXIT, ld64(m, thread + T_ID), value)
     process_pages_return(m, process, ld64(m, thread + T_STACK), ld64(m, thread + T_STACK_PAGES))
     st64(m, thread + T_STATE, ENDED)
+    mutexes_drop(m, process, thread)
     joiner = ld64(m, thread + T_JOINER)
     if joiner != 0:
         st64(m, joiner + T_JOINS, 0)

@@ -5,8 +5,8 @@ or the news that the other side has closed, wakes the one thread that waits ther
 """
 
 from singlab.kernel.core.crossing import blocks_arrive
-from singlab.kernel.core.endpoints import contract_step
-from singlab.kernel.core.scheduler import thread_wake
+from singlab.kernel.core.endpoints import contract_step, endpoint_give
+from singlab.kernel.core.scheduler import queue_take, thread_wake
 from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
     E_CHANNEL,
@@ -17,6 +17,7 @@ from singlab.kernel.layout import (
     E_MEMBER_NEXT,
     E_MEMBER_PREVIOUS,
     E_PEER,
+    E_PROCESS,
     E_QUEUE,
     E_READY,
     E_READY_NEXT,
@@ -29,6 +30,7 @@ from singlab.kernel.layout import (
     E_TRAVELS,
     E_WAITER,
     G_CHECK,
+    G_CONNECTING,
     G_WINDOW,
     MAGIC_SET,
     S_FIRST,
@@ -37,11 +39,21 @@ from singlab.kernel.layout import (
     SELECT_MOST,
     SLOT_BYTES,
     T_A0,
+    T_PROCESS,
     T_SELECTED,
     T_SELECTS,
     T_WAITS,
+    WAIT_ANSWER,
+    WAIT_ONE,
+    WAIT_OTHERS,
 )
 
+NAME_CONNECT = 56
+OK = 0
+E_NO_NAME = 8
+E_REFUSED = 10
+E_BUSY = 11
+NACK_CONNECT = 2
 RECEIVE = 17
 CHANNEL_STATE = 18
 CLOSED_SEEN = 29
@@ -200,11 +212,47 @@ def waiter_forget(m, thread):
     return 0
 
 
+def turns_give(m):
+    """Let those who wait for their turn at a provider ask again."""
+    waiting = queue_take(m, G_CONNECTING)
+    while waiting != 0:
+        st64(m, waiting + T_SELECTS, WAIT_ONE)
+        st64(m, waiting + T_A0, E_BUSY)
+        thread_wake(m, waiting, 0)
+        waiting = queue_take(m, G_CONNECTING)
+    return 0
+
+
+def name_answered(m, imp, thread):
+    """A provider has answered whoever waits for its connection, or is gone: that thread goes on, and others have their turn."""
+    status = E_NO_NAME
+    handle = 0
+    if ld64(m, imp + E_COUNT) != 0:
+        slot = message_take(m, imp)
+        st64(m, imp + E_STATE, 0)
+        status = OK
+        if ld64(m, slot) == NACK_CONNECT:
+            status = E_REFUSED
+            handle = ld64(m, slot + 8)
+            endpoint_give(m, handle, ld64(m, imp + E_PROCESS), ld64(m, thread + T_PROCESS))
+            st64(m, handle + E_TRAVELS, 0)
+    st64(m, thread + T_A0, status)
+    st64(m, thread + T_A0 + 8, handle)
+    emit(m, NAME_CONNECT, ld64(m, imp + E_CHANNEL), status)
+    turns_give(m)
+    return 0
+
+
 def thread_tell(m, record, thread):
     """Something has come to an endpoint or a set on which a thread waits: give it what it waited for, and wake it."""
     selects = ld64(m, thread + T_SELECTS)
     waiter_forget(m, thread)
-    if selects != 0:
+    if selects == WAIT_ANSWER:
+        name_answered(m, record, thread)
+    elif selects == WAIT_OTHERS:
+        st64(m, thread + T_A0, E_BUSY)
+        turns_give(m)
+    elif selects != 0:
         st64(m, thread + T_A0, heads_of(m, thread))
     else:
         if ld64(m, record + E_COUNT) != 0:

@@ -1,4 +1,4 @@
-"""The primitives kernel functions may use: timed memory access through the machine, trace events, the clock, and calls of policies."""
+"""The primitives kernel functions may use: timed access to memory and devices through the machine, trace events, the clock, and calls of policies."""
 
 from singlab.kernel.policycalls import (
     now,
@@ -12,8 +12,8 @@ from singlab.kernel.policycalls import (
     policy_stop,
     policy_trouble,
 )
-from singlab.machine.access import ld8, ld16, ld32, ld64, st8, st16, st32, st64
+from singlab.machine.access import ld8, ld16, ld32, ld64, ldio32, st8, st16, st32, st64, stio32
 from singlab.trace.ring import emit
 
 __all__ = ["now", "policy_admit", "policy_fit", "policy_pages", "policy_pick", "policy_place", "policy_quantum", "policy_raised", "policy_stop", "policy_trouble",
-           "emit", "ld8", "ld16", "ld32", "ld64", "st8", "st16", "st32", "st64"]
+           "emit", "ld8", "ld16", "ld32", "ld64", "ldio32", "st8", "st16", "st32", "st64", "stio32"]
