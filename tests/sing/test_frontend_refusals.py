@@ -54,7 +54,7 @@ BODIES = {
         "x = «()\nreturn 0", "«import os\nreturn 0", "«from os import path\nreturn 0",
         "«try:\n    pass\nexcept* KeyError:\n    pass\nreturn 0", "raise KeyError from «n\nreturn 0", "«raise\nreturn 0",
         "try:\n    pass\n«except:\n    pass\nexcept KeyError:\n    pass\nreturn 0", "raise «KeyError(n)\nreturn 0",
-        "raise «KeyError('a', 'b')\nreturn 0", "«with n:\n    pass\nreturn 0", "assert b, «'never'\nreturn 0",
+        "raise «KeyError('a', 'b')\nreturn 0", "«with n:\n    pass\nreturn 0", "assert b, «n\nreturn 0",
         "«del n\nreturn 0", "«global n\nreturn 0", "«def f():\n    pass\nreturn 0", "«class A:\n    pass\nreturn 0", "«n\nreturn 0",
         "«x = y[0] = 1\nreturn 0", "«a, (c, d) = 1, 2\nreturn 0", "«a, c = n\nreturn 0", "«x: u64\nreturn 0",
         "«break\nreturn 0", "«continue\nreturn 0", "while b:\n    pass\nelse:\n    «return 1\nreturn 0",
