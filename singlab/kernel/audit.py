@@ -27,6 +27,8 @@ KINDS = {
     "thread": (at.G_FREE_THREADS, at.THREAD_BYTES),
     "endpoint": (at.G_FREE_ENDPOINTS, at.ENDPOINT_BYTES),
     "domain": (at.G_FREE_DOMAINS, at.DOMAIN_BYTES),
+    "object": (at.G_FREE_OBJECTS, at.OBJECT_BYTES),
+    "name": (at.G_FREE_NAMES, at.NAME_BYTES),
 }
 _LIVE = (at.RUNNING, at.SUSPENDING, at.SUSPENDING_RECURSIVE, at.SUSPENDED, at.STOPPING)
 _AT_REST = (at.SUSPENDING, at.SUSPENDING_RECURSIVE, at.SUSPENDED)
@@ -100,6 +102,7 @@ class _Audit:
         self.look_at_blocks()
         self.look_at_messages()
         self.look_at_handles()
+        self.look_at_objects()
         self.look_at_records()
         self.look_at_pages()
         self.look_at_domains()
@@ -178,6 +181,13 @@ class _Audit:
             self.need(load(target + at.P_BARRIER) == thread and load(target + at.P_PARENT) == record, f"{name} waits for a suspension that nobody tells it of")
         elif request:
             self.need(queue == "service", f"{name} has asked for something and is not in the service queue")
+        elif load(thread + at.T_SELECTS) in (at.WAIT_ANSWER, at.WAIT_OTHERS):
+            where = load(thread + at.T_WAITS)
+            self.need(load(where + at.E_WAITER) == thread and load(where + at.E_PROCESS) == load(at.G_NAME_SERVICE), f"{name} waits for no provider")
+        elif load(thread + at.T_SELECTS) >= at.WAIT_OBJECTS:
+            lists = {at.WAIT_OBJECTS: (record + at.P_WAIT_FIRST, at.T_NEXT), at.WAIT_TIME: (at.G_SLEEPERS, at.T_LATER), at.WAIT_TURN: (at.G_CONNECTING, at.T_NEXT)}
+            head, link = lists[load(thread + at.T_SELECTS)]
+            self.need(thread in self.list(head, link, "a list of threads that wait"), f"{name} waits, and nobody knows of it")
         elif (other := load(thread + at.T_JOINS)) != 0:
             self.need(load(other + at.T_JOINER) == thread and load(other + at.T_PROCESS) == record, f"{name} waits for a thread that does not know of it")
         else:
@@ -215,7 +225,8 @@ class _Audit:
                 self.need(not load(peer + at.E_PROCESS) and not load(peer + at.E_COUNT), f"{about}: the other end is closed and has an owner, or messages")
                 self.live["endpoint"].add(peer)
             else:
-                self.need(peer in self.open, f"{about}: the other end is open and on nobody's list")
+                service = self.load(at.G_NAME_SERVICE)  # the kernel's ends of channels to providers are its
+                self.need(peer in self.open or (service and load(peer + at.E_PROCESS) == service), f"{about}: the other end is open and on nobody's list")
             slots, count, head = (load(end + f) for f in (at.E_SLOTS, at.E_COUNT, at.E_HEAD))
             self.need(count <= slots <= at.MAX_SLOTS and (head < slots or not slots), f"{about} has {count} messages in {slots} slots, the first in slot {head}")
 
@@ -278,9 +289,43 @@ class _Audit:
             children = list(self.list(record + at.P_CHILDREN, at.P_NEXT_CHILD, f"the children of process {number}"))
             self.need(named == Counter(children), f"the handles of process {number} do not name its children, each once")
 
+    def look_at_objects(self) -> None:
+        """What processes wait for is their own; names have the kernel's ends of channels; a region counts the blocks that share it."""
+        load = self.load
+        self.registers: set[int] = set()
+        for number, record in self.processes.items():
+            for found in self.list(record + at.P_OBJECTS, at.O_NEXT, f"the objects of process {number}"):
+                self.live["object"].add(found)
+                self.need(load(found + at.O_PROCESS) == record, f"object {found:#x} of process {number} is not its own")
+                if load(found + at.O_MAGIC) == at.MAGIC_IO_MEMORY:
+                    self.registers.add(load(found + at.O_VALUE))
+            for thread in self.list(record + at.P_WAIT_FIRST, at.T_NEXT, f"the waiting threads of process {number}"):
+                self.need(self.threads.get(thread) == record and load(thread + at.T_SELECTS) == at.WAIT_OBJECTS, f"{thread:#x} waits for no object of process {number}")
+        times = [load(thread + at.T_WAKE) for thread in self.list(at.G_SLEEPERS, at.T_LATER, "the sleepers")]
+        self.need(times == sorted(times) and load(at.G_WAKE) == (times[0] if times else at.NEVER), "the sleepers do not stand in the order in which they wake")
+        if service := load(at.G_NAME_SERVICE):
+            self.live["process"].add(service)
+            self.live["endpoint"].update(self.list(service + at.P_ENDPOINTS, at.E_NEXT, "the name service's endpoints", at.E_PREVIOUS))
+        for name in self.list(at.G_NAMES, at.N_NEXT, "the list of names"):
+            self.live["name"].add(name)
+            self.need(load(name + at.N_IMP) in self.live["endpoint"], f"name {name:#x} has no endpoint")
+        self.regions: Counter[int] = Counter(span - at.SHARED_SPAN for block in self.blocks if (span := load(block + at.B_SPAN)) >> 63)
+        for region, count in self.regions.items():
+            self.need(load(region + at.R_COUNT) == count, f"region {region:#x} counts {load(region + at.R_COUNT)} blocks, and {count} have parts of it")
+            first, span = load(region + at.B_DATA), load(region + at.B_SPAN)
+            end = first + (span if span <= at.LARGEST_BUCKET else (span >> 32) * at.PAGE)
+            for block in self.blocks:
+                if load(block + at.B_SPAN) == at.SHARED_SPAN | region:
+                    data = load(block + at.B_DATA)
+                    self.need(first <= data and data + load(block + at.B_SIZE) <= end, f"block {block:#x} reaches out of its region")
+
+    def whole_blocks(self) -> set[int]:
+        """Return the records that have data: blocks that have theirs alone, what waits for its receiver, and regions."""
+        return {block for block in (*self.blocks, *self.staged) if not self.load(block + at.B_SPAN) >> 63} | set(self.regions)
+
     def look_at_records(self) -> None:
         """Each record of a kernel page is in use or on its free list, once; so is each record of a block."""
-        system = {page for page in range(self.first, self.records) if self.tags[page] == at.TAG_KERNEL_SYSTEM}
+        system = {page for page in range(self.first, self.records) if self.tags[page] in (at.TAG_KERNEL_SYSTEM, at.TAG_KERNEL_OBJECTS)}
         for domain in self.all_domains():
             self.live["domain"].add(domain)
         for kind, (head, size) in KINDS.items():
@@ -303,8 +348,8 @@ class _Audit:
                 for block in self.list(heap + 8 * bucket, at.B_NEXT, f"bucket {bucket} of the heap at {heap:#x}"):
                     self.need(block not in in_buckets and self.load(block + at.B_MAGIC) == 0, f"the free block {block:#x} is in two buckets, or in use")
                     in_buckets.add(block)
-        self.small = in_buckets | self.staged | {block for block in self.blocks if self.load(block + at.B_SPAN) <= at.LARGEST_BUCKET}
-        used = [free_blocks, in_buckets, self.staged, set(self.blocks)]
+        self.small = in_buckets | {block for block in self.whole_blocks() if self.load(block + at.B_SPAN) <= at.LARGEST_BUCKET}
+        used = [free_blocks, in_buckets, self.staged, set(self.blocks), set(self.regions), self.registers]
         self.need(sum(map(len, used)) == len(set().union(*used)), "a record of a block is in use and free")
         whole = sum(self.tags[page] == at.TAG_KERNEL_SHARED for page in range(self.records, self.user)) * (at.PAGE // at.BLOCK_BYTES)
         self.need(len(set().union(*used)) == whole, f"of {whole} records of blocks {len(set().union(*used))} are in use or free")
@@ -330,7 +375,7 @@ class _Audit:
                 self.need(kinds[at.TAG_CODE] == code, f"process {number} has {kinds[at.TAG_CODE]} pages of code, not {code}")
                 self.need(set(kinds) <= {at.TAG_STACK, at.TAG_CODE, at.TAG_HEAP}, f"process {number} has pages of kinds that no process has")
         large: Counter[int] = Counter()
-        for block in self.blocks:
+        for block in self.whole_blocks():
             if (span := self.load(block + at.B_SPAN)) > at.LARGEST_BUCKET:
                 page = (self.load(block + at.B_DATA) - at.RAM_BASE) // at.PAGE
                 large.update(range(page, page + (span >> 32)))
@@ -356,7 +401,10 @@ class _Audit:
         owners = {number: self.load(record + at.P_DOMAIN) for number, record in self.processes.items()}
         large: dict[int, int] = {}
         for block, number in self.blocks.items():
-            if (span := self.load(block + at.B_SPAN)) > at.LARGEST_BUCKET:
+            if (span := self.load(block + at.B_SPAN)) >> 63:
+                block = span - at.SHARED_SPAN
+                span = self.load(block + at.B_SPAN)
+            if span > at.LARGEST_BUCKET:
                 page = (self.load(block + at.B_DATA) - at.RAM_BASE) // at.PAGE
                 large.update(dict.fromkeys(range(page, page + (span >> 32)), owners[number]))
         for domain in self.all_domains():

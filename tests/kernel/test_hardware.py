@@ -257,3 +257,15 @@ def test_devices_are_part_of_a_snapshot():
     system.type("Eve\n")
     system.run()
     assert system.serial == b"name? Eve" and int(system.machine.m[d.TX_HEAD]) == 9
+
+
+@pytest.mark.parametrize("isolation", ["sip", "ring3-domains"])
+def test_the_kernels_tables_agree_all_the_while(isolation):
+    from singlab.kernel.audit import check
+
+    system = System(isolation=isolation, ram="4M")
+    client, driver = system.create(programs()["greeter"]), system.create(programs()["driver"])
+    system.connect(client["ch"], driver["ch"])
+    while not system.done:
+        system.run(events=20)
+        check(system)

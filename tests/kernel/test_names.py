@@ -248,3 +248,17 @@ def test_whoever_is_stopped_whenever_the_others_come_to_an_end(isolation, victim
         assert system.machine.load_u64(at.G_NAMES) == 0 and system.machine.load_u64(at.G_CONNECTING) == 0
         service = system.machine.load_u64(at.G_NAME_SERVICE)
         assert system.machine.load_u64(service + at.P_ENDPOINTS) == 0
+
+
+@pytest.mark.parametrize("isolation", ["sip", "ring3-domains"])
+def test_the_kernels_tables_agree_while_names_are_connected(isolation):
+    from singlab.kernel.audit import check
+
+    system = System(isolation=isolation, ram="4M")
+    system.create(programs()["server"], limit=2, pause=5)
+    system.run(events=40)
+    for i in range(3):
+        system.create(programs()["client"], name=f"client{i}", n=i)
+    while not system.done:
+        system.run(events=15)
+        check(system)

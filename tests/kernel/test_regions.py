@@ -196,3 +196,15 @@ def giver(ch: Pipe.Imp):
         assert system.run().outcome == "finished"
         assert holder.exit_value == 30
         assert set(holder.holdings().values()) == {0}
+
+
+@pytest.mark.parametrize("isolation", ["sip", "ring3-domains"])
+def test_the_kernels_tables_agree_all_the_while(isolation):
+    from singlab.kernel.audit import check
+
+    system = System(isolation=isolation, ram="4M")
+    client, server = system.create(programs()["client"], size=9000, at=14), system.create(programs()["server"])
+    system.connect(client["ch"], server["ch"])
+    while not system.done:
+        system.run(events=20)
+        check(system)

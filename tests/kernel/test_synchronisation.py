@@ -270,3 +270,15 @@ def test_a_process_has_a_limit_of_objects():
     process = system.create(hand_made("many", text))
     system.run()
     assert process.exit_value == at.MOST_OBJECTS
+
+
+@pytest.mark.parametrize("isolation", ["sip", "ring3-domains"])
+def test_the_kernels_tables_agree_all_the_while(isolation):
+    from singlab.kernel.audit import check
+
+    system = System(isolation=isolation, ram="4M")
+    system.create(programs()["one_at_a_time"])
+    system.create(programs()["naps"], first=3_000, second=9_000)
+    while not system.done:
+        system.run(events=20)
+        check(system)
