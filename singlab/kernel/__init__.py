@@ -7,7 +7,7 @@ from singlab.lazy import lazy_names
 
 _HOME = {
     "Fault": "process", "InstallError": "manifest", "Installed": "loader", "KernelError": "system", "Process": "process", "Run": "system",
-    "SealError": "image", "SealedImage": "image", "System": "system", "open_image": "image",
+    "OpenProcess": "openprocess", "OpenProgram": "openprogram", "OpenSystem": "opensystem", "SealError": "image", "SealedImage": "image", "System": "system", "open_image": "image",
 }  # fmt: skip
 __all__ = sorted(_HOME)
 __getattr__ = lazy_names(__name__, _HOME)

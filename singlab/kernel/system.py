@@ -111,7 +111,17 @@ class System(Installing):
         Install images the verifier has not accepted, to see what they can do.
     trace : bool
         Keep events.
+    personality : {"sealed", "open"}
+        With "open" it is an :class:`~singlab.kernel.opensystem.OpenSystem`, for comparison.
     """
+
+    def __new__(cls, *arguments, personality: str = "sealed", **options):
+        """Return an empty system of a personality."""
+        if personality not in ("sealed", "open"):
+            raise KernelError(f"personality {personality!r} is not known; choose sealed or open")
+        if personality == "open":
+            from singlab.kernel.opensystem import OpenSystem as cls
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -124,6 +134,7 @@ class System(Installing):
         check_contracts: bool = True,
         allow_unverified: bool = False,
         trace: bool = True,
+        personality: str = "sealed",
     ):
         if isolation not in ISOLATION:
             raise KernelError(f"isolation {isolation!r} is not known; choose one of {', '.join(ISOLATION)}")
@@ -412,7 +423,7 @@ class System(Installing):
             "page_size": at.PAGE,
             "pages": self.machine.m[_s.RAM_BYTES].item() // at.PAGE,
             "ram_base": at.RAM_BASE,
-            "processes": {str(p.number): _about(p) for p in self.processes},
+            "processes": {str(p.number): p.about() for p in self.processes},
             "threads": {str(p.thread_number): {"process": p.number} for p in self.processes} | host.threads,
             "channels": dict(host.channels),
             "contracts": dict(host.contracts),
@@ -542,12 +553,6 @@ class System(Installing):
         """Return the tag of each page of RAM (uint32; owner in bits 16 to 31, type in bits 0 to 3)."""
         pages = self._load(at.G_PAGES)
         return np.frombuffer(bytes(self.machine.read(at.PAGE_TAGS, 4 * pages)), dtype="<u4")
-
-
-def _about(process: Process) -> dict:
-    """Return what a trace says about a process."""
-    exceptions = process.installed.image.manifest.exceptions
-    return {"name": process.name, "image": process.installed.name} | ({"exceptions": exceptions} if exceptions else {})
 
 
 class _HostSide:

@@ -17,6 +17,7 @@ from singlab.sing.errors import SipError
 from singlab.sing.fieldcode import LOADS, STORES, FieldCode, power
 from singlab.sing.heapcode import LENGTH, HeapCode
 from singlab.sing.raisecode import FAULT_MEMORY, FAULT_SIZE, UNCAUGHT, RaiseCode
+from singlab.sing.rawcode import RawCode
 from singlab.sing.regalloc import CALLS, allocate, references_across, small_constants
 from singlab.sing.sil import Function, Instr, Reg
 from singlab.sing.types import Bool, Int, Struct, Type, Vector, bytes_of
@@ -40,7 +41,7 @@ _COMPARISONS = frozenset(sil.COMPARISONS)
 FAULTING = frozenset(("load", "store", "load_item", "store_item", "check", "div", "rem", "getf", "some", "as", "fault", "raise"))
 
 
-class FunctionCode(ChannelCode, FieldCode, RaiseCode, HeapCode):
+class FunctionCode(ChannelCode, FieldCode, RaiseCode, HeapCode, RawCode):
     """Generate one function."""
 
     def __init__(self, function: Function, module: ModuleCode):
