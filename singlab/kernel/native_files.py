@@ -8,5 +8,5 @@ CHARGES = Path(__file__).parent / "charges.json"
 #: In the order of their imports: each uses only what stands before it.
 CORE_FILES = (
     "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "processes", "threads", "calls",
-    "spaces", "pipes", "tasks", "opens",
+    "spaces", "pipes", "tasks", "openfiles", "openmemory", "opens",
 )  # fmt: skip

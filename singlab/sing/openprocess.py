@@ -170,7 +170,7 @@ class OpenLowering(FunctionLowering):
             return super().call(node, want, statement)
         except SipError as error:
             if error.rule == "closed-api":
-                error.rule = "open"
+                error.rule, error.message = "open", error.message.replace("a SIP", "an open process")
                 error.hint = "an open process has load8 to store64, call, address_of, the system calls, and your own @helper functions"
             raise
 

@@ -10,7 +10,7 @@ from singlab.kernel.core.pages import pages_alloc
 from singlab.kernel.core.pipes import file_drop, wait_remove
 from singlab.kernel.core.processes import process_create
 from singlab.kernel.core.records import record_free, record_new
-from singlab.kernel.core.scheduler import thread_wake
+from singlab.kernel.core.scheduler import schedule, thread_wake
 from singlab.kernel.core.spaces import (
     copy_in,
     frame_count,
@@ -24,10 +24,11 @@ from singlab.kernel.core.spaces import (
     unmap,
     word_out,
 )
-from singlab.kernel.core.words import ld64, st32, st64
+from singlab.kernel.core.words import emit, ld64, st32, st64
 from singlab.kernel.layout import (
     BLOCKED,
     F_REFS,
+    G_CURRENT,
     G_FREE_SHARED,
     G_FREE_TASKS,
     G_IMAGES,
@@ -83,7 +84,9 @@ from singlab.kernel.layout import (
     T_AWAITS,
     T_BUFFER,
     T_FULL,
+    T_ID,
     T_PC,
+    T_PROCESS,
     T_STATE,
     T_STATUS,
     TAG_KERNEL_SHARED,
@@ -92,6 +95,8 @@ from singlab.kernel.layout import (
     ZONE_KERNEL,
     ZONE_USER,
 )
+
+THREAD_BLOCK = 9
 
 # ---- names --------------------------------------------------------------------------------------------------------
 
@@ -380,4 +385,27 @@ def files_inherit(m, parent, child):
         index += 8
     st64(m, child + K_NEXT_MAP, ld64(m, parent + K_NEXT_MAP))
     st64(m, ld64(m, child + K_PROCESS) + P_IMAGE, ld64(m, ld64(m, parent + K_PROCESS) + P_IMAGE))
+    return 0
+
+
+# ---- the calling one ---------------------------------------------------------------------------------------------------
+
+
+def own_task(m):
+    """Return the task of the calling process."""
+    return ld64(m, ld64(m, ld64(m, G_CURRENT) + T_PROCESS) + P_TASK)
+
+
+def bad(m, error):
+    """Return what a call returns that fails."""
+    return 0 - error
+
+
+def open_block(m, thread, awaited):
+    """Let the calling thread wait for a pipe or task, and somebody else run."""
+    number = ld64(m, thread + T_ID)
+    st64(m, thread + T_AWAITS, awaited)
+    st64(m, thread + T_STATE, BLOCKED)
+    emit(m, THREAD_BLOCK, number, 0)
+    schedule(m, number)
     return 0
