@@ -22,6 +22,7 @@ from singlab.kernel.layout import (
     K_ROOT,
     K_TABLE,
     OPEN_STACK,
+    OWNER_SHIFT,
     PAGE,
     PAGE_SHIFT,
     PROT_EXEC,
@@ -77,7 +78,7 @@ def frame_drop(m, frame):
 
 def frame_new(m, task):
     """Return a page for one table, with whatever was in it, or 0."""
-    frame = pages_alloc(m, ZONE_USER, 1, ld64(m, task + K_NUMBER) << 16 | TAG_NONGC)
+    frame = pages_alloc(m, ZONE_USER, 1, ld64(m, task + K_NUMBER) << OWNER_SHIFT | TAG_NONGC)
     if frame != 0:
         st32(m, frame_count(m, frame), 1)
     return frame
