@@ -239,16 +239,19 @@ def comparison(frame):
         column = PAPER_COLUMNS.get(row.operation) or PAPER_COLUMNS.get(f"{row.operation}_pipe")
         if column is None:
             continue
-        names = ["FreeBSD 5.3", "Linux 2.6.11", "Windows"] if row.system == "open" else [_THEIR_NAMES.get(row.system)]
+        names = _OPEN_ONES if row.system == "open" else [_THEIR_NAMES.get(row.system)]
         if row.system != "open" and row.operation == "create_process":
             continue  # ours is the kernel's part alone
         for paper in papers[papers["system"].isin(names) & (papers["machine"] == "A")].to_dict("records"):
             value = paper[column]
+            if value != value:  # not measured there
+                continue
             rows.append({"operation": row.operation, "system": row.system, "cycles": row.cycles, "paper's system": paper["system"], "paper": value,
                          "ratio": row.cycles / value, "error %": 100 * (row.cycles / value - 1)})  # fmt: skip
     return pd.DataFrame(rows).round(2)
 
 
+_OPEN_ONES = ["FreeBSD 5.3", "Linux 2.6.11", "Linux 2.6 (getpid)", "Windows", "Windows (GetProcessId)"]
 _THEIR_NAMES = {"sealed, sip": "Singularity", "sealed, ring3-domains": "Singularity in ring 3"}
 
 
@@ -291,7 +294,7 @@ def plot(frame, papers: bool = True):
         axes.hlines(places, points["least"], points["most"], color="#222222", linewidth=1.5, zorder=3)
         if papers:
             column = {"system_call": "api_call"}.get(name, name)
-            for row in theirs.to_dict("records"):
+            for row in theirs.dropna(subset=[column]).to_dict("records"):
                 labels.append(row["system"])
                 axes.plot([row[column]], [len(labels) - 1], color=style.GREY, zorder=4, **{**style.THEIRS, "linestyle": "none"})
         axes.set_yticks(range(len(labels)), labels, fontsize=9)
