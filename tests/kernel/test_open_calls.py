@@ -70,7 +70,7 @@ from singlab.sing.openprocess import (
     write,
 )
 from singlab.trace.record import Kind
-from tests.kernel.openprograms import begin, run
+from openprograms import begin, run
 
 # Each program returns 0, or the number of the check that failed.
 

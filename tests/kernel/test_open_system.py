@@ -26,7 +26,7 @@ from singlab.sing.openprocess import (
     u64,
     waitpid,
 )
-from tests.kernel.openprograms import begin, run
+from openprograms import begin, run
 
 
 @process
