@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from openprograms import begin, run
 
 from singlab.kernel import layout as at
 from singlab.kernel.opencalls import ERRORS, OPEN_CALLS, OPEN_NUMBER
@@ -70,7 +71,6 @@ from singlab.sing.openprocess import (
     write,
 )
 from singlab.trace.record import Kind
-from openprograms import begin, run
 
 # Each program returns 0, or the number of the check that failed.
 

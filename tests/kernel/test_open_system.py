@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from openprograms import begin, run
 
 from singlab.kernel import KernelError, OpenProgram, OpenSystem, System
 from singlab.kernel import layout as at
@@ -26,7 +27,6 @@ from singlab.sing.openprocess import (
     u64,
     waitpid,
 )
-from openprograms import begin, run
 
 
 @process

@@ -83,7 +83,7 @@ def test_pipes(buffered):
     assert twins.call(put, pipe, twins.task, HERE, 3000) == 3000
     assert twins.call(get, pipe, twins.other_task, HERE, 1000) == 1000
     assert twins.call(put, pipe, twins.task, HERE, 4096) == (4096 if not buffered else 2096)
-    assert twins.call(get, pipe, twins.other_task, HERE, 100_000) == 4096 if buffered else 6096
+    assert twins.call(get, pipe, twins.other_task, HERE, 100_000) == (4096 if buffered else 6096)
     assert twins.call(get, pipe, twins.other_task, HERE, 1) == 0
     assert twins.call(put, pipe, twins.task, 0, 5) == 0
     twins.call(put, pipe, twins.task, HERE, 5)
@@ -114,8 +114,7 @@ def test_calls_of_a_running_process():
     """The calls themselves, the caller being whoever runs."""
     twins = OpenTwins()
     for system in twins.systems:
-        thread = system.machine.load_u64(twins.process + at.P_THREADS)
-        system.store = system._store(at.G_CURRENT, thread)
+        system.machine.store_u64(at.G_CURRENT, system.machine.load_u64(twins.process + at.P_THREADS))
     word = (1 << 64) - 1
     assert twins.call("openmemory:sys_mmap", 0, 9000, 3, 0) == at.OPEN_MAP
     assert twins.call("openfiles:sys_pipe", at.OPEN_MAP) == 0
