@@ -8,7 +8,6 @@ from singlab.kernel.process import Fault, Process
 from singlab.trace.record import FAULTS
 
 _TRIED = {12: "tried to run code at", 13: "tried to read", 15: "tried to write"}
-_FILES = {at.FILE_CONSOLE: "console"}
 
 
 class OpenProcess(Process):
@@ -142,8 +141,7 @@ class OpenProcess(Process):
             if file := load(task + at.K_FILES + 8 * number):
                 reads, writes = load(file + at.F_IN), load(file + at.F_OUT)
                 ways = " and ".join(way for way, pipe in (("reads", reads), ("writes", writes)) if pipe)
-                kind = "pipe" if load((reads or writes) + at.Q_PAGE) and (reads or writes) else "socket"
-                found[number] = _FILES.get(load(file + at.F_KIND), f"{kind}, {ways}")
+                found[number] = f"{'pipe' if load((reads or writes) + at.Q_PAGE) else 'socket'}, {ways}" if ways else "console"
         return found
 
     def _doing(self, thread: int) -> str:
