@@ -245,6 +245,79 @@ def test_lecture_01_through_a_trap_and_back(server, watched_page):
         assert outside(page.requests) == []
 
 
+def _sides(view, channel: int) -> list[str]:
+    """Return what the card of a channel says of its two sides."""
+    return view.locator(f"[data-channel='{channel}'] .sl-chip span").all_inner_texts()
+
+
+def _step_until(page, view, done, most: int = 120) -> None:
+    """Step a view until something is so."""
+    for _ in range(most):
+        if done():
+            return
+        before = _position(view)
+        view.locator("[data-testid=sl-step]").click()
+        page.wait_for_function("([node, before]) => Number(node.dataset.position) > before",
+                               arg=[view.locator("[data-testid=sl-sentence]").element_handle(), before])  # fmt: skip
+    pytest.fail(f"not so after {most} steps")
+
+
+def test_lecture_04_shows_where_each_side_of_a_contract_stands(server, watched_page):
+    """The contract is drawn beside the run, the states of both sides are marked in it, and an end that is sent changes hands."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    with watched_page(viewport={"width": 1360, "height": 1000}) as page:
+        page.goto(f"{server}/lab/workspaces/contracts/tree/notebooks/04_channels_and_contracts.ipynb?token=classroom")
+        page.wait_for_selector(".jp-Notebook h1 >> text=Lecture 04", timeout=60_000)
+        menu(page, "Settings", "Theme", "JupyterLab Light")
+        run_all(page)
+        page.locator(".jp-Notebook h3", has_text="And watch it").scroll_into_view_if_needed()
+        view = page.locator(".singlab-view").filter(has_text="Card").filter(has_text="driver").first
+        view.wait_for(state="attached", timeout=60_000)
+        view.scroll_into_view_if_needed()
+        card = view.locator("[data-channel='1']")
+        marked = card.locator(".sl-now-here > title")
+        assert marked.count() == 0 and all("not yet open" in side for side in _sides(view, 1))
+
+        _step_until(page, view, lambda: "user (Imp): Configure.1" in _sides(view, 1)[0])
+        assert "driver (Exp): Configure" in _sides(view, 1)[1], "the driver has not received it yet"
+        assert sorted(marked.all_text_contents()) == ["Configure", "Configure.1"]
+        halves = {title: [card.locator(f".s:has(> title:text-is('{title}')) > .{side}").evaluate("node => node.style.fill")
+                          for side in ("imp", "exp")] for title in ("Configure", "Configure.1")}  # fmt: skip
+        assert not halves["Configure"][0] and halves["Configure"][1], "the right half is the server's"
+        assert halves["Configure.1"][0] and not halves["Configure.1"][1], "the left half is the client's"
+        card.scroll_into_view_if_needed()
+        page.screenshot(path=SHOTS / "contract.png")
+        box, around = card.locator("svg").bounding_box(), view.bounding_box()
+        assert box["x"] >= around["x"] and box["x"] + box["width"] <= around["x"] + around["width"] + 1
+
+        # while it plays, the marks move; the states named are states of the drawing
+        states = set(card.locator(".s > title").all_text_contents())
+        view.locator("[data-testid=sl-speed]").evaluate("node => { node.value = 5; node.dispatchEvent(new Event('input')); }")
+        view.locator("[data-testid=sl-play]").click()
+        seen = set()
+        for _ in range(100):
+            now = frozenset(marked.all_text_contents())
+            seen.add(now)
+            if len(seen) > 6:
+                break
+            page.wait_for_timeout(50)
+        view.locator("[data-testid=sl-play]").click()
+        assert len(seen) > 6 and set().union(*seen) <= states and all(len(now) <= 2 for now in seen)
+
+        page.locator(".jp-Notebook h2", has_text="Waiting for several").scroll_into_view_if_needed()
+        second = page.locator(".singlab-view").filter(has_text="event_driver").first
+        second.wait_for(state="attached", timeout=60_000)
+        second.scroll_into_view_if_needed()
+        _step_until(page, second, lambda: any("event_user (Exp): Quiet" in side for side in _sides(second, 2)))
+        _step_until(page, second, lambda: any("event_driver (Exp): Quiet.1" in side for side in _sides(second, 2)))
+        second.locator("[data-channel='2']").scroll_into_view_if_needed()
+        page.screenshot(path=SHOTS / "two-contracts.png")
+        assert page.locator(".jp-Notebook >> text=endpoint.moved").count() and page.locator(".jp-Notebook >> text=contract.send-state").count()
+        assert not page.locator(".jp-Notebook >> text=Traceback").count()
+        assert page.errors == []
+        assert outside(page.requests) == []
+
+
 def test_a_console_is_typed_into(server, watched_page):
     with watched_page(viewport={"width": 1000, "height": 700}) as page:
         page.goto(f"{server}/lab/workspaces/console/tree/console.ipynb?token=classroom")

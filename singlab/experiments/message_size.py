@@ -151,7 +151,7 @@ def plot(frame, papers: bool = True):
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     from singlab.experiments import style
     from singlab.experiments.datasets import load_dataset
@@ -176,6 +176,7 @@ def plot(frame, papers: bool = True):
     axes.set_yscale("log")
     axes.set_xticks(sorted(frame["bytes"].unique()))
     axes.xaxis.set_major_formatter(FuncFormatter(style.bytes_label))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("message size", fontsize=12)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from singlab.sing.contracts import Contract, parse_contracts
 from singlab.sing.errors import SipError
+from singlab.sing.parsing import parse
 from singlab.sing.program import Program, blank_magics, programs_from_source
 
 #: An answer is a page of code; more than this is no answer, and compiling it would only cost time.
@@ -174,7 +175,7 @@ def _contracts(text: str) -> dict[str, list[ast.Assign]]:
     """Return by name the statements of a text that declare a contract, in order."""
     found: dict[str, list[ast.Assign]] = {}
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return found
     for node in tree.body:
@@ -231,7 +232,7 @@ def read_answer(path: str | Path) -> Answer:
     for number, source in enumerate(sources, 1):
         plain = blank_magics(source)
         try:
-            ast.parse(plain)
+            parse(plain)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             broken.append((number, plain, error))
             continue

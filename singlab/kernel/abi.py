@@ -36,7 +36,8 @@ class AbiFunction:
         Whether the calling thread may be suspended in it.
     doc : str
     kind : str
-        "ends": it never returns to its caller. "prints": when it succeeds the host has something to print. Else empty.
+        "ends": it never returns to its caller. "prints": when it succeeds the host has something to print.
+        "retires": a process record may be gone, of which the host keeps a copy. Else empty.
     """
 
     number: int
@@ -95,6 +96,29 @@ ABI = _table(
     ("Channels", "set_size", ("set",), ("members",), False, "How many members a set has."),
     ("Paged Memory", "allocate_pages", ("count",), ("address",), False,
      "So many zeroed pages in a row for this process's own objects; 0 when there are none. Its end gives them back."),
+    ("Child Processes", "create_child", ("extension",), ("child", "status"), True,
+     "Make a child process of an extension of the caller's image, by number; a handle for it, 0 and why if it cannot be made. It has not started. "
+     "The service thread does it."),
+    ("Child Processes", "set_startup_endpoint", ("child", "index", "endpoint"), ("status",), False,
+     "Give a child that has not started an endpoint as startup argument number index; it is the child's from then on."),
+    ("Child Processes", "set_startup_argument", ("child", "index", "value"), ("status",), False,
+     "Give a child that has not started a number that its parameter's type can hold."),
+    ("Child Processes", "start_child", ("child",), ("status",), False, "Let a child run that has all its startup arguments."),
+    ("Child Processes", "join_child", ("child",), ("status", "value"), True,
+     "Wait for a child's end; its exit value, 0 if it did not end by itself. One thread waits for a child at a time."),
+    ("Child Processes", "suspend_child", ("child", "below"), ("status",), False,
+     "Suspend a child, with all below it if below is not 0. Its threads stop at once, one inside an ABI call at the call's end."),
+    ("Child Processes", "resume_child", ("child",), ("status",), False, "Let a suspended child go on, and what was suspended with it."),
+    ("Child Processes", "suspend_barrier", ("child",), ("status",), True, "Wait until a child that is being suspended has come to rest."),
+    ("Child Processes", "stop_child", ("child",), ("status",), True,
+     "Stop a child and all below it, whatever they are doing; all they had comes back. The service thread does it."),
+    ("Child Processes", "get_child_state", ("child",), ("state",), False,
+     "The state a child is in: 1 unstarted, 2 running, 3 stopped, 4 suspending, 5 suspending with all below it, 6 suspended, 7 stopping; 0 for no handle."),
+    ("Child Processes", "get_exit_code", ("child",), ("how", "code"), False,
+     "How a child has ended: 1 by itself, and its value; 2 by a fault, and its code; 3 it was stopped; 0 if it has not, or for no handle."),
+    ("Child Processes", "get_child_id", ("child",), ("process",), False, "The number of a child; 0 for no handle."),
+    ("Child Processes", "dispose_child", ("child",), ("status",), False,
+     "Let go of a child that has ended; the handle names nothing from then on.", "retires"),
 )
 
 #: By name.
@@ -113,6 +137,7 @@ E_NOT_OWNER = 2
 E_CONTRACT = 3
 E_FULL = 4
 E_BAD_ARGUMENT = 5
+E_SEAL = 6
 STATUS_NAMES = {
     OK: "ok",
     E_BAD_HANDLE: "bad handle",
@@ -120,6 +145,7 @@ STATUS_NAMES = {
     E_CONTRACT: "the contract forbids this message in the current state",
     E_FULL: "the peer's message slots are full",
     E_BAD_ARGUMENT: "bad argument",
+    E_SEAL: "the image is not what was installed",
 }
 
 # ---- layout of a block (exchange-heap allocation record), read directly by compiled SIP code -------

@@ -71,6 +71,7 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
         machine.write(address, code)
     variables = {
         at.G_QUANTUM: quantum,
+        at.G_USUAL_QUANTUM: quantum,
         at.G_FRESH: 1,
         at.G_NEXT_PROCESS: at.KERNEL_OWNER + 1,
         at.G_NEXT_THREAD: 1,

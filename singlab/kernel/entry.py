@@ -54,6 +54,7 @@ _LEAVE_DOMAIN = f"la t3, {at.G_SATP}\nld t4, 0(t3)\ncsrw satp, t4"
 #: Forget translations that no longer hold, where there may be such; what is rare stands out of the way.
 _FENCE = f"la t3, {at.G_FENCE}\nld t4, 0(t3)\nbnez t4, forget\nall_hold:"
 _FORGET = "forget:\nsd x0, 0(t3)\nsfence.vma\nj all_hold"
+_FORGET_PAGES = f"la t3, {at.G_FENCE}\nld t4, 0(t3)\nbeqz t4, mapped\nsd x0, 0(t3)\nsfence.vma\nmapped:"
 #: ABI functions that can take pages out of a domain.
 _UNMAPPING = ("send", "free", "close")
 
@@ -99,6 +100,9 @@ full_save:
     {_FENCE if paged else ""}
     j pick
 timer:
+    slli t5, a0, 1
+    addi t5, t5, -2
+    beqz t5, operator
     hook {at.HOOK_TIMER}
 pick:
     la t3, {at.G_CURRENT}
@@ -154,6 +158,20 @@ wait:
     wfi
     j wait
     {apart if paged else ""}
+service:                            # the service thread, and the operator's interrupt
+    hook {at.HOOK_SERVICE}
+    j served
+operator:
+    {_LEAVE_DOMAIN if paged else ""}
+    hook {at.HOOK_OPERATOR}
+served:
+    {_FORGET_PAGES if paged else ""}
+    la t3, {at.G_NEW_CODE}
+    ld t4, 0(t3)
+    beqz t4, pick
+    sd x0, 0(t3)
+    fence.i
+    j pick
 """
 
 

@@ -20,6 +20,8 @@ from singlab.machine.state import raw_ld64
 
 #: Reason to leave the loop, beyond the hart's own and those of the dispatcher.
 STOP_EVENTS = 2
+#: A policy was put out of force.
+STOP_POLICY = 22
 
 _W = np.uint64
 _ZERO, _FOUR = _W(0), _W(4)
@@ -29,6 +31,7 @@ _TO_OFFSET = _W(_s.RAM_OFFSET - at.RAM_BASE & 0xFFFF_FFFF_FFFF_FFFF)
 _T_ID, _T_PROCESS, _P_ID = _W(at.T_ID), _W(at.T_PROCESS), _W(at.P_ID)
 
 _PC, _NUMBER, _EVENTS, _STOP_EVENT = _s.PC, _s.HOOK_NUMBER, _s.EVENT_COUNT, _s.STOP_EVENT
+_POLICY_STOP = _s.POLICY_STOP
 _THREAD, _PROCESS = _s.CURRENT_THREAD, _s.CURRENT_PROCESS
 
 _dispatch = native.dispatch
@@ -54,6 +57,8 @@ def hook(m):
     kernel_books(m)
     m[_PC] += _FOUR
     mirror_current(m)
+    if m[_POLICY_STOP] != _ZERO and reason == 0:
+        return STOP_POLICY
     return reason
 
 

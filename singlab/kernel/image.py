@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from singlab.kernel.manifest import Extension, IoMemoryRange, Parameter, Relocation, check_description, read_json, read_record
+from singlab.kernel.manifest import Extension, IoMemoryRange, Parameter, Relocation, check_description, in_lines, read_json, read_record
 
 #: An image begins with these and the digit of its format.
 MAGIC = b"SINGIMG"
@@ -34,7 +34,7 @@ class SealError(Exception):
     """An image is not (or no longer) what was sealed; the message says what is wrong and what to do."""
 
     def _render_traceback_(self) -> list[str]:
-        return [f"SealError: {self}"]
+        return ["\n".join(map(in_lines, f"SealError: {self}".split("\n")))]
 
 
 @dataclass

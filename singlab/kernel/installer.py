@@ -11,7 +11,7 @@ import numpy as np
 from singlab.kernel import layout as at
 from singlab.kernel.admission import admit
 from singlab.kernel.image import SealedImage, open_image
-from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError
+from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError, image_lead, image_record, record_bytes
 from singlab.kernel.native import native
 from singlab.kernel.resources import resource_rows
 from singlab.kernel.tables import contract_keys, placed_tables
@@ -40,15 +40,21 @@ class Installing:
             return known
         image = open_image(image.data, image.name)  # what its bytes say, whatever the object says
         notes = admit(image, self._host.installed, self.allow_unverified, int(self._m[_s.RAM_BYTES]))
-        address = self._kernel_pages(len(image.data), IMAGE_TAG)
+        record, before = record_bytes(image), image_lead(image)
+        whole = before + len(image.data) + len(record)
+        pages = self._kernel_pages(whole, IMAGE_TAG)
         try:
             tables, directory = self._tables(image)
         except InstallError:
-            self._free_kernel_pages(address, len(image.data))
+            self._free_kernel_pages(pages, whole)
             raise
-        self.machine.write(address, image.data)
-        installed = Installed(image, address, len(image.data), image.seal, tables, directory, notes)
+        self.machine.write(pages + before, image.data)
+        installed = Installed(image, pages + before, len(image.data), image.seal, tables, directory, notes, pages, whole)
+        installed.record = pages + whole - len(record)
+        children = [self._host.installed[extension.image].record for extension in image.manifest.extensions]
+        self.machine.write(installed.record, image_record(installed, children, self._ring3))
         self._host.installed[image.name] = installed
+        self._host.images[installed.record] = installed
         return installed
 
     def _tables(self, image: SealedImage) -> tuple[dict[str, int], int]:
@@ -97,7 +103,7 @@ class Installing:
             if any(extension.image == name for extension in other.image.manifest.extensions):
                 raise InstallError(f'{name}: {other.name} starts it as an extension. Take that out first: system.uninstall("{other.name}")')
         del self._host.installed[name]
-        self._free_kernel_pages(installed.address, installed.bytes)
+        self._free_kernel_pages(installed.pages, installed.whole)
 
     @property
     def installed(self):

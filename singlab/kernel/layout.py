@@ -19,6 +19,8 @@ PAGE_SHIFT = 12
 
 TEXT_BASE = RAM_BASE  #: entry code: ABI vector, trap handler, context switch
 CORE_TEXT = RAM_BASE + 0x4000  #: compiled kernel functions (see charges.json)
+POLICY_TEXT = RAM_BASE + 0x1_C000  #: policies, each in its slot
+POLICY_BYTES = 0x800
 GLOBALS = RAM_BASE + 0x2_0000  #: one page of kernel variables
 PAGE_TAGS = GLOBALS + PAGE  #: one 32-bit tag a page
 
@@ -67,10 +69,31 @@ G_CHOICE = GLOBALS + 448  #: domain that the next process joins, whatever the se
 G_FREE_DOMAINS = GLOBALS + 456
 G_NEXT_DOMAIN = GLOBALS + 464
 G_FENCE = GLOBALS + 472  #: 1 = translations may be remembered that no longer hold
+#: Policies in force, one bit a slot; what was wrong with the last one that had to go (its slot + 1, why << 8), and the
+#: word it gave or the line; the usual quantum; the state of their random numbers; words they may keep.
+G_POLICIES = GLOBALS + 1536
+G_POLICY_FAULT = GLOBALS + 1544
+G_POLICY_VALUE = GLOBALS + 1552
+G_USUAL_QUANTUM = GLOBALS + 1560
+G_POLICY_RANDOM = GLOBALS + 1568
+G_POLICY_NOTES = GLOBALS + 1576
+POLICY_NOTES = 16
 NEW_DOMAIN = 1
 BUCKETS = 8
 SMALLEST_BUCKET = 16
 LARGEST_BUCKET = 2048
+
+# ---- processes' own part of the page: the service thread and its queue --------------------------------------
+G_SERVICE_HEAD = GLOBALS + 512  #: queue of threads whose requests the service thread has to do
+G_SERVICE_TAIL = GLOBALS + 520
+G_NEW_CODE = GLOBALS + 528  #: 1 = code has been written that instruction fetches may not see yet
+G_CREATE_STATUS = GLOBALS + 536  #: why the last process was not made
+
+#: A page before the kernel's variables: the kernel's own process, its service thread, and the operator's requests.
+KERNEL_PROCESS = GLOBALS - PAGE
+SERVICE_THREAD = KERNEL_PROCESS + 512
+OPERATOR_THREAD = KERNEL_PROCESS + 1024
+SERVICE_NUMBER = 0xFFFF_FFFF  #: number of the service thread
 
 # ---- page tags: owner << OWNER_SHIFT | type ----------------------------------------------------------------------
 TAG_UNALLOCATED = 0
@@ -80,6 +103,7 @@ TAG_SYSTEM = 3
 TAG_SHARED = 4
 TAG_CODE = 5
 TAG_HEAP = 7  #: objects of a process; 6 is a page nobody knows anything of
+TAG_HANDLES = 8  #: handles of a process, in the kernel zone
 KERNEL_OWNER = 1  #: process number of the kernel
 #: The real system has 16 bits for the owner, which end a system after 65,535 processes; here the type's four unused
 #: neighbours are four, not twelve, and the owner has 24.
@@ -99,6 +123,7 @@ MAGIC_THREAD = 0x5448_5244
 MAGIC_ENDPOINT = 0x454E_4450
 MAGIC_BLOCK = 0x424C_4F43
 MAGIC_DOMAIN = 0x444F_4D4E
+MAGIC_IMAGE = 0x494D_4147
 
 PROCESS_BYTES = 384
 P_MAGIC = 0
@@ -118,6 +143,17 @@ P_FAULT_PC = 104
 P_STOPPED = 112  #: 1 = it was stopped from outside
 P_CONTRACTS = 120  #: addresses of its image's contract tables, by contract number, and how many there are
 P_CONTRACT_COUNT = 128
+P_CHILDREN = 136  #: list of its children's records
+P_NEXT_CHILD = 144  #: links of its parent's list
+P_PREVIOUS_CHILD = 152
+P_IMAGE = 160  #: record of the image it runs
+P_HANDLES = 168  #: first of its handle pages
+P_PREVIOUS = 176  #: the other link of the list of all processes
+P_JOINER = 184  #: thread of its parent that waits for its end
+P_BARRIER = 240  #: thread of its parent that waits until it is suspended
+P_HELD = 248  #: 1 = it was suspended, 2 = with all below it
+P_HELD_ABOVE = 256  #: how many processes above it were suspended with all below them
+P_GIVEN = 264  #: which startup arguments it has been given, a bit each
 P_DOMAIN = 192  #: protection domain, 0 = none
 P_HEAP = 200  #: free lists of the exchange heap its small blocks come from
 P_SATP = 208  #: page table it runs with
@@ -125,6 +161,7 @@ P_FIRST_PAGE = 216  #: its pages of the user zone lie between these two
 P_LAST_PAGE = 224
 
 UNSTARTED, RUNNING, STOPPED = 1, 2, 3
+SUSPENDING, SUSPENDING_RECURSIVE, SUSPENDED, STOPPING = 4, 5, 6, 7
 
 THREAD_BYTES = 512
 T_MAGIC = 0
@@ -144,10 +181,23 @@ T_STACK = T_STATUS + 32  #: its own stack, 0 for a main thread's
 T_STACK_PAGES = T_STATUS + 40
 T_SELECTS = T_STATUS + 48  #: 1 = it waits on what stands in T_SELECTED
 T_SELECTED = T_STATUS + 56  #: endpoints of a select, 0 = none
+T_REQUEST = T_STATUS + 88  #: what it has asked of the service thread, or of a child, and waits for
+T_TARGET = T_STATUS + 96  #: the process or image it is about, and its number
+T_TARGET_ID = T_STATUS + 104
 T_PC = T_CONTEXT
 T_A0 = T_CONTEXT + 10 * 8  #: a0 to a4 take the results of a call that blocked
 
+T_NOTES = 480  #: words that policies keep for a thread
+THREAD_NOTES = 4
+
 READY, EXECUTING, BLOCKED, UNBORN, ENDED = 1, 2, 3, 4, 5
+HELD = 6  #: of a suspended process: it would be ready
+BLOCKED_HELD = 7  #: of a process being suspended: it is in an ABI call, at whose end it is held
+
+REQUEST_CREATE, REQUEST_STOP, REQUEST_SUSPEND, REQUEST_SUSPEND_ALL, REQUEST_RESUME = 1, 2, 3, 4, 5  #: all: with what is below it
+REQUEST_JOIN, REQUEST_BARRIER = 6, 7  #: these no service thread does: the child's end or suspension answers them
+#: What THREAD_BLOCK says of a thread that waits for neither a message nor another thread.
+AWAITS_SERVICE, AWAITS_CHILD, AWAITS_SUSPENSION = 2, 4, 6
 #: Threads of a process, those included that have ended and were not joined.
 MOST_THREADS = 64
 
@@ -197,6 +247,37 @@ D_MIDDLE = 32
 D_MEMBERS = 40  #: processes in it
 D_BUCKETS = 64  #: its own exchange heap's free lists, and fresh data
 
+# An installed image as the kernel has it: what a process is made from. It lies in the kernel zone, with its lists.
+IMAGE_BYTES = 128
+I_MAGIC = 0
+I_CODE = 8  #: where its code lies in the sealed image, at a multiple of 8
+I_CODE_BYTES = 16
+I_SUM = 24  #: sum over the code, taken when it was installed
+I_ENTRY = 32
+I_STACK_PAGES = 40
+I_CONTRACTS = 48  #: as P_CONTRACTS
+I_CONTRACT_COUNT = 56
+I_RELOCATIONS = 64  #: two words each: offset, and RELOCATION_CALL if the second is an address, not two instructions
+I_RELOCATION_COUNT = 72
+I_PARAMETERS = 80  #: two words each, see PARAMETER_INTEGER
+I_PARAMETER_COUNT = 88
+I_EXTENSIONS = 96  #: records of the images it may start as children
+I_EXTENSION_COUNT = 104
+RELOCATION_CALL = 1 << 32
+#: First word of a parameter: this | bits << 8 | signed << 16; or of an endpoint its side << 8, and the second is its contract's table.
+PARAMETER_INTEGER = 1
+
+# A page of handles: link and free list, then slots. A handle is a slot's address and how often the slot has been used.
+HP_NEXT = 0
+HP_FREE = 8
+HANDLE_BYTES = 32
+H_KIND = 0  #: 0 = free
+H_OBJECT = 8
+H_USES = 16
+H_NEXT = 24
+HANDLE_SHIFT = 40
+HANDLE_PROCESS = 1
+
 BLOCK_BYTES = 64
 B_DATA = 0
 B_SIZE = 8
@@ -223,10 +304,20 @@ MOST_PAGED_RAM = 1 << 30
 # ---- contract table (see singlab.kernel.abi) ----------------------------------------------------------------
 NO_STATE = 0xFFFF
 
+# ---- policies (see singlab.kernel.policies) ------------------------------------------------------------------
+PICK, PLACE, QUANTUM, FIT, PAGES, ADMIT = range(6)
+#: In less a thread would be interrupted before it has begun, and nobody would ever get on.
+SHORTEST_QUANTUM = 1000
+LONGEST_QUANTUM = 1 << 40
+#: Why a policy had to go: it gave a word that cannot be, it raised, it ran without end.
+NONSENSE, RAISED, ENDLESS = 1, 2, 3
+
 # ---- hooks: numbers below HOOK_TIMER are ABI functions --------------------------------------------------------
 HOOK_TIMER = 512
 HOOK_FAULT = 513
-HOOK_OPEN_FAULT = 514
+HOOK_SERVICE = 514
+HOOK_OPERATOR = 515
+HOOK_OPEN_FAULT = 1023
 HOOK_OPEN = 1024  #: system calls of the open personality from here on
 
 # ---- the open personality (see singlab.kernel.opensystem) -----------------------------------------------------
@@ -234,12 +325,12 @@ G_OPEN = GLOBALS + 1024  #: 1 = processes are open ones
 G_EAGER = GLOBALS + 1032  #: 1 = fork copies every page at once, 0 = when somebody writes to it
 G_FRAMES = GLOBALS + 1040  #: for each page of RAM how often page tables of open processes have it, 32 bits each
 G_TASKS = GLOBALS + 1048  #: list of task records, those included whose end nobody has asked for yet
-G_IMAGES = GLOBALS + 1056  #: list of programs and libraries that can be loaded, the newest first
+G_PROGRAMS = GLOBALS + 1056  #: list of programs and libraries that can be loaded, the newest first
 G_SHARED = GLOBALS + 1064  #: list of named shared memory
 G_FREE_TASKS = GLOBALS + 1072
 G_FREE_FILES = GLOBALS + 1080
 G_FREE_PIPES = GLOBALS + 1088
-G_FREE_IMAGES = GLOBALS + 1096
+G_FREE_PROGRAMS = GLOBALS + 1096
 G_FREE_SHARED = GLOBALS + 1104
 G_FREE_PACKETS = GLOBALS + 1112
 G_CONSOLE = GLOBALS + 1120  #: page in which text for the console waits for the host
@@ -248,7 +339,7 @@ G_NAME = GLOBALS + 1152  #: the name a call is about, 32 bytes
 P_TASK = 312  #: an open process's task record
 P_FAULT_ADDRESS = 320  #: what it tried to reach when it was ended
 P_FAULT_CAUSE = 328  #: the hardware's word for it
-P_IMAGE = 336  #: the program it runs
+P_PROGRAM = 336  #: the program it runs
 T_AWAITS = 432  #: pipe, or task (of its own process: any child), that a call of an open process waits for
 T_BUFFER = 440  #: the rest of a read or write that waits: where, how much is left, how much is done
 T_LEFT = 448
@@ -306,26 +397,26 @@ N_PAGE = 24  #: a page of its own for more than fit here, 0 = none
 N_DATA = 32
 PACKET_ROOM = PACKET_BYTES - N_DATA
 
-IMAGE_BYTES = 128
-I_NEXT = 0
-I_KIND = 8  #: 1 = a program, 2 = a library
-I_NAME = 16  #: 32 bytes
-I_SEGMENTS = 48  #: table of segments, four words each: address, where the kernel has the bytes (0 = zeros), pages, rights
-I_SEGMENT_COUNT = 56
-I_ENTRY = 64
-I_SYMBOLS = 72  #: table of symbols, five words each: name, address
-I_SYMBOL_COUNT = 80
-I_PAGES = 88  #: pages of a library's address range
+PROGRAM_BYTES = 128
+PG_NEXT = 0
+PG_KIND = 8  #: 1 = a program, 2 = a library
+PG_NAME = 16  #: 32 bytes
+PG_SEGMENTS = 48  #: table of segments, four words each: address, where the kernel has the bytes (0 = zeros), pages, rights
+PG_SEGMENT_COUNT = 56
+PG_ENTRY = 64
+PG_SYMBOLS = 72  #: table of symbols, five words each: name, address
+PG_SYMBOL_COUNT = 80
+PG_PAGES = 88  #: pages of a library's address range
 IMAGE_PROGRAM, IMAGE_LIBRARY = 1, 2
 SEGMENT_BYTES = 32
 SYMBOL_BYTES = 40
 NAME_BYTES = 32
 
 SHARED_BYTES = 64
-H_NEXT = 0
-H_NAME = 8
-H_PAGES = 40
-H_FRAMES = 48  #: table of its pages' addresses
+SH_NEXT = 0
+SH_NAME = 8
+SH_PAGES = 40
+SH_FRAMES = 48  #: table of its pages' addresses
 MOST_SHARED_PAGES = 64
 
 # where an open process has what

@@ -1,11 +1,12 @@
 """Loader: sealed images into memory, and processes out of them.
 
 Installing checks the seal and everything that :mod:`singlab.kernel.admission` asks, and keeps the image's
-bytes in the kernel's own pages. Starting computes the seal again over those bytes and compares it with the
-one recorded at installation, so a bit that changed meanwhile is noticed before anything runs. Loading copies
-the code into pages of the new process and fills in the ABI calls: a direct call of the kernel's vector in
-ring 0, or what the function does where that is two instructions; ``ecall`` in ring 3. The host does this
-work; it costs no simulated cycles beyond the page manager's own.
+bytes in the kernel's own pages, with a record of what the kernel must know. ``System.create`` computes the seal again
+over those bytes and compares it with the one recorded at installation, so a bit that changed meanwhile is noticed
+before anything runs; a child that a process makes has the kernel's sum over the code instead. Loading is the
+kernel's work (:mod:`singlab.kernel.core.images`): it copies the code and fills in the ABI calls, a direct call of
+the kernel's vector in ring 0, or what the function does where that is two instructions; ``ecall`` in ring 3. The
+seal, and what is done at installation, costs no simulated cycles.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from singlab.kernel.image import SealedImage, SealError, open_image
 from singlab.kernel.manifest import InstallError
 from singlab.machine.asm import encode
 
-__all__ = ["IMAGE_TAG", "TABLE_TAG", "InstallError", "Installed", "relocated", "reopen"]
+__all__ = ["IMAGE_TAG", "TABLE_TAG", "InstallError", "Installed", "image_lead", "image_record", "record_bytes", "relocated", "reopen"]
 
 IMAGE_TAG = at.KERNEL_OWNER << at.OWNER_SHIFT | at.TAG_CODE
 TABLE_TAG = at.KERNEL_OWNER << at.OWNER_SHIFT | at.TAG_NONGC
@@ -43,6 +44,10 @@ class Installed:
         Where the kernel finds these addresses by contract number; 0 if there are none.
     notes : list of str
         What was worth knowing when it was installed, such as a contract nobody exported yet.
+    pages, whole : int
+        The kernel's pages it takes, and bytes of them: the image and what the kernel must know of it.
+    record : int
+        Where the kernel finds what it must know to make a process of it (``I_...`` in :mod:`singlab.kernel.layout`).
     """
 
     image: SealedImage
@@ -52,6 +57,9 @@ class Installed:
     tables: dict[str, int]
     directory: int
     notes: list[str] = field(default_factory=list)
+    pages: int = 0
+    whole: int = 0
+    record: int = 0
 
     @property
     def name(self) -> str:
@@ -96,7 +104,7 @@ def reopen(machine, installed: Installed) -> SealedImage:
 
 
 def relocated(image: SealedImage, base: int, ring3: bool) -> bytes:
-    """Return an image's code as it runs at address ``base``."""
+    """Return an image's code as a process runs it at address ``base``: what the kernel makes of it."""
     code = bytearray(image.code)
     for relocation in image.manifest.relocations:
         if ring3:
@@ -109,3 +117,73 @@ def relocated(image: SealedImage, base: int, ring3: bool) -> bytes:
             pair = (encode("auipc", 5, upper & 0xFFFFF), encode("jalr", 1, 5, distance - (upper << 12)))
         struct.pack_into("<II", code, relocation.offset, *pair)
     return bytes(code)
+
+
+def image_lead(image: SealedImage) -> int:
+    """Return how many bytes lie before an image's in its pages, so that its code begins at a multiple of 8."""
+    return -(len(image.data) - 32 - len(image.tables) - len(image.code)) % 8
+
+
+def record_bytes(image: SealedImage) -> bytes:
+    """Return room for an image's record and its lists, with what makes its place a multiple of 8."""
+    about = image.manifest
+    size = at.IMAGE_BYTES + 16 * len(about.relocations) + 16 * len(about.parameters) + 8 * len(about.extensions)
+    return bytes(size + -(image_lead(image) + len(image.data)) % 8)
+
+
+def code_sum(code: bytes) -> int:
+    """Return the sum over code that the kernel takes as it copies it: 31 times what it was, plus the next word."""
+    found = 0
+    for word in struct.unpack(f"<{len(code) // 8}Q", code):
+        found = found * 31 + word & 0xFFFF_FFFF_FFFF_FFFF
+    return found
+
+
+def image_record(installed: Installed, children: list[int], ring3: bool) -> bytes:
+    """Return the record of an installed image, with its lists behind it.
+
+    Parameters
+    ----------
+    installed : Installed
+        ``record`` says where it will lie.
+    children : list of int
+        Records of its extensions.
+    ring3 : bool
+        Whether processes enter the kernel by a trap.
+    """
+    image, about = installed.image, installed.image.manifest
+    relocations, parameters = [], []
+    for relocation in about.relocations:
+        if ring3:
+            pair = (encode("addi", 17, 0, relocation.value), encode("ecall"))
+        elif (short := inlined(relocation.value)) is not None:
+            pair = short
+        else:
+            relocations += [relocation.offset | at.RELOCATION_CALL, abi_entry(relocation.value)]
+            continue
+        relocations += [relocation.offset, pair[0] | pair[1] << 32]
+    for parameter in about.parameters:
+        if parameter.contract is not None:
+            parameters += [(parameter.side == "Exp") << 8, installed.tables[parameter.contract]]
+        else:
+            bits = 1 if parameter.type == "bool" else int(parameter.type[1:])
+            parameters += [at.PARAMETER_INTEGER | bits << 8 | (parameter.type[0] == "i") << 16, 0]
+    place = installed.record + at.IMAGE_BYTES
+    words = dict.fromkeys(range(0, at.IMAGE_BYTES, 8), 0) | {
+        at.I_MAGIC: at.MAGIC_IMAGE,
+        at.I_CODE: installed.address + len(image.data) - 32 - len(image.tables) - len(image.code),
+        at.I_CODE_BYTES: len(image.code),
+        at.I_SUM: code_sum(image.code),
+        at.I_ENTRY: about.entry,
+        at.I_STACK_PAGES: -(-about.stack_bytes // at.PAGE),
+        at.I_CONTRACTS: installed.directory,
+        at.I_CONTRACT_COUNT: len(installed.tables),
+        at.I_RELOCATIONS: place,
+        at.I_RELOCATION_COUNT: len(about.relocations),
+        at.I_PARAMETERS: place + 8 * len(relocations),
+        at.I_PARAMETER_COUNT: len(about.parameters),
+        at.I_EXTENSIONS: place + 8 * len(relocations) + 8 * len(parameters),
+        at.I_EXTENSION_COUNT: len(children),
+    }
+    whole = [*words.values(), *relocations, *parameters, *children]
+    return struct.pack(f"<{len(whole)}Q", *whole)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import textwrap
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import UnionType
@@ -26,11 +27,20 @@ NAME = re.compile(r"[A-Za-z_][\w.+-]{0,63}", re.ASCII)
 VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,3}", re.ASCII)
 
 
+#: Columns of what a refusal says in a notebook: JupyterLab breaks longer lines in the middle of a word.
+COLUMNS = 96
+
+
+def in_lines(sentence: str) -> str:
+    """Return a sentence in lines of at most :data:`COLUMNS`, broken between words."""
+    return textwrap.fill(sentence, COLUMNS, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+
+
 class InstallError(Exception):
     """An image was refused before anything of it ran; the message says why and what to do."""
 
     def _render_traceback_(self) -> list[str]:
-        return [f"InstallError: {self}"]
+        return ["\n".join(map(in_lines, f"InstallError: {self}".split("\n")))]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,17 @@ import os
 import sys
 
 from singlab.kernel.abi import ABI
-from singlab.kernel.layout import CORE_TEXT, G_PRINT_BYTES, HOOK_FAULT, HOOK_OPEN, HOOK_OPEN_FAULT, HOOK_TIMER, RAM_BASE
+from singlab.kernel.layout import (
+    CORE_TEXT,
+    G_PRINT_BYTES,
+    HOOK_FAULT,
+    HOOK_OPEN,
+    HOOK_OPEN_FAULT,
+    HOOK_OPERATOR,
+    HOOK_SERVICE,
+    HOOK_TIMER,
+    RAM_BASE,
+)
 from singlab.kernel.native_files import CHARGES, CORE, CORE_FILES
 from singlab.kernel.opencalls import OPEN_CALLS
 from singlab.machine.jit import CACHE
@@ -35,8 +45,8 @@ _OFTEN = ("send", "receive", "yield", "allocate", "free", "close", "select")
 _HEADER = '''"""Made from singlab.kernel.core and charges.json; see singlab.kernel.native."""
 import numpy as np
 
-from singlab.kernel.core.words import emit, ld8, ld16, ld32, ld64, st8, st16, st32, st64
-from singlab.machine.access import charge_block, charge_multiplications, charge_wrong_way
+from singlab.kernel.core.words import *
+from singlab.machine.access import charge_block, charge_divisions, charge_multiplications, charge_wrong_way
 from singlab.machine.jit import jit
 from singlab.machine.state import raw_ld64
 
@@ -49,11 +59,11 @@ def _call(name: str, *words: ast.expr) -> ast.stmt:
     return ast.Expr(ast.Call(ast.Name(name, ast.Load()), [ast.Name("m", ast.Load()), *words], []))
 
 
-class _Instrument(ast.NodeTransformer):
+class Instrument(ast.NodeTransformer):
     """Turn one core function into its host form."""
 
-    def __init__(self, constants: dict[str, int], about: dict, pool: dict[int, str]):
-        self.constants = constants
+    def __init__(self, constants: dict[str, int], about: dict, pool: dict[int, str], base: int = CORE_TEXT):
+        self.constants, self.base = constants, base
         self.points, self.branches = about["points"], about["branches"]
         self.pool = pool
 
@@ -67,10 +77,12 @@ class _Instrument(ast.NodeTransformer):
         point = self.points.get(f"{line}:{role}")
         if point is None or point[1] == 0:
             return []
-        offset, count, multiplications = point
-        calls = [("charge_block", self.word(CORE_TEXT + offset), self.word(count))]
+        offset, count, multiplications, divisions = point
+        calls = [("charge_block", self.word(self.base + offset), self.word(count))]
         if multiplications:
             calls.append(("charge_multiplications", self.word(multiplications)))
+        if divisions:
+            calls.append(("charge_divisions", self.word(divisions)))
         return [_call(*call) for call in calls]
 
     def ways(self, line: int, kind: str) -> list[list[ast.stmt]]:
@@ -148,13 +160,15 @@ def dispatcher() -> str:
         call = f"abi_{function.name}(m{words})"
         lines.append(f"    {word} number == _word({function.number}):")
         lines.append(f"        {call}" if function.by_record or not function.results else f"        m[10] = {call}")
-        if function.kind == "ends":
+        if function.kind in ("ends", "retires"):
             lines.append(f"        return {STOP_ENDED}")
         elif function.kind == "prints":
             lines.append(f"        if m[10] == _word(0):\n            return {STOP_PRINT}")
         word = "elif"
     lines.append(f"    elif number == _word({HOOK_TIMER}):\n        timer_fired(m)")
     lines.append(f"    elif number == _word({HOOK_FAULT}):\n        trap_fault(m, m[10], m[11])\n        return {STOP_ENDED}")
+    for hook, name in ((HOOK_SERVICE, "service_turn"), (HOOK_OPERATOR, "operator_turn")):
+        lines.append(f"    elif number == _word({hook}):\n        {name}(m)\n        return {STOP_ENDED}")
     lines.append(f"    elif number >= _word({HOOK_OPEN_FAULT}):\n        return dispatch_open(m, number)")
     return "\n".join([*lines, "    return 0"]) + "\n"
 
@@ -186,7 +200,7 @@ def host_source() -> str:
         constants = {n: v for n, v in vars(module).items() if isinstance(v, int) and not isinstance(v, bool)}
         for node in ast.parse(source).body:
             if isinstance(node, ast.FunctionDef):
-                instrument = _Instrument(constants, charges[f"{file}:{node.name}"], pool)
+                instrument = Instrument(constants, charges[f"{file}:{node.name}"], pool)
                 functions.append(ast.unparse(ast.fix_missing_locations(instrument.function(node))))
     words = "\n".join(f"{name} = _word({value:#x})" for value, name in pool.items())
     return _HEADER + words + "\n\n\n" + "\n\n\n".join([*functions, open_dispatcher(), dispatcher()])

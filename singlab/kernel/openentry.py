@@ -107,6 +107,7 @@ idle:                               # in the kernel's own page table, for that o
 wait:
     wfi
     j wait
+service:
 """
 
 

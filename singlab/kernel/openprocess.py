@@ -32,7 +32,7 @@ class OpenProcess(Process):
     @property
     def program(self) -> OpenProgram | None:
         """The program it runs now, or ran last; None for one that did not get so far."""
-        return self._system._host.images.get(self._field(at.P_IMAGE))
+        return self._system._host.programs.get(self._field(at.P_PROGRAM))
 
     @property
     def name(self) -> str:

@@ -20,13 +20,14 @@ import numpy as np
 from singlab.kernel import layout as at
 from singlab.kernel.boot import boot
 from singlab.kernel.gate import mirror_current
+from singlab.kernel.host import HostSide
 from singlab.kernel.isolation import OPEN
 from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, InstallError
 from singlab.kernel.native import native
 from singlab.kernel.openprocess import OpenProcess
 from singlab.kernel.openprogram import OpenProgram
 from singlab.kernel.startup import KernelError
-from singlab.kernel.system import System, _HostSide
+from singlab.kernel.system import System
 from singlab.machine import Machine
 from singlab.machine import state as _s
 from singlab.machine.csr import csr_write
@@ -72,6 +73,7 @@ class OpenSystem(System):
         self._host = _OpenSide()
         quantum = max(1, int(quantum_us * self.machine.profile.clock_hz / 1e6))
         self._labels = boot(self.machine, isolation=OPEN, copy=True, check=False, quantum=quantum)
+        self._store(at.G_POLICY_RANDOM, (seed * 0x9E37_79B9_7F4A_7C15 + 1) & 0xFFFF_FFFF_FFFF_FFFF or 1)
         self._store(at.G_OPEN, 1)
         self._store(at.G_EAGER, int(fork == "at once"))
         self._store(at.G_CONSOLE, self._kernel_pages(at.PAGE, TABLE_TAG))
@@ -89,7 +91,7 @@ class OpenSystem(System):
         """
         if not isinstance(program, OpenProgram):
             raise KernelError(f"{program!r:.80} is no open program; build_process(function) makes one, OpenProgram.from_elf(path) reads one")
-        if any(known is program for known in self._host.images.values()):
+        if any(known is program for known in self._host.programs.values()):
             return
         segments = []
         for segment in program.segments:
@@ -107,19 +109,19 @@ class OpenSystem(System):
         table = self._kernel_pages(len(words) + len(symbols), TABLE_TAG)
         self.machine.write(table, words + symbols)
         with self._kernel():
-            record = int(native.record_new(self._m, _W(at.G_FREE_IMAGES), _W(at.IMAGE_BYTES), _W(at.ZONE_KERNEL), _W(at.TAG_KERNEL_SYSTEM)))
+            record = int(native.record_new(self._m, _W(at.G_FREE_PROGRAMS), _W(at.PROGRAM_BYTES), _W(at.ZONE_KERNEL), _W(at.TAG_KERNEL_SYSTEM)))
         if record == 0:
             raise InstallError("the kernel zone has no room for another program; give the machine more RAM")
-        self.machine.write(record + at.I_NAME, program.name.encode().ljust(at.NAME_BYTES, b"\0"))
+        self.machine.write(record + at.PG_NAME, program.name.encode().ljust(at.NAME_BYTES, b"\0"))
         for offset, value in {
-            at.I_NEXT: self._load(at.G_IMAGES), at.I_KIND: at.IMAGE_LIBRARY if program.library else at.IMAGE_PROGRAM,
-            at.I_SEGMENTS: table, at.I_SEGMENT_COUNT: len(program.segments), at.I_ENTRY: program.entry,
-            at.I_SYMBOLS: table + len(words), at.I_SYMBOL_COUNT: len(program.symbols),
-            at.I_PAGES: max((s.address // at.PAGE + s.pages for s in program.segments), default=0),
+            at.PG_NEXT: self._load(at.G_PROGRAMS), at.PG_KIND: at.IMAGE_LIBRARY if program.library else at.IMAGE_PROGRAM,
+            at.PG_SEGMENTS: table, at.PG_SEGMENT_COUNT: len(program.segments), at.PG_ENTRY: program.entry,
+            at.PG_SYMBOLS: table + len(words), at.PG_SYMBOL_COUNT: len(program.symbols),
+            at.PG_PAGES: max((s.address // at.PAGE + s.pages for s in program.segments), default=0),
         }.items():  # fmt: skip
             self._store(record + offset, value)
-        self._store(at.G_IMAGES, record)
-        self._host.images[record] = program
+        self._store(at.G_PROGRAMS, record)
+        self._host.programs[record] = program
 
     def install(self, image):
         """Refuse: an open system has no sealed images; :meth:`register` takes an open program."""
@@ -147,7 +149,7 @@ class OpenSystem(System):
             if wanted not in arguments:
                 raise KernelError(f"{program.name} needs a word to begin with: create(..., {wanted}=<number>)")
         words = [_W(int(arguments[wanted]) & 0xFFFF_FFFF_FFFF_FFFF) for wanted in program.parameters][:4]
-        image = next(record for record, known in self._host.images.items() if known is program)
+        image = next(record for record, known in self._host.programs.items() if known is program)
         with self._kernel():
             record = int(native.open_create(self._m, _W(image), *words, *[_W(0)] * (4 - len(words))))
         if record == 0:
@@ -173,6 +175,7 @@ class OpenSystem(System):
         """End a process, whatever it is doing."""
         if process.state == "stopped":
             return
+        self._leave_kernel()
         with self._kernel():
             native.open_stop(self._m, _W(process.record), _W(0))
         self._host.unstarted.pop(process.number, None)
@@ -183,12 +186,16 @@ class OpenSystem(System):
         mirror_current(self._m)
         self._drain()
 
+    def _operate(self, request: int, process: OpenProcess) -> int:
+        """Refuse: nobody serves an operator's requests here."""
+        raise KernelError("an open process cannot be suspended; stop it, or let the run end after so many cycles")
+
     # ---- looking --------------------------------------------------------------------------------------------------------
 
     @property
     def processes(self) -> list[OpenProcess]:
         """All processes there have been, those made by processes included, oldest first."""
-        self._note_processes()
+        self._adopt()
         return [self._host.processes[number] for number in sorted(self._host.processes)]
 
     @property
@@ -198,9 +205,9 @@ class OpenSystem(System):
 
         rows, record = [], self._load(at.G_SHARED)
         while record:
-            name = self.machine.read(record + at.H_NAME, at.NAME_BYTES).rstrip(b"\0").decode("utf-8", "replace")
-            rows.append({"name": name, "pages": self._load(record + at.H_PAGES), "physical": f"{self._load(record + at.H_FRAMES):#x}"})
-            record = self._load(record + at.H_NEXT)
+            name = self.machine.read(record + at.SH_NAME, at.NAME_BYTES).rstrip(b"\0").decode("utf-8", "replace")
+            rows.append({"name": name, "pages": self._load(record + at.SH_PAGES), "physical": f"{self._load(record + at.SH_FRAMES):#x}"})
+            record = self._load(record + at.SH_NEXT)
         return pd.DataFrame(rows, columns=["name", "pages", "physical"])
 
     def __repr__(self) -> str:
@@ -209,8 +216,8 @@ class OpenSystem(System):
 
     # ---- inside ---------------------------------------------------------------------------------------------------------
 
-    def _note_processes(self) -> None:
-        """Note the processes that processes have made; the newest stand first in the kernel's list."""
+    def _adopt(self) -> None:
+        """Know the processes that processes have made; the newest stand first in the kernel's list."""
         record, found = self._load(at.G_PROCESSES), []
         while record and self._load(record + at.P_ID) not in self._host.processes:
             found.append(record)
@@ -219,12 +226,8 @@ class OpenSystem(System):
             process = OpenProcess(self, one)
             self._host.processes[process.number] = process
 
-    def _drain(self) -> None:
-        super()._drain()
-        self._note_processes()
-
     def _print(self) -> None:
-        self._note_processes()
+        self._adopt()
         super()._print()
         self._store(at.G_PRINT_BYTES, 0)
 
@@ -237,15 +240,15 @@ class OpenSystem(System):
             forget(self.machine.uops, self._m[_s.RAM_BYTES])
 
 
-class _OpenSide(_HostSide):
+class _OpenSide(HostSide):
     """What the host keeps beside the machine; of an open system also which record stands for which program."""
 
     def __init__(self):
         super().__init__()
-        self.images: dict[int, OpenProgram] = {}
+        self.programs: dict[int, OpenProgram] = {}
 
     def copy(self) -> _OpenSide:
         other = _OpenSide()
         other.__dict__.update(super().copy().__dict__)
-        other.images = dict(self.images)
+        other.programs = dict(self.programs)
         return other

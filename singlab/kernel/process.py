@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
 #: Processes a report has a sentence for.
 _TOLD = 20
-_STATES = {at.UNSTARTED: "unstarted", at.RUNNING: "running", at.STOPPED: "stopped"}
+_STATES = {
+    at.UNSTARTED: "unstarted", at.RUNNING: "running", at.STOPPED: "stopped", at.SUSPENDING: "suspending",
+    at.SUSPENDING_RECURSIVE: "suspending with all below it", at.SUSPENDED: "suspended", at.STOPPING: "stopping",
+}  # fmt: skip
+
+
+#: What a thread waits for that has asked for something.
+_ASKED = {
+    at.REQUEST_CREATE: "waits for the service thread to make a process", at.REQUEST_STOP: "waits for the service thread to stop a process",
+    at.REQUEST_JOIN: "waits for the end of process {}", at.REQUEST_BARRIER: "waits until process {} is suspended",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,9 @@ class Process:
         self.thread_number = system.machine.load_u64(self._field(at.P_THREADS) + at.T_ID)
 
     def _field(self, offset: int) -> int:
+        kept = self._system._host.retired.get(self.number) if hasattr(self, "number") else None
+        if kept is not None:
+            return int.from_bytes(kept[offset : offset + 8], "little")
         return self._system.machine.load_u64(self.record + offset)
 
     def __getitem__(self, name: str) -> StartupEndpoint:
@@ -93,9 +106,33 @@ class Process:
         """Stop this process, whatever it is doing."""
         self._system.stop(self)
 
+    def suspend(self, children: bool = False) -> None:
+        """Let no thread of this process go on, nor, with ``children``, of any below it."""
+        self._system.suspend(self, children)
+
+    def resume(self) -> None:
+        """Let this process go on after :meth:`suspend`."""
+        self._system.resume(self)
+
+    @property
+    def parent(self) -> Process | None:
+        """The process that made it, None if the operator did."""
+        number = self._system._host.parents.get(self.number)
+        return self._system._host.processes[number] if number else None
+
+    @property
+    def children(self) -> list[Process]:
+        """The processes it has made, oldest first."""
+        return [p for p in self._system.processes if p.parent is self]
+
+    @property
+    def held(self) -> bool:
+        """Whether it has been suspended, by itself or with one above it, and not been resumed."""
+        return self.state != "stopped" and bool(self._field(at.P_HELD) or self._field(at.P_HELD_ABOVE))
+
     @property
     def state(self) -> str:
-        """"unstarted", "running" or "stopped"."""
+        """"unstarted", "running", "suspending", "suspending with all below it", "suspended", "stopping" or "stopped"."""
         return _STATES[self._field(at.P_STATE)]
 
     @property
@@ -179,8 +216,13 @@ class Process:
         load = self._system.machine.load_u64
         if load(thread + at.T_STATE) == at.ENDED:
             return "has ended and was not joined"
-        if load(thread + at.T_STATE) != at.BLOCKED:
+        state, request = load(thread + at.T_STATE), load(thread + at.T_REQUEST)
+        if state == at.HELD or (state == at.UNBORN and self.held):
+            return "is held: its process is suspended"
+        if state not in (at.BLOCKED, at.BLOCKED_HELD):
             return "is ready to run"
+        if request:
+            return _ASKED[request].format(load(load(thread + at.T_TARGET) + at.P_ID) if request in (at.REQUEST_JOIN, at.REQUEST_BARRIER) else 0)
         if other := load(thread + at.T_JOINS):
             return f"waits for the end of thread {load(other + at.T_ID)}"
         if load(thread + at.T_SELECTS):
@@ -223,7 +265,7 @@ class Process:
 
 def blocked_report(system: System) -> str:
     """Return a sentence for each process that has not ended, up to a screenful: what it waits for."""
-    running = [p for p in system.processes if p.state == "running"]
+    running = [p for p in system.processes if p.state not in ("unstarted", "stopped")]
     lines = [f"{p.name} {p.waits_for()}" for p in running[:_TOLD]]
     if len(running) > _TOLD:
         lines.append(f"and {len(running) - _TOLD:,} more")

@@ -7,20 +7,22 @@ give the same cycles and the same events.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from singlab.kernel import layout as at
-from singlab.kernel.boot import boot, first_status
-from singlab.kernel.gate import STOP_EVENTS, mirror_current, system_run
+from singlab.kernel.boot import boot
+from singlab.kernel.gate import STOP_EVENTS, STOP_POLICY, mirror_current, system_run
+from singlab.kernel.host import HostSide
 from singlab.kernel.image import SealedImage
 from singlab.kernel.installer import Installing
 from singlab.kernel.isolation import SETTINGS
-from singlab.kernel.loader import Installed, InstallError, relocated, reopen
-from singlab.kernel.native import STOP_ENDED, STOP_PRINT, native
+from singlab.kernel.loader import Installed, InstallError, reopen
+from singlab.kernel.native import STOP_ENDED, native
+from singlab.kernel.operating import Operating, write_service
+from singlab.kernel.policies import Policies
 from singlab.kernel.process import Process, blocked_report
 from singlab.kernel.startup import KernelError, startup_values
 from singlab.kernel.tables import first_difference
@@ -56,8 +58,8 @@ class Run:
     Attributes
     ----------
     outcome : str
-        "finished" (no process left), "deadlock" (all that are left wait for each other), "limit"
-        (cycle limit reached) or "events" (event limit reached).
+        "finished" (no process left), "deadlock" (all that are left wait for each other), "suspended" (nobody can go on
+        before a suspended process is resumed), "limit" (cycle limit reached) or "events" (event limit reached).
     cycles, instructions : int
         Of this run alone.
     counters : dict of str to int
@@ -87,7 +89,7 @@ class Run:
         printer.text(str(self))
 
 
-class System(Installing):
+class System(Installing, Operating, Policies):
     """A Singularity-style system on a simulated machine.
 
     Parameters
@@ -113,6 +115,8 @@ class System(Installing):
         Keep events.
     personality : {"sealed", "open"}
         With "open" it is an :class:`~singlab.kernel.opensystem.OpenSystem`, for comparison.
+    policies : iterable of policy
+        Functions made with ``@policy`` that decide in the kernel's place (see :mod:`singlab.kernel.policies`).
     """
 
     def __new__(cls, *arguments, personality: str = "sealed", **options):
@@ -134,6 +138,7 @@ class System(Installing):
         check_contracts: bool = True,
         allow_unverified: bool = False,
         trace: bool = True,
+        policies=(),
         personality: str = "sealed",
     ):
         if isolation not in ISOLATION:
@@ -149,11 +154,15 @@ class System(Installing):
         self._ring3 = self._setting.ring3
         self._m = self.machine.m
         self._m[_s.TRACE_ON] = int(trace)
-        self._host = _HostSide()
+        self._host = HostSide()
         quantum = max(1, int(quantum_us * self.machine.profile.clock_hz / 1e6))
         self._labels = boot(
             self.machine, isolation=self._setting, copy=transfer == "copy", check=check_contracts, quantum=quantum
         )
+        write_service(self.machine, self._labels, self._ring3)
+        self._store(at.G_POLICY_RANDOM, (seed * 0x9E37_79B9_7F4A_7C15 + 1) & 0xFFFF_FFFF_FFFF_FFFF or 1)
+        for policy in policies:
+            self.use(policy)
 
     # ---- putting programs in --------------------------------------------------------------------------
 
@@ -186,29 +195,17 @@ class System(Installing):
         else:
             installed = self.install(image)
         intact = reopen(self.machine, installed)
-        manifest = intact.manifest
-        values = startup_values(manifest, arguments)
-        record = self._new_process(domain)
+        values = startup_values(intact.manifest, arguments)
+        record = self._new_process(domain, installed)
         if record == 0:
             raise KernelError(
                 f"no room for another process: give the machine more RAM, or begin afresh if it has had {at.LAST_PROCESS:,} of them"
             )
         process = Process(self, record, installed, name or installed.name, values)
+        code, size = process._field(at.P_CODE), process._field(at.P_CODE_BYTES)
+        self.machine.write(code, self.machine.read(code, size))  # what stands for the kernel's fence.i
+        self._store(at.G_NEW_CODE, 0)
         self._host.processes[process.number] = self._host.unstarted[process.number] = process
-        code = self._user_pages(process, len(intact.code), at.TAG_CODE)
-        stack = self._user_pages(process, manifest.stack_bytes, at.TAG_STACK)
-        self.machine.write(code, relocated(intact, code, self._ring3))
-        self.machine.store_u64(record + at.P_CODE, code)
-        self.machine.store_u64(record + at.P_CODE_BYTES, len(intact.code))
-        self.machine.store_u64(record + at.P_CONTRACTS, installed.directory)
-        self.machine.store_u64(record + at.P_CONTRACT_COUNT, len(installed.tables))
-        thread = self.machine.load_u64(record + at.P_THREADS)
-        top = stack + -(-manifest.stack_bytes // at.PAGE) * at.PAGE
-        context = {at.T_PC: code + manifest.entry, at.T_CONTEXT + 16: top, at.T_STATUS: first_status(self._ring3)}
-        if not self._ring3:
-            context[at.T_CONTEXT + 32] = thread  # tp: in ring 0 the running thread's record, always
-        for offset, value in context.items():
-            self.machine.store_u64(thread + offset, value)
         return process
 
     def connect(self, one, other) -> int:
@@ -233,6 +230,12 @@ class System(Installing):
             differs = first_difference(imp.process.installed.image, exp.process.installed.image, contract)
             whose = f"contract {contract}" if differs == contract else f"contract {differs}, whose endpoints {contract} carries"
             raise InstallError(f"{one} and {other} were built with different versions of {whose}; build both again")
+        with self._kernel():
+            admitted = int(native.channel_admit(self._m, _W(table), _W(imp.process.record), _W(exp.process.record)))
+        if (error := self._policy_fault()) is not None:
+            raise error
+        if not admitted:
+            raise KernelError(f"policy admit ({self.policies['admit']}) does not let {imp} and {exp} be connected")
         with self._kernel():
             handle = int(native.channel_create(self._m, _W(table), _W(imp.process.record), _W(exp.process.record)))
         if handle == 0:
@@ -263,13 +266,16 @@ class System(Installing):
 
     @property
     def processes(self) -> list[Process]:
-        """All processes ever created, oldest first."""
+        """All processes ever created, oldest first; those that other processes made too."""
+        self._adopt()
         return list(self._host.processes.values())
 
     def start(self, process: Process) -> None:
         """Make a created process ready to run."""
         if process.state != "unstarted":
             raise KernelError(f"{process.name} is {process.state}; only an unstarted process can be started")
+        if process.held:
+            raise KernelError(f"{process.name} is held with a process above it; resume that first")
         for parameter in process.installed.image.manifest.parameters:
             if process.values[parameter.name] is None:
                 raise KernelError(
@@ -350,17 +356,16 @@ class System(Installing):
             drain_at = count + _DRAIN
             m[_s.STOP_EVENT] = drain_at if stop_event is None else min(stop_event, drain_at)
             reason = system_run(m, uops)
-            if reason == STOP_PRINT:
-                self._print()
-            elif reason not in (STOP_LIMIT, STOP_EVENTS, STOP_WFI, STOP_ENDED):
-                raise RuntimeError(f"the machine stopped for an unknown reason ({reason})")
-            if m[_s.KERNEL_FAULT]:
-                raise RuntimeError(f"the kernel touched address {int(m[_s.KERNEL_FAULT]):#x}, outside memory")
+            self._attend(reason, (STOP_LIMIT, STOP_EVENTS, STOP_WFI, STOP_ENDED, STOP_POLICY))
             self._drain()
+            if m[_s.POLICY_STOP] and (error := self._policy_fault()) is not None:
+                raise error
 
     def _idle(self) -> str:
         if self._load(at.G_LIVE) == 0:
             return "finished"
+        if any(p.held for p in self.processes):
+            return "suspended"
         waiting = sum(self._load(t + at.T_STATE) == at.BLOCKED for p in self.processes if p.state == "running" for t in p.threads())
         if not self._host.deadlock_told:
             emit(self._m, _W(Kind.DEADLOCK), _W(waiting), _W(0))
@@ -382,22 +387,6 @@ class System(Installing):
         self._m[_s.MODE] = _s.S
         self._m[_s.SSTATUS] = _W(1 << 18) if self._ring3 else _W(0)
         mirror_current(self._m)
-
-    def stop(self, process: Process) -> None:
-        """Stop a process, whatever it is doing; everything it had comes back and its peers see ChannelClosed."""
-        if process.state == "stopped":
-            return
-        with self._kernel():
-            native.process_stop(self._m, _W(process.record), _W(0))
-        self._host.unstarted.pop(process.number, None)
-        if self._load(at.G_CURRENT) == 0:
-            # it was the running one: the hart must not go on in its code, nor with its page table
-            self._m[_s.PC] = self._labels["idle"]
-            self._m[_s.MODE] = _s.S
-            if self._setting.paged:
-                csr_write(self._m, _SATP, _W(self._load(at.G_SATP)))
-        mirror_current(self._m)
-        self._drain()
 
     # ---- looking and going back ---------------------------------------------------------------------------
 
@@ -439,6 +428,7 @@ class System(Installing):
         machine, host = snapshot
         self.machine.restore(machine)
         self._host = host.copy()
+        self._place_policies()
 
     def frame(self):
         """Return one row a process: name, state, exit value, fault and its line, and what it still holds (a pandas DataFrame)."""
@@ -479,14 +469,14 @@ class System(Installing):
                 csr_write(m, _SATP, satp)
             m[_s.MODE], m[_s.SSTATUS] = mode, status
 
-    def _new_process(self, domain: str | None) -> int:
-        """Make a process in the domain of a name, or in the one the setting says; returns its record, 0 = memory is exhausted."""
+    def _new_process(self, domain: str | None, installed: Installed) -> int:
+        """Make a process of an image in the domain of a name, or in the one the setting says; returns its record, 0 = memory is exhausted."""
         if domain is not None:
             if not self._setting.paged:
                 raise KernelError(f"isolation {self.isolation!r} has no domains; choose one with pages, such as 'pages' or 'ring3'")
             self._store(at.G_CHOICE, self._domain(domain) or at.NEW_DOMAIN)
         with self._kernel():
-            record = int(native.process_create(self._m, _W(0)))
+            record = int(native.process_make(self._m, _W(0), _W(installed.record)))
         if domain is not None:
             self._store(at.G_CHOICE, 0)
             if record:
@@ -499,15 +489,6 @@ class System(Installing):
         record, number = self._host.domains.get(name, (0, 0))
         there = record and self._load(record + at.D_MAGIC) == at.MAGIC_DOMAIN and self._load(record + at.D_ID) == number
         return record if there else 0
-
-    def _user_pages(self, process: Process, size: int, kind: int) -> int:
-        with self._kernel():
-            count = max(1, -(-size // at.PAGE))
-            address = int(native.process_pages_alloc(self._m, _W(process.record), _W(count), _W(kind)))
-        if address == 0:
-            self.stop(process)
-            raise KernelError(f"no room to load {process.name}; give the machine more RAM")
-        return address
 
     def _drain(self) -> None:
         """Take new events out of the ring before they are overwritten."""
@@ -550,37 +531,6 @@ class System(Installing):
             self._host.console[process.number] += bytes(self.machine.read(value, size)).decode("utf-8", "replace")
 
     def page_tags(self) -> np.ndarray:
-        """Return the tag of each page of RAM (uint32; owner in bits 16 to 31, type in bits 0 to 3)."""
+        """Return the tag of each page of RAM (uint32; owner in bits 8 to 31, type in bits 0 to 3)."""
         pages = self._load(at.G_PAGES)
         return np.frombuffer(bytes(self.machine.read(at.PAGE_TAGS, 4 * pages)), dtype="<u4")
-
-
-class _HostSide:
-    """What the host keeps beside the machine: names, images, events already read, consoles."""
-
-    def __init__(self):
-        self.installed: dict[str, Installed] = {}
-        self.processes: dict[int, Process] = {}
-        self.unstarted: dict[int, Process] = {}
-        self.channels: dict[str, dict] = {}
-        self.contracts: dict[str, dict] = {}
-        self.domains: dict[str, tuple[int, int]] = {}
-        self.tables: dict[str, int] = {}
-        self.directories: dict[str, int] = {}
-        self.speaks: dict[int, str] = {}
-        self.described: dict[int, dict] = {}
-        self.console: dict[int, str] = defaultdict(str)
-        self.threads: dict[str, dict] = {}
-        self.chunks: list[np.ndarray] = []
-        self.read = 0
-        self.lost = 0
-        self.deadlock_told = False
-
-    def copy(self) -> _HostSide:
-        other = _HostSide()
-        for name in ("installed", "tables", "directories", "speaks", "described", "processes", "unstarted", "channels", "contracts", "domains",
-                     "console", "threads"):  # fmt: skip
-            getattr(other, name).update(getattr(self, name))
-        other.chunks = list(self.chunks)
-        other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told
-        return other

@@ -13,7 +13,7 @@ _HOME = {
     **dict.fromkeys(
         ("u8", "u16", "u32", "u64", "i8", "i16", "i32", "i64", "ExVec", "new", "free", "cycles", "yield_", "thread", "join", "mark",
          "process_id", "cycles_per_second", "ChannelClosed", "exchange", "Borrowed", "copy", "fill", "char", "Array", "array", "to_vector",
-         "to_array", "receive", "new_channel", "ESet", "Unsatisfiable"), "names"),
+         "to_array", "receive", "new_channel", "ESet", "Unsatisfiable", "create", "Child", "ProcessState"), "names"),
     **dict.fromkeys(("managed", "ClassProgram"), "classes"),
     **dict.fromkeys(("compile", "compile_program"), "frontend"), **dict.fromkeys(("explore", "Exploration"), "explorer"),
     "verify": "verifier", "Report": "verifier", "build": "build", "install": "install", "seal_module": "build",

@@ -7,12 +7,15 @@ from singlab.sing.classes import managed as managed
 from singlab.sing.names import Array as Array
 from singlab.sing.names import Borrowed as Borrowed
 from singlab.sing.names import ChannelClosed as ChannelClosed
+from singlab.sing.names import Child as Child
 from singlab.sing.names import ESet as ESet
 from singlab.sing.names import ExVec as ExVec
+from singlab.sing.names import ProcessState as ProcessState
 from singlab.sing.names import Unsatisfiable as Unsatisfiable
 from singlab.sing.names import array as array
 from singlab.sing.names import char as char
 from singlab.sing.names import copy as copy
+from singlab.sing.names import create as create
 from singlab.sing.names import cycles as cycles
 from singlab.sing.names import cycles_per_second as cycles_per_second
 from singlab.sing.names import exchange as exchange

@@ -20,7 +20,7 @@ from singlab.sing.lower import FunctionLowering, ModuleLowering
 from singlab.sing.modulecode import generate
 from singlab.sing.names import _Word
 from singlab.sing.program import Program
-from singlab.sing.types import BOOL, U64, Int
+from singlab.sing.types import BOOL, U64, Int, Type
 
 #: Numbers of the environment calls; a program's end and its run-time faults keep their ABI numbers (0 and 10).
 TRAP, CLOCK, NOTE = 100, 101, 102
@@ -29,7 +29,15 @@ load = _Word("load", "load(address): read eight bytes of the arena at this addre
 trap = _Word("trap", "trap(): a system call that does nothing: into the supervisor and straight back.")
 note = _Word("note", "note(a, b): hand two numbers to whoever runs the program.")
 
-_KERNEL_WORDS = ("new", "free", "len", "print", "mark", "yield_", "process_id", "cycles_per_second", "thread", "join")
+_KERNEL_WORDS = ("new", "free", "len", "print", "mark", "yield_", "process_id", "cycles_per_second", "thread", "join", "copy", "fill",
+                 "array", "str", "to_vector", "to_array", "new_channel", "receive", "ESet", "create")  # fmt: skip
+_INSTEAD = "use load, cycles, trap and arithmetic; note(a, b) shows you two numbers"
+#: Instructions that ask a kernel for something, and what they are to a student, for whoever comes to one by no word.
+_KERNEL_OPERATIONS = {
+    **dict.fromkeys(("string", "print_text", "print_str", "text"), "text"), **dict.fromkeys(("newobj", "newarr", "none"), "an object"),
+    **dict.fromkeys(("new", "new_struct", "attempt_new"), "a block"), **dict.fromkeys(("spawn", "attempt_spawn"), "a thread"),
+    **dict.fromkeys(("new_channel", "set_new", "receive", "select", "send", "close"), "a channel"),
+}  # fmt: skip
 
 
 class BareLowering(FunctionLowering):
@@ -40,6 +48,22 @@ class BareLowering(FunctionLowering):
         self.emit(op, node, dest, args)
         self.module.stand_ins.append((self.block.instrs[-1], real))
         return dest
+
+    def append(self, op: str, node: ast.AST, dest: sil.Reg | None = None, args: tuple = (), extra=None,
+               more: tuple = ()) -> sil.Reg | None:  # fmt: skip
+        """Refuse whatever would ask a kernel for something."""
+        if op in _KERNEL_OPERATIONS:
+            raise self.refuse("bare", f"{_KERNEL_OPERATIONS[op]} needs a kernel, and this machine has none", node, _INSTEAD)
+        return super().append(op, node, dest, args, extra, more)
+
+    def reference(self, node: ast.expr) -> Type | None:
+        """Refuse the types of what lives on a process's own heap."""
+        if super().reference(node) is not None:
+            raise self.refuse("bare", f"{ast.unparse(node)} lives on the heap of a process, and this machine has no kernel to give one", node, _INSTEAD)
+        return None
+
+    def text_of(self, exception: sil.Reg, node: ast.AST) -> sil.Reg:
+        raise self.refuse("bare", "text lives on the heap of a process, and this machine has no kernel to give one", node, _INSTEAD)
 
     def word(self, node: ast.expr) -> sil.Reg:
         """Return an argument as a u64."""
@@ -69,9 +93,11 @@ class BareLowering(FunctionLowering):
         """Refuse what needs a kernel, and say what there is instead."""
         name = node.func.id if isinstance(node.func, ast.Name) else ""
         known = isinstance(self.program.names.get(name), Program)
+        if self.class_named(name) is not None:
+            raise self.refuse("bare", f"an object of class {name} needs a kernel, and this machine has none", node, _INSTEAD)
         if not known and (name in _KERNEL_WORDS or isinstance(node.func, ast.Attribute)):
             raise self.refuse("bare", f"{ast.unparse(node.func)} needs a kernel, and this machine has none", node,
-                              "use load, cycles, trap and arithmetic; note(a, b) shows you two numbers")  # fmt: skip
+                              _INSTEAD)  # fmt: skip
         try:
             return super().call(node, want, statement)
         except SipError as error:

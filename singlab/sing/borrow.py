@@ -48,7 +48,9 @@ class BorrowLowering:
             if isinstance(part, ast.Name):
                 part.id = names.get(part.id, part.id)
             ast.copy_location(part, node)
+        sure, self.sure = self.sure, True
         self.statements(tree.body)
+        self.sure = sure
 
     def call_copy(self, node: ast.Call) -> sil.Reg:
         """``copy(v)``: another block with the same content."""

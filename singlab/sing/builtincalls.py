@@ -15,6 +15,7 @@ from singlab.sing.types import (
     Char,
     EndpointSet,
     Int,
+    Reference,
     Str,
     Struct,
     Tuple,
@@ -49,7 +50,10 @@ class BuiltinLowering:
         self.arity(node, 1, name)
         value = self.expr(node.args[0], None)
         if not isinstance(value.type, (Vector, *others)):
-            raise self.refuse("types", f"{name} works on exchange-heap vectors, not on {value.type}", node, "give it a vector")
+            hint = "give it a vector"
+            if name == "free" and isinstance(value.type, (Reference, EndpointSet)):
+                hint = "remove the line: nobody has to give an object back" if isinstance(value.type, Reference) else f"write {value.name or 's'}.close()"
+            raise self.refuse("types", f"{name} works on exchange-heap vectors, not on {value.type}", node, hint)
         return value
 
     def call_free(self, node: ast.Call) -> None:
@@ -82,6 +86,11 @@ class BuiltinLowering:
         if not isinstance(helper, Program) or helper.entry:
             raise self.refuse("types", "a thread runs a @function", node, "write thread(f, a, b): f and what it is called with")
         types, result, borrowed = self.module.signature(helper)
+        for place, type_ in enumerate(types):
+            if isinstance(type_, Reference):
+                argument = node.args[place + 1] if place + 1 < len(node.args) else node
+                raise self.refuse("types", f"thread {helper.name} is given {spoken(type_)}, and threads share no objects", argument,
+                                  "hand it an exchange-heap vector: to_vector(s) makes one of text and of an Array[u8]")  # fmt: skip
         if any(borrowed):
             raise self.refuse("owner.borrow", f"thread {helper.name} borrows a block and may use it longer than its caller owns it", node,
                               "hand the block over: a parameter without Borrowed[...]")  # fmt: skip
@@ -119,7 +128,7 @@ class BuiltinLowering:
                     raise self.refuse("types", "half of a surrogate pair cannot be printed", argument, "write the whole character")
                 text += argument.value
                 continue
-            value = self.expr(argument, None)
+            value = self.to_say(argument)
             if isinstance(value.type, (Str, Char)):
                 if text:
                     self.emit("print_text", node, extra=text)

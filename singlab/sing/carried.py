@@ -82,7 +82,7 @@ def check_one(carried: Carried, other) -> None:
     where = f"in state {other.states[state]} of {other.name}"
     what = f"the other side is to send {' or '.join(other.transitions[state])}" if turn else "the conversation is over"
     raise carried.refuse(
-        RULE, f"{carried.message} hands over a {other.name}.{side} {where}, where {what}: an endpoint travels only when it is its own turn to send",
+        RULE, f"{carried.message} hands over {other.name}.{side} {where}, where {what}: an endpoint travels only when it is its own turn to send",
         f"hand it over in a state in which {side} sends: {', '.join(f'{other.name}.{side}:{name}' for name in good)}" if good
         else f"give {other.name} a state in which its {side} sends",
     )  # fmt: skip

@@ -47,10 +47,15 @@ class ChannelCode:
     def op_new_channel(self, instr: Instr, following, skip) -> None:
         regs, label = instr.extra.arms["made"]
         self.abi("new_channel", sorted(self.module.module.contracts).index(instr.extra.contract))
-        self.out.branch("beq", A0, 0, self.fault(FAULT_NO_CHANNEL, instr))
+        attempted = "raised" in instr.extra.arms
+        none = self.module.fresh() if attempted else self.fault(FAULT_NO_CHANNEL, instr)
+        self.out.branch("beq", A0, 0, none)
         self.received(regs, A0)
-        if label != following:
+        if label != following or attempted:
             self.out.jump(self.label(label))
+        if attempted:
+            self.out.label(none)
+            self.raised(instr, FAULT_NO_CHANNEL)
 
     def received(self, regs: tuple[Reg, ...], first: int) -> None:
         """Put values that came in a0, a1, ... from ``first`` on where their registers live."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, dataclass_transform
 
 from singlab.sing import sil
 from singlab.sing.errors import SipError
+from singlab.sing.parsing import parse
 from singlab.sing.program import Program
 from singlab.sing.sil_classes import MOST_CLASSES, MOST_FIELDS, ancestry, fields, is_element, subclasses
 from singlab.sing.types import Type
@@ -84,7 +85,7 @@ def managed(cls: type) -> ClassProgram:
     filename, line = frame.f_code.co_filename, frame.f_lineno
     text = "".join(linecache.getlines(filename, frame.f_globals))
     try:
-        nodes = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ClassDef) and n.name == cls.__name__]
+        nodes = [n for n in ast.walk(parse(text)) if isinstance(n, ast.ClassDef) and n.name == cls.__name__]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         nodes = []
     around = [n for n in nodes if min(d.lineno for d in (n, *n.decorator_list)) <= line <= (n.end_lineno or 0)]
@@ -145,6 +146,9 @@ class Classes:
             if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
                 self.field(name, part, made, inherited, probe)
             elif not isinstance(part, (ast.FunctionDef, ast.Pass)) and not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)):
+                if isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Name):
+                    label = part.targets[0].id
+                    raise probe.refuse("class", f"field {label} has no type", part, f"write {label}: u64, and give it its value in __init__")
                 raise probe.refuse("class", f"{ast.unparse(part).splitlines()[0]} does not belong into a class", part,
                                    "a class has fields, name: type, and methods")  # fmt: skip
 
@@ -168,10 +172,6 @@ class Classes:
             if called in self.programs[c.name].methods:
                 return c.name, self.programs[c.name].methods[called]
         return None
-
-    def virtually_called(self) -> set[str]:
-        """Return the functions behind methods that virtual calls can come to: no exception leaves them."""
-        return {label for known in self.sil.values() for label in known.methods.values()}
 
     def close(self) -> bool:
         """See that every method a virtual call can come to is lowered; returns whether there was anything new."""

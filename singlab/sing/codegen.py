@@ -13,6 +13,7 @@ from singlab.kernel.abi import ABI_NUMBER, BLOCK_DATA, BLOCK_SIZE
 from singlab.machine.asm import load_immediate
 from singlab.sing import sil
 from singlab.sing.channelcode import ChannelCode
+from singlab.sing.childcode import ChildCode
 from singlab.sing.errors import SipError
 from singlab.sing.fieldcode import LOADS, STORES, FieldCode, power
 from singlab.sing.heapcode import LENGTH, HeapCode
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 RA, SP, T0, T1, T2, A0, A1, A2, A7 = 1, 2, 5, 6, 7, 10, 11, 12, 17
 
 FAULT_BOUNDS, FAULT_DIVISION, FAULT_CLOSED, FAULT_CONTRACT, FAULT_OWNER = 1, 2, 3, 4, 6
-FAULT_THREAD = 14
+FAULT_THREAD, FAULT_NO_THREAD = 14, 24
 
 LARGEST_BLOCK = 16 * 1024 * 1024
 
@@ -41,7 +42,7 @@ _COMPARISONS = frozenset(sil.COMPARISONS)
 FAULTING = frozenset(("load", "store", "load_item", "store_item", "check", "div", "rem", "getf", "some", "as", "fault", "raise"))
 
 
-class FunctionCode(ChannelCode, FieldCode, RaiseCode, HeapCode, RawCode):
+class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HeapCode, RawCode):
     """Generate one function."""
 
     def __init__(self, function: Function, module: ModuleCode):
@@ -560,12 +561,16 @@ class FunctionCode(ChannelCode, FieldCode, RaiseCode, HeapCode, RawCode):
         self.abi("yield")
 
     def op_spawn(self, instr: Instr, following, skip) -> None:
-        self.arguments([0, 0, *instr.args])
-        self.out.address(A0, self.module.thread(instr.extra))
-        self.immediate(A1, self.module.stack(instr.extra))
-        self.out.abi(ABI_NUMBER["create_thread"])
-        self.out.branch("beq", A0, 0, self.fault(FAULT_MEMORY, instr))
+        self.start_thread(instr, instr.extra)
+        self.out.branch("beq", A0, 0, self.fault(FAULT_NO_THREAD, instr))
         self.write(instr.dest, A0)
+
+    def start_thread(self, instr: Instr, name: str) -> None:
+        """Ask for a thread that runs a function; its number is in a0, 0 if there is none."""
+        self.arguments([0, 0, *instr.args])
+        self.out.address(A0, self.module.thread(name))
+        self.immediate(A1, self.module.stack(name))
+        self.out.abi(ABI_NUMBER["create_thread"])
 
     def op_join(self, instr: Instr, following, skip) -> None:
         self.abi("join_thread", instr.args[0])

@@ -480,6 +480,9 @@ def find_contract(known: Mapping, name: str) -> Contract | Protocol | None:
 def _builders(text: str, filename: str, first_line: int, known: Mapping | None, types: dict[str, Type] | None = None):
     """Yield a builder for each contract in a text; each sees the ones built before it. Declared types go into ``types``."""
     types = {} if types is None else types
+    if not isinstance(text, str):
+        raise SipError("contract.syntax", f"a contract is a text, this is {type(text).__name__}", filename=filename,
+                       hint='write contract("""contract C { ... }""")')  # fmt: skip
     try:
         tree = _parser().parse(text)
     except UnexpectedInput as error:

@@ -61,9 +61,10 @@ class Code:
 class Emitter:
     """Collects items and lays them out."""
 
-    def __init__(self):
+    def __init__(self, outside: dict[str, int] | None = None):
         self.items: list[Item] = []
         self.line = 0
+        self.outside = outside or {}  #: labels of code that lies elsewhere, by its distance from here
 
     def ins(self, mnemonic: str, *operands: int) -> None:
         """Add one instruction."""
@@ -97,7 +98,7 @@ class Emitter:
         aligned = aligned or {}
         data = data or {}
         while True:
-            offset, labels = 0, {}
+            offset, labels = 0, dict(self.outside)
             for item in self.items:
                 item.offset = offset
                 if item.kind == "label":

@@ -20,7 +20,8 @@ MOVED = -4  #: it was sent, moved or put into a set
 UNSET = -5  #: there is a path on which its register has no value
 OWED = -6  #: besides a state: it has to be closed or handed on
 
-_LEFT = {"send": "was sent", "mov": "was moved", "ret": "was returned", "set_add": "was put into a set", "spawn": "was handed to a thread", "call": "was handed on by a function"}
+_LEFT = {"send": "was sent", "mov": "was moved", "ret": "was returned", "set_add": "was put into a set", "give": "was given to a child", "spawn": "was handed to a thread",
+         "attempt_spawn": "was handed to a thread", "call": "was handed on by a function"}
 #: Combinations of what can have arrived that are looked at for one select.
 _MOST_COMBINATIONS = 20_000
 
@@ -61,9 +62,11 @@ class EndpointFlow:
         """A register gets an endpoint; one it still has to give back would be lost."""
         if old and OWED in old and states_of(old) - {CLOSED}:
             since = self.came.get(reg)
-            where = f" from line {since.line}" if since and since.line else ""
+            where, when = f" from line {since.line}" if since and since.line else "", "first"
+            if since is not None and since.line and since.line == instr.position.line:
+                where, when = " from the last round of the loop", "before the round ends"
             self.error("endpoint.leak", f"endpoint {named(reg)}{where} is overwritten here and lost", instr.position,
-                       f"send it or {reg.name or '...'}.close() first")  # fmt: skip
+                       f"send it or {reg.name or '...'}.close() {when}")  # fmt: skip
         self.came[reg] = instr.position
 
     def left_open(self, instr: Instr, state: dict, rule: str = "endpoint.leak") -> None:
@@ -117,17 +120,26 @@ class EndpointFlow:
 
     def new_channel(self, instr: Instr, state: dict) -> list[tuple[str, dict]]:
         """Both ends of a new channel are there, in the first state."""
-        regs, label = instr.extra.arms["made"]
-        after = dict(state)
-        for reg in regs:
-            self.define(reg, frozenset({0, OWED}), after, instr)
-        return [(label, after)]
+        ways = []
+        for name, (regs, label) in instr.extra.arms.items():
+            after = dict(state)
+            for reg in regs:
+                self.define(reg, frozenset({0, OWED}) if name == "made" else True, after, instr)
+            ways.append((label, after))
+        return self.together(ways)
 
     def set_add(self, instr: Instr, state: dict) -> None:
         """An endpoint goes into a set, in the set's state."""
         ends, reg = instr.args
         contract = self.flow.module.contracts[ends.type.contract]
         self.in_state(reg, contract, ends.type.state, state, instr, f"the members of {named(ends)} are in state {ends.type.state}")
+        self.move_away(reg, state, instr)
+
+    def give(self, instr: Instr, state: dict) -> None:
+        """An endpoint becomes a child's startup argument, in its contract's first state."""
+        reg = instr.args[1]
+        contract = self.flow.module.contracts[reg.type.contract]
+        self.in_state(reg, contract, contract.states[0], state, instr, f"a child begins with it in state {contract.states[0]}")
         self.move_away(reg, state, instr)
 
     # ---- waiting for several ---------------------------------------------------------------------------------------

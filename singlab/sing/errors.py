@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import html
 
+from singlab.kernel.manifest import in_lines
+
 
 class SipError(Exception):
     """A program or a contract was refused.
@@ -68,7 +70,10 @@ class SipError(Exception):
         return "\n".join(out)
 
     def _render_traceback_(self) -> list[str]:
-        return [f"SipError: {self}"]
+        """All that a notebook shows of it: no traceback, the student's line as it is, and sentences broken between words."""
+        said = {f"SipError: {self.place}: {self.message}", f"repair: {self.hint}"}
+        lines = f"SipError: {self}".split("\n")
+        return ["\n".join(in_lines(line) if line in said else line for line in lines)]
 
     def _repr_html_(self) -> str:
         caret = " " * max(0, self.column - 1) + "^" if self.column else ""

@@ -5,7 +5,7 @@ run-time check has the number of the fault it would end the process with; a clas
 with, has a number from 256 on. Numbers are given in preorder, so a class and all that inherit from it are one
 range, and ``except`` is a comparison or two.
 
-Leaves out values in exceptions: a class is a name, and a text is for the report of who raises it and is not caught.
+Leaves out values in exceptions: a class is a name, and a text is constant.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from singlab.sing import sil
 from singlab.sing.errors import SipError
+from singlab.sing.sil_classes import ancestry, called, implementations
 from singlab.sing.types import U64
 
 #: Numbers below this one are those of faults.
@@ -45,8 +46,8 @@ def _built_in() -> dict[str, ExceptionClass]:
     for name, base, *faults in (
         ("BaseException", None), ("Exception", "BaseException"), ("ArithmeticError", "Exception"), ("ZeroDivisionError", "ArithmeticError", 2),
         ("OverflowError", "ArithmeticError"), ("AssertionError", "Exception", 13), ("LookupError", "Exception"), ("IndexError", "LookupError", 1),
-        ("KeyError", "LookupError"), ("MemoryError", "Exception", 5, 11), ("RuntimeError", "Exception"), ("NotImplementedError", "RuntimeError"),
-        ("ValueError", "Exception", 12), ("ChannelClosed", "Exception", 3),
+        ("KeyError", "LookupError"), ("MemoryError", "Exception", 5, 11, 15, 22), ("RuntimeError", "Exception", 24), ("NotImplementedError", "RuntimeError"),
+        ("ValueError", "Exception", 12), ("AttributeError", "Exception", 20), ("TypeError", "Exception", 23, 21), ("ChannelClosed", "Exception", 3),
     ):  # fmt: skip
         table[name] = ExceptionClass(name, table.get(base), tuple(faults))
     return table
@@ -56,8 +57,14 @@ def _built_in() -> dict[str, ExceptionClass]:
 BUILT_IN = _built_in()
 EXCEPTION = BUILT_IN["Exception"]
 #: The class a failed check of an instruction belongs to, and its code.
-INDEX, DIVISION, CLOSED, MEMORY, ASSERTION, VALUE = (BUILT_IN[name] for name in (
-    "IndexError", "ZeroDivisionError", "ChannelClosed", "MemoryError", "AssertionError", "ValueError"))  # fmt: skip
+INDEX, DIVISION, CLOSED, MEMORY, ASSERTION, VALUE, ATTRIBUTE, TYPE, THREAD = (BUILT_IN[name] for name in (
+    "IndexError", "ZeroDivisionError", "ChannelClosed", "MemoryError", "AssertionError", "ValueError", "AttributeError", "TypeError", "RuntimeError"))  # fmt: skip
+
+
+#: What failed checks say, as the trace does; but as in Python nothing of an assertion.
+SAID = {1: "index out of bounds", 2: "division by zero", 3: "channel closed while a message was expected", 5: "exchange heap exhausted",
+        11: "allocation size out of range", 12: "integer conversion out of range", 15: "no memory left for a channel", 20: "None was used as an object",
+        21: "an object of another class", 22: "out of memory", 23: "None was used as an array or a text", 24: "no thread could be started"}  # fmt: skip
 
 
 def declared(node: ast.ClassDef, known: Mapping) -> ExceptionClass | SipError | None:
@@ -74,6 +81,11 @@ def declared(node: ast.ClassDef, known: Mapping) -> ExceptionClass | SipError | 
 
     if len(bases) > 1 or node.keywords:
         return wrong(f"exception {node.name} inherits from more than one class", "name one class it inherits from")
+    for part in node.body:
+        if isinstance(part, (ast.AnnAssign, ast.FunctionDef, ast.Assign)):
+            return SipError("language", f"exception {node.name} carries values, and an exception is a class and a constant text", line=part.lineno,
+                            column=part.col_offset + 1, hint=f"write class {node.name}({node.bases[0].id}): pass; let the function return the values, "
+                            "or put them into an object that its caller gave it")  # fmt: skip
     plain = all(isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)) for s in node.body)
     if not plain or node.decorator_list:
         return wrong(f"exception {node.name} is more than a name", f"write class {node.name}({node.bases[0].id}): pass")
@@ -100,7 +112,11 @@ class ExceptionTable:
         self.classes: dict[ExceptionClass, dict[str, None]] = {}
         self.caught: set[ExceptionClass] = set()
         self.attempted: set[str] = set()
+        #: (class, method) of each virtual call in a ``try``.
+        self.attempted_methods: set[tuple[str, str]] = set()
         self.raised: set[int] = set()
+        #: Whether the program asks for an exception's text.
+        self.told = False
         self.raising: frozenset[str] = frozenset()
         self.numbers: dict[tuple[ExceptionClass, str | None], int] = {}
         self.ranges: dict[ExceptionClass, tuple[int, int]] = {}
@@ -108,7 +124,7 @@ class ExceptionTable:
     @property
     def used(self) -> bool:
         """Whether the module has anything to do with exceptions."""
-        return bool(self.classes or self.caught or self.attempted)
+        return bool(self.classes or self.caught or self.attempted or self.attempted_methods)
 
     def find(self, name: str, names: Mapping) -> ExceptionClass | str | None:
         """Return the class a name stands for, None if it is none, a text if it is one the language does not have."""
@@ -182,14 +198,23 @@ class ExceptionTable:
         """Return what the numbers that are raised are called."""
         return {number: cls.name + (f": {text}" if text is not None else "") for (cls, text), number in self.numbers.items() if number in self.raised}
 
-    def raisers(self, functions: dict[str, sil.Function]) -> frozenset[str]:
-        """Return the functions that are attempted, and all they call."""
-        found, todo = set(), [name for name in self.attempted if name in functions]
+    def texts(self) -> dict[int, str]:
+        """Return the texts of exceptions, by number: those of what is raised, and what is said of failed checks."""
+        own = {number: text for (_, text), number in self.numbers.items() if text and number in self.raised}
+        return SAID | own
+
+    def raisers(self, functions: dict[str, sil.Function], classes) -> frozenset[str]:
+        """Return the functions that are attempted, and all they call; methods that stand for each other all, if one is among them."""
+        families = method_families(classes)
+        found: set[str] = set()
+        todo = [name for name in self.attempted if name in functions]
+        todo += [name for cls, method in self.attempted_methods for name in implementations(classes, cls, method)]
         while todo:
             name = todo.pop()
             if name not in found:
                 found.add(name)
-                todo += [called for b in functions[name].blocks for i in b.instrs if (called := sil.callee(i)) is not None]
+                todo += [each for b in functions[name].blocks for i in b.instrs for each in called(classes, i)]
+                todo += families.get(name, ())
         return frozenset(found)
 
 
@@ -215,13 +240,13 @@ def start_threads(functions: dict[str, sil.Function]) -> None:
     """Let a thread whose function raises begin in a function that does not, where what nobody catches ends the process."""
     wrapped: dict[str, str] = {}
     for function in list(functions.values()):
-        for instr in (i for b in function.blocks for i in b.instrs if i.op == "spawn"):
-            inner = functions[instr.extra]
+        for instr in (i for b in function.blocks for i in b.instrs if sil.started(i) is not None):
+            inner = functions[sil.started(instr)]
             if not inner.raises:
                 continue
-            if instr.extra not in wrapped:
-                stem = instr.extra.partition("~")[0]
-                wrapped[instr.extra] = next(name for n in range(2, len(functions) + 3) if (name := f"{stem}~{n}") not in functions)
+            if inner.name not in wrapped:
+                stem = inner.name.partition("~")[0]
+                wrapped[inner.name] = next(name for n in range(2, len(functions) + 3) if (name := f"{stem}~{n}") not in functions)
                 params = [sil.Reg(n, p.type, p.name) for n, p in enumerate(inner.params)]
                 result = [] if inner.result is None else [sil.Reg(len(params), inner.result)]
                 raised, at = sil.Reg(len(params) + 1, U64), inner.position
@@ -229,16 +254,34 @@ def start_threads(functions: dict[str, sil.Function]) -> None:
                 blocks = [sil.Block("entry", [sil.Instr("attempt", None, tuple(params), sil.Attempt(arms, None, inner.name), at)]),
                           sil.Block("end", [sil.Instr("ret", None, tuple(result), None, at)]),
                           sil.Block("bad", [sil.Instr("raise", None, (raised,), None, at)])]  # fmt: skip
-                name = wrapped[instr.extra]
+                name = wrapped[inner.name]
                 functions[name] = sil.Function(name, params, inner.result, blocks, at, inner.filename, inner.source)
-            instr.extra = wrapped[instr.extra]
+            if instr.op == "spawn":
+                instr.extra = wrapped[inner.name]
+            else:
+                instr.extra.function = wrapped[inner.name]
 
 
-def settle(functions: dict[str, sil.Function]) -> None:
-    """Call plainly what turned out to raise nothing."""
+def method_families(classes) -> dict[str, set[str]]:
+    """Return for each function behind a method those behind the methods that it stands for, or that stand for it, its own among them."""
+    families: dict[str, set[str]] = {}
+    for name, known in classes.classes.items():
+        for method_name, label in known.methods.items():
+            family = families.setdefault(label, {label})
+            for above in ancestry(classes, name):
+                if method_name in above.methods and (other := families.setdefault(above.methods[method_name], {above.methods[method_name]})) is not family:
+                    family |= other
+                    families.update(dict.fromkeys(family, family))
+    return families
+
+
+def settle(functions: dict[str, sil.Function], classes) -> None:
+    """Call plainly what turned out to raise nothing; of methods that stand for each other all or none."""
     waiting = [f for f in functions.values() if f.raises]
+    families = method_families(classes) if waiting else {}
     while waiting:
         quiet = {f.name for f in waiting if not any(b.instrs[-1].op == "raise" for b in f.blocks)}
+        quiet = {name for name in quiet if families.get(name, quiet) <= quiet}
         if not quiet:
             return
         waiting = [f for f in waiting if f.name not in quiet]
@@ -248,9 +291,10 @@ def settle(functions: dict[str, sil.Function]) -> None:
             changed = False
             for block in function.blocks:
                 last = block.instrs[-1]
-                if sil.callee(last) in quiet:
+                if last.op in ("attempt", "attempt_vcall") and quiet.issuperset(called(classes, last)):
                     regs, label = last.extra.arms["returned"]
-                    block.instrs[-1:] = [sil.Instr("call", regs[0] if regs else None, last.args, last.extra.function, last.position, regs[1:]),
+                    block.instrs[-1:] = [sil.Instr(last.op.removeprefix("attempt_") if last.op != "attempt" else "call", regs[0] if regs else None,
+                                                   last.args, last.extra.function, last.position, regs[1:]),
                                          sil.Instr("br", None, (), label, last.position)]  # fmt: skip
                     changed = True
             if changed:

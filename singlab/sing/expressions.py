@@ -7,6 +7,7 @@ narrower is widened where no value can change; anything else wants an explicit c
 from __future__ import annotations
 
 import ast
+import re
 
 from singlab.sing import sil
 from singlab.sing.borrow import BorrowLowering
@@ -443,6 +444,8 @@ class ExpressionLowering(BuiltinLowering, EnumLowering, StructLowering, TupleLow
         if builtin is not None and not isinstance(self.program.names.get(name), Program):
             return builtin(node)
         helper = self.program.names.get(name)
+        if isinstance(helper, type) or re.search(rf"^class {name}\b", self.program.source, re.MULTILINE):
+            raise self.refuse("types", f"{name} is a class of Python, not of the SIP language", node, f"write @managed above class {name}")
         if not isinstance(helper, Program):
             raise self.refuse("closed-api", f"{name} is not a function a SIP can call", node,
                               "a sealed process has new, free, len, print, cycles, yield_, mark, process_id, casts such as "

@@ -16,9 +16,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from singlab.kernel.abi import ABI_NUMBER
-from singlab.sing.sil import Instr, Module
+from singlab.sing.sil import Instr, Module, Reg
 from singlab.sing.sil_classes import fields, method, numbers, offset, subclasses
-from singlab.sing.types import CHAR, Bool, Int, Reference, Str, Type
+from singlab.sing.types import CHAR, Bool, Int, Object, Reference, Str, Type
 
 if TYPE_CHECKING:
     from singlab.sing.emitter import Emitter
@@ -31,7 +31,7 @@ GROW = ".grow"
 CHUNK_PAGES = 4
 LARGEST_ARRAY = 16 * 1024 * 1024
 
-FAULT_SIZE, FAULT_NONE, FAULT_CLASS, FAULT_FULL = 11, 20, 21, 22
+FAULT_SIZE, FAULT_NONE, FAULT_CLASS, FAULT_FULL, FAULT_NO_VALUE = 11, 20, 21, 22, 23
 
 _LOADS = {True: ("lb", "lh", "lw", "ld"), False: ("lbu", "lhu", "lwu", "ld")}
 _STORES = ("sb", "sh", "sw", "sd")
@@ -41,7 +41,17 @@ ALLOCATIONS = frozenset(("newobj", "newarr"))
 
 def makes_objects(module: Module) -> bool:
     """Whether a module has a heap at all."""
-    return any(i.op in ALLOCATIONS for f in module.functions.values() for b in f.blocks for i in b.instrs)
+    return any(allocates(i) for f in module.functions.values() for b in f.blocks for i in b.instrs)
+
+
+def allocates(instr: Instr) -> bool:
+    """Whether an instruction makes an object."""
+    return instr.op in ALLOCATIONS or (instr.op == "attempt_new" and isinstance(instr.extra.arms["returned"][0][0].type, Reference))
+
+
+def none_fault(type_: Reference) -> int:
+    """Return the code of the fault where something of a type is wanted and None is there."""
+    return FAULT_NONE if isinstance(type_, Object) else FAULT_NO_VALUE
 
 
 def element_power(type_: Type) -> int:
@@ -57,7 +67,11 @@ def element_of(type_: Type) -> Type:
 
 
 def grow(out: Emitter) -> None:
-    """Emit what an allocation calls when room is used up: t1 bytes are wanted, at the source line in a1; keeps t1 and a2."""
+    """Emit what an allocation calls when room is used up: t1 bytes are wanted; keeps t1 and a2.
+
+    Where there is no room that ends the process at the source line in a1, which is shifted left by one bit; if the bit
+    is 1, t1 is 0 afterwards instead.
+    """
     out.label(GROW)
     out.ins("addi", SP, SP, -48)
     for place, reg in enumerate((RA, T1, A1, A2)):
@@ -80,13 +94,18 @@ def grow(out: Emitter) -> None:
     out.ins("addi", LIMIT, A0, 0)
     out.label(".grow.next")
     out.ins("add", LIMIT, LIMIT, T0)
+    out.label(".grow.back")
     for place, reg in enumerate((RA, T1, A1, A2)):
         out.ins("ld", reg, SP, 8 * place)
     out.ins("addi", SP, SP, 48)
     out.ins("jalr", 0, RA, 0)
     out.label(".grow.full")
-    out.ins("addi", A0, 0, FAULT_FULL)
+    out.ins("sd", 0, SP, 8)
     out.ins("ld", A1, SP, 16)
+    out.ins("andi", T0, A1, 1)
+    out.branch("bne", T0, 0, ".grow.back")
+    out.ins("addi", A0, 0, FAULT_FULL)
+    out.ins("srli", A1, A1, 1)
     out.abi(ABI_NUMBER["fault"])
 
 
@@ -97,56 +116,68 @@ GROW_FRAME = 48
 class HeapCode:
     """The half of a function's code generation that deals with objects."""
 
-    def take_room(self, instr: Instr) -> None:
-        """Go on where there is room for the object that would end at t0; its size is in t1."""
+    def take_room(self, instr: Instr, full: str | None, size: int | None = None) -> None:
+        """Go on where there is room for the object that would end at t0; its size is in t1, or known and put there if it is wanted.
+
+        Without room the process ends, or control goes to ``full``. The one address behind the call serves both ways.
+        """
         enough = self.module.fresh()
+        if full is not None and size is not None:
+            self.immediate(T1, size)
         self.out.branch("bgeu", LIMIT, T0, enough)
-        self.immediate(A1, instr.position.line)
+        if full is None and size is not None:
+            self.immediate(T1, size)
+        self.immediate(A1, instr.position.line << 1 if full is None else 1)
         self.out.jump(GROW, link=RA)
         self.out.label(enough)
+        if full is not None:
+            self.out.branch("beq", T1, 0, full)
 
     def op_newobj(self, instr: Instr, following, skip) -> None:
-        size = 8 + 8 * len(fields(self.module.module, instr.dest.type.cls))
-        enough = self.module.fresh()
-        self.out.ins("addi", T0, TOP, size)
-        self.out.branch("bgeu", LIMIT, T0, enough)
-        self.immediate(T1, size)
-        self.immediate(A1, instr.position.line)
-        self.out.jump(GROW, link=RA)
-        self.out.label(enough)
-        self.immediate(T1, self.module.tables.number(instr.dest.type))
-        self.out.ins("sd", T1, TOP, HEADER)
-        rd = self.target(instr.dest)
-        self.move(rd, TOP)
-        self.out.ins("addi", TOP, TOP, size)
-        self.write(instr.dest, rd)
+        self.make_object(instr, instr.dest)
 
     def op_newarr(self, instr: Instr, following, skip) -> None:
-        out, size = self.out, element_power(instr.dest.type.element)
+        self.make_array(instr, instr.dest, self.fault(FAULT_SIZE, instr))
+
+    def make_object(self, instr: Instr, dest: Reg, full: str | None = None) -> None:
+        """Make an object; where there is no room go to ``full`` if there is one."""
+        size = 8 + 8 * len(fields(self.module.module, dest.type.cls))
+        self.out.ins("addi", T0, TOP, size)
+        self.take_room(instr, full, size)
+        self.immediate(T1, self.module.tables.number(dest.type))
+        self.out.ins("sd", T1, TOP, HEADER)
+        rd = self.target(dest)
+        self.move(rd, TOP)
+        self.out.ins("addi", TOP, TOP, size)
+        self.write(dest, rd)
+
+    def make_array(self, instr: Instr, dest: Reg, large: str, full: str | None = None) -> None:
+        """Make an array; go to ``large`` if there can be none of this length, and where there is no room to ``full`` if there is one."""
+        out, size = self.out, element_power(dest.type.element)
         self.move(A2, self.read(instr.args[0], A2))
         self.immediate(T0, LARGEST_ARRAY >> size)
-        out.branch("bltu", T0, A2, self.fault(FAULT_SIZE, instr))
+        out.branch("bltu", T0, A2, large)
         if size:
             out.ins("slli", T1, A2, size)
         out.ins("addi", T1, T1 if size else A2, ELEMENTS if size == 3 else ELEMENTS + 7)
         if size < 3:
             out.ins("andi", T1, T1, -8)
         out.ins("add", T0, TOP, T1)
-        self.take_room(instr)
-        self.immediate(T0, self.module.tables.number(instr.dest.type))
+        self.take_room(instr, full)
+        self.immediate(T0, self.module.tables.number(dest.type))
         out.ins("sd", T0, TOP, HEADER)
         out.ins("sd", A2, TOP, LENGTH)
-        rd = self.target(instr.dest)
+        rd = self.target(dest)
         self.move(rd, TOP)
         out.ins("add", TOP, TOP, T1)
-        self.write(instr.dest, rd)
+        self.write(dest, rd)
 
     # ---- fields and elements -------------------------------------------------------------------------------------
 
     def filled(self, rd: int, type_: Type, instr: Instr) -> None:
         """Fault if a reference that was loaded must not be None and is."""
         if isinstance(type_, Reference) and not type_.nullable:
-            self.out.branch("beq", rd, 0, self.fault(FAULT_NONE, instr))
+            self.out.branch("beq", rd, 0, self.fault(none_fault(type_), instr))
 
     def op_getf(self, instr: Instr, following, skip) -> None:
         rd = self.target(instr.dest)
@@ -191,7 +222,7 @@ class HeapCode:
         rd = self.target(instr.dest)
         self.out.ins(_LOADS[getattr(element, "signed", False)][size], rd, base, place)
         if check:
-            self.filled(rd, element, instr)
+            self.filled(rd, instr.dest.type, instr)
         self.write(instr.dest, rd)
 
     def array_store(self, instr: Instr, check: bool = True) -> None:
@@ -215,7 +246,7 @@ class HeapCode:
     def op_some(self, instr: Instr, following, skip) -> None:
         at = self.read(instr.args[0], A0)
         if instr.extra != "known":
-            self.out.branch("beq", at, 0, self.fault(FAULT_NONE, instr))
+            self.out.branch("beq", at, 0, self.fault(none_fault(instr.dest.type), instr))
         rd = self.target(instr.dest)
         self.move(rd, at)
         self.write(instr.dest, rd)
@@ -252,16 +283,19 @@ class HeapCode:
         self.write(instr.dest, rd)
 
     def op_vcall(self, instr: Instr, following, skip) -> None:
+        self.call_method(instr, instr.extra)
+        self.arrive(instr.results)
+
+    def call_method(self, instr: Instr, name: str) -> None:
         """Find the method by the number of the object's class, by halves, and call it: no jump goes where a register says."""
         module, cls = self.module.module, instr.args[0].type.cls
         self.arguments(list(instr.args))
         self.distance(A0, cls)
-        below = [method(module, each, instr.extra) for each in subclasses(module, cls)]
-        ways = [(n, name) for n, name in enumerate(below) if n == 0 or name != below[n - 1]]
+        below = [method(module, each, name) for each in subclasses(module, cls)]
+        ways = [(n, label) for n, label in enumerate(below) if n == 0 or label != below[n - 1]]
         done = self.module.fresh()
         self.dispatch(ways, done)
         self.out.label(done)
-        self.arrive(instr.results)
 
     def dispatch(self, ways: list[tuple[int, str]], done: str) -> None:
         """Call the function of the last way whose number is not above t0."""

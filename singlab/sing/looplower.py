@@ -103,7 +103,7 @@ class LoopLowering:
         going = self.emit("lt", node, self.reg(BOOL), (counter, limit))
         self.emit("cbr", node, None, (going,), (body.label, after.label))
         self.block = body
-        self.assign(node.target.id, self.emit("load", node, self.reg(element_of(vector.type)), (vector, counter)), node)
+        self.assign(node.target.id, self.element(node, self.reg(element_of(vector.type)), vector, counter), node)
         self.loop(node.body, body, again, after, node)
         self.block = again
         one = self.emit("const", node, self.reg(U64), extra=1)

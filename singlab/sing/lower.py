@@ -13,19 +13,24 @@ from functools import lru_cache
 from singlab.sing import sil
 from singlab.sing.borrow import is_borrowed
 from singlab.sing.carried import named_contracts
+from singlab.sing.childlowering import ChildLowering
 from singlab.sing.classes import Classes
 from singlab.sing.contracts import Contract, EndpointType, Message
 from singlab.sing.endpointlowering import EndpointLowering
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle, start_threads
+from singlab.sing.exceptiontexts import NAME as TEXT_FUNCTION
+from singlab.sing.exceptiontexts import text_function
 from singlab.sing.expressions import ExpressionLowering
+from singlab.sing.library import FILENAME
 from singlab.sing.looplower import LoopLowering
 from singlab.sing.objects import instance_of, spoken
+from singlab.sing.parsing import parse
 from singlab.sing.program import Program
 from singlab.sing.texts import TextLowering
-from singlab.sing.trying import ASSERTION, TryLowering
+from singlab.sing.trying import TryLowering
 from singlab.sing.tuples import MOST_RESULTS, TupleValue, flat
-from singlab.sing.types import BOOL, CHAR, I64, INTS, Endpoint, EndpointSet, Int, Object, Reference, Str, Struct, Tuple, Type, Vector
+from singlab.sing.types import BOOL, CHAR, CHILD, I64, INTS, Endpoint, EndpointSet, Int, Object, Reference, Str, Struct, Tuple, Type, Vector
 
 #: Python's constructs that the language leaves out: what a student calls them, and what to write instead.
 LEFT_OUT = {
@@ -60,7 +65,7 @@ def _lines(source: str) -> list[str]:
 _WAYS = (ast.Match, ast.Try, ast.With, ast.For)
 
 
-class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLowering, EndpointLowering):
+class FunctionLowering(ChildLowering, LoopLowering, TryLowering, TextLowering, ExpressionLowering, EndpointLowering):
     """Lower one function."""
 
     def __init__(self, program: Program, module: ModuleLowering):
@@ -196,7 +201,7 @@ class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLoweri
         """Return the type an annotation names."""
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             try:
-                node = ast.copy_location(ast.parse(node.value, mode="eval").body, node)
+                node = ast.copy_location(parse(node.value, mode="eval").body, node)
             except (SyntaxError, ValueError):
                 raise self.refuse("types", f"{node.value!r} is no type", node, "use u64, bool, ExVec[u8] or C.Exp") from None
         if isinstance(node, ast.Name):
@@ -206,8 +211,8 @@ class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLoweri
                 return BOOL
             if node.id == "int":
                 return I64
-            if node.id == "char":
-                return CHAR
+            if node.id in ("char", "Child"):
+                return CHAR if node.id == "char" else CHILD
         type_ = self.declared_type(node) if isinstance(node, (ast.Name, ast.Attribute)) else None
         if type_ is not None:
             return type_
@@ -227,6 +232,8 @@ class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLoweri
             return self.set_type(parts, node)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in ("Imp", "Exp"):
             return Endpoint(self.contract(node.value).name, node.attr)
+        if ast.unparse(node).partition("[")[0] == "list":
+            raise self.refuse("types", "list is no type of the SIP language", node, "use an array, Array[u64], which array(u64, n) makes")
         raise self.refuse("types", f"{ast.unparse(node)} is no type of the SIP language", node,
                           "use u8 to u64, i8 to i64, bool, ExVec[u8], or an endpoint such as C.Exp")  # fmt: skip
 
@@ -329,16 +336,6 @@ class FunctionLowering(LoopLowering, TryLowering, TextLowering, ExpressionLoweri
         if isinstance(value, TupleValue):
             return TupleValue(value.type, [self.held(part, node) for part in value.parts])
         return self.emit("mov", node, self.reg(value.type), (value,))
-
-    def do_Assert(self, node: ast.Assert) -> None:
-        """The process ends with a fault if the condition does not hold."""
-        if node.msg is not None:
-            raise self.refuse("language", "an assertion with a text", node.msg, "write assert condition; the fault names the line")
-        good, bad = self.new_block("holds"), self.new_block("fails")
-        self.condition(node.test, good, bad)
-        self.block = bad
-        self.throw(ASSERTION, ASSERTION.faults[0], node)
-        self.block = good
 
     def do_AnnAssign(self, node: ast.AnnAssign) -> None:
         if not isinstance(node.target, ast.Name) or node.value is None:
@@ -558,13 +555,20 @@ class ModuleLowering:
             functions[self.label(program)] = self.lowering(program, self).lower()
         if self.exceptions.used:  # now it is known what can be raised, and who must hand it on
             self.number()
-            self.exceptions.raising = self.exceptions.raisers(functions) - self.classes.virtually_called()
+            self.exceptions.raising = self.exceptions.raisers(functions, self.classes)
             functions = {name: self.lowering(program, self).lower() for name, program in programs.items()}
-            settle(functions)
-            start_threads(functions)
+        if self.exceptions.told:
+            functions[TEXT_FUNCTION] = text_function(self.exceptions.texts(), functions[self.program.name].position)
+        settle(functions, self.classes)
+        start_threads(functions)
         return sil.Module(self.program.name, functions, self.program.name, self.contracts, self.program.filename,
                           self.program.source, self.exceptions.names(),
                           {t.name: t.sil for t in self.types.values() if isinstance(t, Struct)}, self.classes.sil)  # fmt: skip
+
+    def of_library(self, name: str) -> bool:
+        """Whether a function belongs to the language's own library."""
+        program = self.labels.get(name)
+        return program is not None and program.filename == FILENAME
 
     def number(self) -> None:
         try:

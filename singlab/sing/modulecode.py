@@ -40,9 +40,9 @@ class Generated:
 class ModuleCode:
     """Generate a module: an entry that calls the SIP and exits with its value, then every function."""
 
-    def __init__(self, module: Module, start: bool = True):
+    def __init__(self, module: Module, start: bool = True, outside: dict[str, int] | None = None):
         self.module, self.start = expanded(module), start
-        self.out = Emitter()
+        self.out = Emitter(outside)
         self.data: dict[str, bytes] = {}
         self.spans: dict[tuple[str, str], tuple[int, int]] = {}
         self.count = 0

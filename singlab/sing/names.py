@@ -5,6 +5,7 @@ Programs are compiled, never run by Python; each of these says so when it is cal
 
 from __future__ import annotations
 
+import enum
 import sys
 
 from singlab.sing.errors import SipError
@@ -77,7 +78,8 @@ free = _word("free", "free(v): give a vector back to the exchange heap. It canno
 cycles = _word("cycles", "cycles(): the machine's cycle counter, a u64.", "before = cycles()\nyield_()\nspent = cycles() - before")
 yield_ = _word("yield_", "yield_(): let the next ready thread run.", "while cycles() < 100000:\n    yield_()")
 thread = _word(
-    "thread", "thread(f, a, b): start the @function f as another thread of this process; its number, a u64. What it is given is its own.",
+    "thread", "thread(f, a, b): start the @function f as another thread of this process; its number, a u64. What it is given is its own. "
+    "RuntimeError in a try if none can be started.",
     "@sip\ndef both() -> u64:\n    other = thread(work, 5)\n    return join(other)",
 )  # fmt: skip
 join = _word("join", "join(t): wait until thread t has ended; the u64 it returned, 0 if it returned nothing.", "result: u64 = join(other)")
@@ -152,6 +154,34 @@ ESet = _word(
     "What comes to one of its members is received with the member, which leaves the set.",
     "s = ESet(C.Exp)\ns.add(ep)\nmatch s.receive():\n    case (ep, C.Ask(n)):\n        ep.send(C.Answer(n))\n        s.add(ep)",
 )  # fmt: skip
+
+
+create = _word(
+    "create", 'create("plugin", a, b): a child process of an extension that @sip(extensions=...) declares, with its startup arguments in order: '
+    "endpoints, which are the child's from then on, integers and bools. It runs after start(). A Child has start, stop, suspend, wait, resume, join, "
+    "state, how, code, id and close.",
+    'imp, exp = new_channel(C)\nchild = create("plugin", exp)\nchild.start()\nvalue = child.join()\nchild.close()',
+)  # fmt: skip
+Child = _word("Child", "Child: the type of a child process, for parameters of helpers.", "@function\ndef end(child: Child) -> u64:\n    return child.join()")
+
+
+class ProcessState(enum.IntEnum):
+    """What ``child.state()`` returns; NONE where there is no such child.
+
+    Example
+    -------
+    >>> if child.state() == ProcessState.STOPPED:
+    ...     child.close()
+    """
+
+    NONE = 0
+    UNSTARTED = 1
+    RUNNING = 2
+    STOPPED = 3
+    SUSPENDING = 4
+    SUSPENDING_RECURSIVE = 5
+    SUSPENDED = 6
+    STOPPING = 7
 
 
 class Unsatisfiable:

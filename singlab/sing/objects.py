@@ -94,9 +94,9 @@ class ObjectLowering:
         type_ = self.narrowed.get(name)
         if type_ is None or is_subtype(self.module.classes, value.type, type_):
             return value
-        if value.type.certain == type_:
-            return self.certain(value, node)
-        return self.emit("as", node, self.reg(type_), (value,))
+        if value.type.certain == type_:  # a test has said so: nothing is raised here
+            return self.append("some", node, self.reg(type_), (value,))
+        return self.append("as", node, self.reg(type_), (value,))
 
     def refer(self, value: sil.Reg, type_: Reference, node: ast.AST, name: str) -> sil.Reg:
         """Return a reference as another type of reference, or refuse."""
@@ -110,6 +110,8 @@ class ObjectLowering:
                               f"test it with is not None before, or write {name}: {spoken(value.type)} = ... where {name} is first assigned")  # fmt: skip
         what = f"{name} is {spoken(type_)} and cannot take {spoken(value.type)}" if name else f"{spoken(value.type)} where {spoken(type_)} is needed"
         hint = f"a {spoken(type_)} is needed here"
+        if isinstance(type_, Array) and isinstance(value.type, Vector):
+            hint = f"array({type_.element}, n) makes one"
         if isinstance(value.type, Object) and isinstance(type_, Object) and inherits(self.module.classes, type_.cls, value.type.cls):
             hint = f"ask first: if isinstance(x, {type_.cls}):"
         raise self.refuse("types", what, node, hint)
@@ -201,7 +203,9 @@ class ObjectLowering:
             self.call_method(found, made, arguments, node)
             return made
         known = fields(self.module.classes, name)
-        self.arity(node, len(known), program.name)
+        if len(node.args) != len(known):
+            raise self.refuse("types", f"{program.name} has {len(known)} field{'s' * (len(known) != 1)}, and is given {len(node.args)} "
+                              f"value{'s' * (len(node.args) != 1)}", node, f"write {program.name}({', '.join(known)})")  # fmt: skip
         values = [self.held(self.coerce(self.expr(a, t), t, a), a) for a, t in zip(node.args, known.values())]
         self.emit("newobj", node, made)
         for label, value in zip(known, values):
@@ -211,6 +215,9 @@ class ObjectLowering:
     def arguments_of(self, node: ast.Call, program: Program, name: str) -> list[sil.Reg]:
         """Return the arguments of a method's call, after the object."""
         types, _, borrowed = self.module.signature(program)
+        if not types:
+            raise self.module.lowering(program, self.module).refuse("class", f"method {name} has no parameter for its object", program.node,
+                                                                    f"write def {name}(self)")  # fmt: skip
         self.arity(node, len(types) - 1, name)
         given = []
         for argument, type_, lent in zip(node.args, types[1:], borrowed[1:]):
@@ -233,6 +240,8 @@ class ObjectLowering:
         at, called = node.func.value, node.func.attr
         if isinstance(at, ast.Call) and getattr(at.func, "id", None) == "super" and not at.args:
             return self.call_super(node)
+        if isinstance(at, ast.Name) and self.class_named(at.id) is not None:
+            raise self.refuse("types", f"{called} is called on an object, not on class {at.id}", node, f"write x.{called}(...) with an object x")
         if isinstance(at, ast.Name) and (at.id not in self.variables or isinstance(self.variables[at.id].type, (Endpoint, EndpointSet, Vector))):
             return super().method(node, statement)
         value = self.held(self.certain(self.expr(at, None), at), at)
@@ -240,6 +249,7 @@ class ObjectLowering:
             self.endpoint(at)  # refuses
         if not isinstance(value.type, Object):
             raise self.refuse("closed-api", f"there is no operation {called} on {spoken(value.type)}", node,
+                              "an array keeps its length: make a longer one and copy" if isinstance(value.type, Array) else
                               "methods are called on objects of a @managed class")  # fmt: skip
         found = self.module.classes.method(value.type.cls, called)
         if found is None:

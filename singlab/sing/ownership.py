@@ -8,8 +8,9 @@ from singlab.sing.types import EndpointSet
 #: What happened to something owned, by the instruction that took it: rule against using it then, and in words.
 GONE = {"send": ("owner.use-after-send", "was sent"), "free": ("owner.use-after-free", "was freed"),
          "call": ("owner.use-after-move", "was handed to a function"), "vcall": ("owner.use-after-move", "was handed to a function"),
-         "attempt": ("owner.use-after-move", "was handed to a function"), "mov": ("owner.use-after-move", "was moved"),
-         "spawn": ("owner.use-after-move", "was handed to a thread"),
+         "attempt": ("owner.use-after-move", "was handed to a function"), "attempt_vcall": ("owner.use-after-move", "was handed to a function"),
+         "mov": ("owner.use-after-move", "was moved"),
+         "spawn": ("owner.use-after-move", "was handed to a thread"), "attempt_spawn": ("owner.use-after-move", "was handed to a thread"),
          "ret": ("owner.use-after-move", "was returned"), "set_close": ("owner.use-after-free", "was closed")}  # fmt: skip
 
 

@@ -14,7 +14,8 @@ needs the object moves to where the branch has not been yet.
 
 from __future__ import annotations
 
-from singlab.sing.heapcode import element_of
+from dataclasses import replace
+
 from singlab.sing.sil import Function, Instr, Module
 from singlab.sing.sil_classes import called, offset
 from singlab.sing.ssa import Maker
@@ -26,8 +27,11 @@ def devirtualise(module: Module) -> None:
     for function in module.functions.values():
         for block in function.blocks:
             for instr in block.instrs:
-                if instr.op == "vcall" and len(names := called(module, instr)) == 1:
-                    instr.op, instr.extra = "call", names[0]
+                if instr.op in ("vcall", "attempt_vcall") and len(names := called(module, instr)) == 1:
+                    if instr.op == "vcall":
+                        instr.op, instr.extra = "call", names[0]
+                    else:
+                        instr.op, instr.extra = "attempt", replace(instr.extra, function=names[0])
 
 
 def make_plain(function: Function, module: Module, maker: Maker) -> None:
@@ -40,7 +44,7 @@ def make_plain(function: Function, module: Module, maker: Maker) -> None:
                 instr.op, instr.extra = {"getf": "fetch", "putf": "put"}[instr.op], place
             out.append(instr)
             array = instr.op == "load" and not isinstance(instr.args[0].type, Vector)
-            loaded = element_of(instr.args[0].type) if array else instr.dest.type if instr.op == "fetch" else None
+            loaded = instr.dest.type if array or instr.op == "fetch" else None
             if isinstance(loaded, Reference) and not loaded.nullable:
                 found = instr.dest
                 instr.dest = maker.reg(loaded.perhaps)

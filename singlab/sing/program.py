@@ -23,6 +23,8 @@ from singlab.sing.enums import DECLARE_ENUM, DECLARE_STRUCT
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import ExceptionClass
 from singlab.sing.exceptions import declared as declared_exception
+from singlab.sing.names import ProcessState
+from singlab.sing.parsing import parse
 from singlab.sing.structs import struct_of
 from singlab.sing.types import Member, Type
 
@@ -89,7 +91,7 @@ def _capture(function: FunctionType, entry: bool) -> Program:
     if "ipykernel" in filename or filename.startswith("<ipython"):
         filename = "cell"
     text = textwrap.dedent("".join(lines))
-    tree = ast.parse(text)
+    tree = parse(text)
     ast.increment_lineno(tree, first - 1)
     return Program(
         function.__name__, tree.body[0], "\n" * (first - 1) + text, filename, function.__globals__, entry
@@ -172,7 +174,7 @@ def blank_magics(text: str) -> str:
     lines = text.splitlines()
     for _ in range(_MOST_MAGICS):
         try:
-            ast.parse("\n".join(lines))
+            parse("\n".join(lines))
             break
         except SyntaxError as error:
             at = (error.lineno or 0) - 1
@@ -223,7 +225,7 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
 
     text = blank_magics(text)
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", 0) or 0
         message = getattr(error, "msg", None) or str(error) or "too deeply nested"
@@ -277,6 +279,7 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
             into[node.name] = found = Program(node.name, node, text, filename, table, kind == "sip")
             if kind == "function":
                 declaration(found)  # it has none; a program's is read when it is built, when all names are known
+    table.setdefault("ProcessState", ProcessState)
     table.update(unit.names())
     table.update(names or {})
     for contract_ in unit.contracts.values():

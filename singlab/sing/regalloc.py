@@ -22,8 +22,8 @@ SHORT = (28, 29, 30, 31, 16, 17)
 CALLS = frozenset(
     ("call", "new", "new_struct", "free", "send", "close", "receive", "print_text", "print_int", "process_id", "yield", "mark",
      "cycles_per_second",
-     "ecall", "raw_call", "attempt", "attempt_new", "spawn", "join", "newobj", "newarr", "vcall", "print_str",
-     "new_channel", "heads", "set_new", "set_add", "set_size", "set_take", "set_close")
+     "ecall", "raw_call", "attempt", "attempt_vcall", "attempt_new", "attempt_spawn", "spawn", "join", "newobj", "newarr", "vcall", "print_str",
+     "new_channel", "heads", "set_new", "set_add", "set_size", "set_take", "set_close", "create", "give", "child", "ask_child")
 )  # fmt: skip
 
 

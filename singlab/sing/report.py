@@ -30,9 +30,26 @@ def _endpoints_used(instr: Instr) -> int:
     return sum(isinstance(reg.type, Endpoint) for reg in instr.args)
 
 
+def _endpoints_given(instr: Instr) -> int:
+    return sum(isinstance(reg.type, Endpoint) for reg in _given(instr))
+
+
+def _waits(instr: Instr) -> int:
+    """Return at how many endpoints and sets an instruction waits."""
+    return len(instr.args) if instr.op in ("receive", "select") else 0
+
+
+def _travelling(instr: Instr) -> int:
+    """Return how many endpoints an instruction sends along or puts into a set."""
+    return _endpoints_used(instr) - 1 if instr.op == "send" else int(instr.op == "set_add")
+
+
+_CALLS = ("call", "vcall", "attempt", "spawn")
+
 #: For each rule, what is counted of an instruction, and what a place is. A rule that is not here looks at every instruction.
 _PLACES: dict[str, tuple[str, Callable[[Instr], int]]] = {
     "sil.malformed": ("instruction", lambda instr: 1),
+    "class": ("class", lambda instr: 0),
     "types": ("operand", lambda instr: len(instr.args) + len(_given(instr))),
     "init": ("use", lambda instr: len(instr.args)),
     "owner.use-after-send": ("use of a block", _blocks_used),
@@ -43,14 +60,19 @@ _PLACES: dict[str, tuple[str, Callable[[Instr], int]]] = {
     "owner.leak-on-raise": ("raise", _is("raise")),
     "contract.send": ("send", _is("send")),
     "contract.arguments": ("send", _is("send")),
-    "contract.receive": ("receive", _is("receive")),
-    "contract.exhaustive": ("receive", _is("receive")),
+    "contract.receive": ("wait", _waits),
+    "contract.exhaustive": ("receive", _is("receive", "select")),
+    "contract.send-state": ("endpoint handed on", _travelling),
+    "endpoint.moved": ("use of an endpoint", _endpoints_used),
+    "endpoint.leak": ("endpoint acquired", _endpoints_given),
+    "endpoint.leak-on-raise": ("raise", _is("raise")),
     "contract.closed": ("use of an endpoint", _endpoints_used),
-    "closed-api": ("call", _is("call")),
-    "recursion": ("call", _is("call")),
+    "closed-api": ("call", _is(*_CALLS)),
+    "recursion": ("call", _is(*_CALLS)),
     "privileged": ("instruction", lambda instr: 1),
 }
-_PLURALS = {"use of a block": "uses of blocks", "block acquired": "blocks acquired", "use of an endpoint": "uses of endpoints"}
+_PLURALS = {"use of a block": "uses of blocks", "block acquired": "blocks acquired", "use of an endpoint": "uses of endpoints",
+            "endpoint acquired": "endpoints acquired", "class": "classes", "endpoint handed on": "endpoints handed on"}  # fmt: skip
 _ONE = ("instruction", lambda instr: 1)
 
 
@@ -88,6 +110,7 @@ class Report:
         instructions = [i for f in self.module.functions.values() for b in f.blocks for i in b.instrs]
         found = {rule.name: sum(map(_PLACES.get(rule.name, _ONE)[1], instructions)) for rule in RULES}
         found["owner.merge"] = sum(map(_merges, self.module.functions.values()))
+        found["class"] = len(self.module.classes)
         return found
 
     def _card(self) -> r.Shown:

@@ -88,7 +88,7 @@ RULES = (
           "What an earlier program left in the machine's registers would be read.",
           "%1: bool = lt %0, %0; cbr %1, some, end; some:; %2: u64 = const 7; br end; end:; ret %2",
           "%1: bool = lt %0, %0; %2: u64 = const 0; cbr %1, some, end; some:; %2: u64 = const 7; br end; end:; ret %2"),
-    _rule("class", "Classes inherit without a circle, a class has each field once, and a method that stands for its parent's is called like that.",
+    _rule("class", "Classes inherit without a circle, a class has each field once, and a method that stands for its parent's is called like that and raises if that may.",
           "Code that knows only the parent would look for a field where another one lies, or hand a method words it does not expect.",
           "ret %0", "ret %0", classes=("class A { x: u64 }\nclass B(A) { x: A? }\n", "class A { x: u64 }\nclass B(A) { y: A? }\n")),
     _rule("owner.use-after-send", "A vector is not used after it was sent.",

@@ -26,7 +26,7 @@ from singlab.sing.types import Tuple, Type
 
 ARITHMETIC = ("add", "sub", "mul", "div", "rem", "and", "or", "xor", "shl", "shr")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-TERMINATORS = ("br", "cbr", "ret", "receive", "select", "new_channel", "fault", "attempt", "attempt_new", "raise")
+TERMINATORS = ("br", "cbr", "ret", "receive", "select", "new_channel", "fault", "attempt", "attempt_vcall", "attempt_new", "attempt_spawn", "raise")
 
 
 @dataclass(eq=False)
@@ -64,7 +64,7 @@ class Instr:
         What is not a register: ``const``: int; ``call``, ``spawn``: function name; ``send``: message name;
         ``getf``, ``putf``: field; ``vcall``: method; ``isinst``: class; ``string``: str;
         ``print_text``: str; ``br``: block label; ``cbr``: (label, label);
-        ``receive``: ``Receive``; ``select``: ``Select``; ``new_channel``: ``NewChannel``; ``attempt``, ``attempt_new``: ``Attempt``;
+        ``receive``: ``Receive``; ``select``: ``Select``; ``new_channel``: ``NewChannel``; ``attempt`` and its kin: ``Attempt``;
         ``fault``: int code.
     position : Position
     more : tuple of Reg
@@ -134,14 +134,14 @@ class Select(Arms):
 
 @dataclass(eq=False)
 class NewChannel(Arms):
-    """The one way out of a ``new_channel``, "made": its two ends; ``contract`` is the contract's name."""
+    """The ways out of a ``new_channel``: "made" with its two ends, and perhaps "raised" with an exception; ``contract`` is the contract's name."""
 
     contract: str = ""
 
 
 @dataclass(eq=False)
 class Attempt(Arms):
-    """The arms of an ``attempt``: ``returned`` with the result, ``raised`` with the exception; and the function that is called, if any."""
+    """The arms of an ``attempt``: ``returned`` with the result, ``raised`` with the exception; and the function or method that is called, if any."""
 
     function: str | None = None
 
@@ -286,7 +286,7 @@ def callee(instr: Instr) -> str | None:
 
 def started(instr: Instr) -> str | None:
     """Return the name of the function an instruction starts as a thread, if it does."""
-    return instr.extra if instr.op == "spawn" else None
+    return instr.extra if instr.op == "spawn" else instr.extra.function if instr.op == "attempt_spawn" else None
 
 
 def successors(instr: Instr) -> list[str]:

@@ -80,8 +80,8 @@ def implementations(module: Module, name: str, called: str) -> list[str]:
 
 def called(module: Module, instr: Instr) -> list[str]:
     """Return the functions an instruction can call."""
-    if instr.op == "vcall" and instr.args and isinstance(instr.args[0].type, Object):
-        return implementations(module, instr.args[0].type.cls, instr.extra)
+    if instr.op in ("vcall", "attempt_vcall") and instr.args and isinstance(instr.args[0].type, Object):
+        return implementations(module, instr.args[0].type.cls, instr.extra if instr.op == "vcall" else instr.extra.function)
     name = callee(instr)
     return [] if name is None else [name]
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from singlab.kernel.layout import SELECT_MOST
 from singlab.sing import sil
-from singlab.sing.sil import CLOSED, Attempt, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
+from singlab.sing.childcode import ASK, DO
+from singlab.sing.sil import CLOSED, Attempt, Function, Instr, Module, NewChannel, Receive, Reg, Select
 from singlab.sing.sil_classes import (
-    MOST_NESTED_ARRAYS,
     fields,
     inherits,
-    is_element,
     is_subtype,
     method,
 )
+from singlab.sing.sil_form import Malformed, need, register
+from singlab.sing.sil_form import of_type as _type
 from singlab.sing.sil_table import TABLE
 from singlab.sing.types import (
     BOOL,
@@ -24,7 +25,6 @@ from singlab.sing.types import (
     U64,
     Array,
     Bool,
-    Char,
     Endpoint,
     EndpointSet,
     Int,
@@ -38,60 +38,6 @@ from singlab.sing.types import (
 
 #: Parameters of a function that is started as a thread.
 _MOST_THREAD_PARAMETERS = 4
-
-
-class Malformed(Exception):
-    """A finding of this pass."""
-
-    def __init__(self, rule: str, message: str, position: Position, hint: str = "docs/sil.md says what each instruction takes"):
-        self.rule, self.message, self.position, self.hint = rule, message, position, hint
-        super().__init__(message)
-
-
-def is_type(type_, module: Module, depth: int = 0) -> bool:
-    """Whether something is a type SIL has."""
-    if isinstance(type_, Reference):
-        if type(type_.nullable) is not bool or depth > MOST_NESTED_ARRAYS:
-            return False
-        if type(type_) is Array:
-            return is_element(type_.element) and is_type(type_.element, module, depth + 1)
-        return type(type_) is Str or (type(type_) is Object and isinstance(type_.cls, str) and type_.cls in module.classes)
-    if type(type_) is Char:
-        return type_ == CHAR
-    if isinstance(type_, Int):
-        return type(type_.bits) is int and type_.bits in (8, 16, 32, 64) and type(type_.signed) is bool
-    if isinstance(type_, Vector):
-        return type(type_.element) in (Int, Struct) and is_type(type_.element, module)
-    if isinstance(type_, Struct):
-        return isinstance(type_.name, str) and module.structs.get(type_.name) == type_
-    if isinstance(type_, Endpoint):
-        return isinstance(type_.contract, str) and type_.contract in module.contracts and type_.side in ("Imp", "Exp")
-    if isinstance(type_, EndpointSet):
-        return is_type(type_.member, module) and isinstance(type_.state, str) and type_.state in module.contracts[type_.contract].states
-    return isinstance(type_, Bool)
-
-
-def need(condition, message: str, position: Position, rule: str = "sil.malformed") -> None:
-    if not condition:
-        raise Malformed(rule, message, position)
-
-
-def register(reg, known: dict[int, Reg], module: Module, position: Position) -> None:
-    need(isinstance(reg, Reg) and type(reg.number) is int and is_type(reg.type, module), f"{reg!r} is no register", position)
-    need(known.setdefault(reg.number, reg) is reg, f"register {reg.number} is two things", position)
-
-
-_KINDS = {
-    Int: "an integer", Vector: "a vector", Struct: "a struct", (Vector, Struct): "a block", Endpoint: "an endpoint", Object: "an object",
-    Array: "an array", Reference: "a reference", EndpointSet: "a set of endpoints",
-}  # fmt: skip
-
-
-def _type(reg: Reg, wanted, instr: Instr) -> None:
-    """Check a register's type: a type, a kind of type, or a tuple of kinds."""
-    good = reg.type == wanted if isinstance(wanted, Type) else isinstance(reg.type, wanted)
-    name = str(wanted) if isinstance(wanted, Type) else _KINDS.get(wanted, "an integer or a bool")
-    need(good, f"{instr.op}: {reg} is {reg.type} where {name} is needed", instr.position, "types")
 
 
 #: op: number of source registers, whether there is a destination.
@@ -111,7 +57,7 @@ def check_instruction(instr: Instr, function: Function, module: Module, labels: 
         count, has_dest = _SHAPES[op]
         need(count in (-1, len(args)) and (dest is not None) == has_dest, f"{op} has the wrong operands", position)
     else:
-        need(op in ("call", "vcall", "send", "ret", "attempt", "spawn", "select"), f"{op!r} is no instruction", position)
+        need(op in ("call", "vcall", "send", "ret", "attempt", "attempt_vcall", "spawn", "select"), f"{op!r} is no instruction", position)
     check = globals().get(f"_check_{op}")
     if op in sil.ARITHMETIC:
         _arithmetic(instr)
@@ -216,10 +162,16 @@ def _value_of(instr: Instr, kinds: tuple[type, ...]) -> Type:
     return element
 
 
+def _found(instr: Instr, type_: Type) -> None:
+    """Check where what is read goes: what may have no value yet may be taken as None."""
+    if not (isinstance(type_, Reference) and instr.dest.type == type_.perhaps):
+        _type(instr.dest, type_, instr)
+
+
 def _check_load(instr: Instr, *_) -> None:
     element = _value_of(instr, (Vector, Array, Str))
     _type(instr.args[1], U64, instr)
-    _type(instr.dest, element, instr)
+    _found(instr, element)
 
 
 def _check_store(instr: Instr, *_) -> None:
@@ -256,7 +208,7 @@ def _object_field(instr: Instr, module: Module) -> Type:
 
 
 def _check_getf(instr: Instr, function: Function, module: Module, *_) -> None:
-    _type(instr.dest, _object_field(instr, module), instr)
+    _found(instr, _object_field(instr, module))
 
 
 def _check_putf(instr: Instr, function: Function, module: Module, *_) -> None:
@@ -286,13 +238,20 @@ def _check_isinst(instr: Instr, function: Function, module: Module, *_) -> None:
     need(isinstance(instr.extra, str) and instr.extra in module.classes, f"{instr.extra!r} is no class", instr.position, "types")
 
 
-def _check_vcall(instr: Instr, function: Function, module: Module, *_) -> None:
-    need(len(instr.args) >= 1, "vcall names no object", instr.position)
+def _method(name, instr: Instr, module: Module) -> Function:
+    """Check a virtual call's object and arguments; returns one of the functions it can come to, which are all called alike."""
+    need(len(instr.args) >= 1, f"{instr.op} names no object", instr.position)
     _certain(instr.args[0], Object, instr)
-    label = method(module, instr.args[0].type.cls, instr.extra) if isinstance(instr.extra, str) else None
-    need(label is not None, f"{instr.args[0].type.cls} has no method {instr.extra!r}", instr.position, "types")
+    label = method(module, instr.args[0].type.cls, name) if isinstance(name, str) else None
+    need(label is not None, f"{instr.args[0].type.cls} has no method {name!r}", instr.position, "types")
     callee = module.functions[label]
-    _arguments(instr.extra, instr, instr.args[1:], callee.params[1:])
+    _arguments(name, instr, instr.args[1:], callee.params[1:])
+    return callee
+
+
+def _check_vcall(instr: Instr, function: Function, module: Module, *_) -> None:
+    callee = _method(instr.extra, instr, module)
+    need(not callee.raises, f"{instr.extra} may raise an exception and is called as if it did not", instr.position)
     need(len(instr.results) == len(callee.results), f"{instr.extra}: result and destination differ", instr.position, "types")
     for reg, type_ in zip(instr.results, callee.results):
         _type(reg, type_, instr)
@@ -330,6 +289,29 @@ def _check_print_int(instr: Instr, *_) -> None:
 
 def _check_mark(instr: Instr, *_) -> None:
     _type(instr.args[0], Int, instr)
+
+
+def _check_create(instr: Instr, *_) -> None:
+    need(type(instr.extra) is int and 0 <= instr.extra < 1 << 16, f"create names extension {instr.extra!r:.40}", instr.position)
+    _type(instr.dest, U64, instr)
+
+
+def _check_give(instr: Instr, *_) -> None:
+    need(type(instr.extra) is int and 0 <= instr.extra < 64, f"give names startup argument {instr.extra!r:.40}", instr.position)
+    _type(instr.args[0], U64, instr)
+    if not isinstance(instr.args[1].type, Endpoint):
+        _type(instr.args[1], (Int, Bool), instr)
+
+
+def _check_child(instr: Instr, *_) -> None:
+    need(isinstance(instr.extra, str) and instr.extra in DO, f"nothing called {instr.extra!r:.40} is done with a child", instr.position)
+    _type(instr.args[0], U64, instr)
+
+
+def _check_ask_child(instr: Instr, *_) -> None:
+    need(isinstance(instr.extra, str) and instr.extra in ASK, f"nothing called {instr.extra!r:.40} is asked about a child", instr.position)
+    _type(instr.args[0], U64, instr)
+    _type(instr.dest, U64, instr)
 
 
 def _check_close(instr: Instr, function: Function, module: Module, *_) -> None:
@@ -395,8 +377,12 @@ def _check_set_close(instr: Instr, *_) -> None:
 
 def _check_new_channel(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
     table = instr.extra
-    need(isinstance(table, NewChannel) and isinstance(table.arms, dict) and list(table.arms) == ["made"] and table.closed is None,
+    need(isinstance(table, NewChannel) and isinstance(table.arms, dict) and {"made"} <= set(table.arms) <= {"made", "raised"} and table.closed is None,
           "new_channel has no way out", instr.position)  # fmt: skip
+    if "raised" in table.arms:
+        regs = _way(table.arms["raised"], "raised", known, module, labels, instr)
+        need(len(regs) == 1, "new_channel: raised gives 1 values", instr.position, "types")
+        _type(regs[0], U64, instr)
     need(isinstance(table.contract, str) and table.contract in module.contracts, f"contract {table.contract!r} is not declared",
           instr.position, "contract.send")  # fmt: skip
     regs = _way(table.arms["made"], "made", known, module, labels, instr)
@@ -474,13 +460,18 @@ def _check_call(instr: Instr, function: Function, module: Module, *_) -> None:
         _type(reg, type_, instr)
 
 
-def _check_spawn(instr: Instr, function: Function, module: Module, *_) -> None:
-    callee = _callee(instr.extra, instr, module)
-    need(not callee.raises, f"nobody could catch what thread {instr.extra} raises", instr.position)
-    need(not callee.borrowed, f"thread {instr.extra} borrows a block and may use it longer than its caller owns it", instr.position, "owner.borrow")
-    need(len(callee.params) <= _MOST_THREAD_PARAMETERS, f"thread {instr.extra} has more than {_MOST_THREAD_PARAMETERS} parameters", instr.position, "types")
-    need(callee.result is None or callee.result == U64, f"thread {instr.extra} returns no u64", instr.position, "types")
+def _thread(name, instr: Instr, module: Module) -> None:
+    """Check the function that a thread is to run, and what it is given."""
+    callee = _callee(name, instr, module)
+    need(not callee.raises, f"nobody could catch what thread {name} raises", instr.position)
+    need(not callee.borrowed, f"thread {name} borrows a block and may use it longer than its caller owns it", instr.position, "owner.borrow")
+    need(len(callee.params) <= _MOST_THREAD_PARAMETERS, f"thread {name} has more than {_MOST_THREAD_PARAMETERS} parameters", instr.position, "types")
+    need(callee.result is None or callee.result == U64, f"thread {name} returns no u64", instr.position, "types")
     need(not any(isinstance(p.type, Reference) for p in callee.params), "a thread is given an object that its caller keeps", instr.position, "types")
+
+
+def _check_spawn(instr: Instr, function: Function, module: Module, *_) -> None:
+    _thread(instr.extra, instr, module)
     need(instr.dest is not None, "spawn gives a thread's number", instr.position)
     _type(instr.dest, U64, instr)
 
@@ -513,11 +504,25 @@ def _check_attempt(instr: Instr, function: Function, module: Module, labels: set
 
 def _check_attempt_new(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
     need(isinstance(instr.extra, Attempt) and instr.extra.function is None, "attempt_new has no ways out", instr.position)
-    _attempt(instr, module, labels, known, ((Vector, Struct),))
-    struct = isinstance(instr.extra.arms["returned"][0][0].type, Struct)
-    need(len(instr.args) == 1 - struct, "attempt_new has the wrong operands", instr.position)
+    _attempt(instr, module, labels, known, ((Vector, Struct, Array, Object, EndpointSet),))
+    made = instr.extra.arms["returned"][0][0].type
+    need(not getattr(made, "nullable", False), f"attempt_new makes no {made}", instr.position, "types")
+    need(len(instr.args) == isinstance(made, (Vector, Array)), "attempt_new has the wrong operands", instr.position)
     for reg in instr.args:
         _type(reg, U64, instr)
+
+
+def _check_attempt_vcall(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
+    need(instr.dest is None and isinstance(instr.extra, Attempt), "attempt_vcall has no ways out", instr.position)
+    callee = _method(instr.extra.function, instr, module)
+    need(callee.raises, f"{instr.extra.function} raises no exception and is attempted", instr.position)
+    _attempt(instr, module, labels, known, callee.results)
+
+
+def _check_attempt_spawn(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
+    need(isinstance(instr.extra, Attempt), "attempt_spawn has no ways out", instr.position)
+    _thread(instr.extra.function, instr, module)
+    _attempt(instr, module, labels, known, (U64,))
 
 
 def _check_raise(instr: Instr, *_) -> None:

@@ -69,14 +69,14 @@ TABLE = (
     Op("load_item", "d = load_item a, F, b", "a a vector of structs, b u64, d the type of their field F", "Field F of element b.", "b is not less than the length", 2, True),
     Op("store_item", "store_item a, F, b, c", "a a vector of structs, b u64, c the type of their field F", "Puts c into field F of element b.", "b is not less than the length", 3, False),
     Op("cast", "d = cast a", "a an integer, char or bool, d an integer or char", "The low bits of a, extended as d's type says.", "", 1, True),
-    Op("load", "d = load a, b", "a a vector of integers, an array or str, b u64, d the type of its elements", "Element b.", "b is not less than the length, or the element's type is without None and it has none yet", 2, True),
+    Op("load", "d = load a, b", "a a vector of integers, an array or str, b u64, d the type of its elements, or that with None", "Element b.", "b is not less than the length, or d's type is a reference without None and the element has none yet", 2, True),
     Op("store", "store a, b, c", "a a vector of integers or an array, b u64, c the type of its elements", "Puts c into element b.", "b is not less than the length", 3, False),
     Op("len", "d = len a", "a a vector, array or str, d u64", "The number of elements.", "", 1, True),
     Op("newobj", "d = newobj", "d a class", "An object of d's class on the process's own heap, every field zero or None.", "no memory is left", 0, True),
     Op("newarr", "d = newarr a", "a u64, d an array", "An array of a elements on the process's own heap, every one zero or None.",
        "no memory is left, or a is too large", 1, True),
-    Op("getf", "d = getf f, a", "a an object, f a field of its class, d the field's type", "The value of field f.",
-       "the field's type is without None and it has none yet", 1, True),
+    Op("getf", "d = getf f, a", "a an object, f a field of its class, d the field's type, or that with None", "The value of field f.",
+       "d's type is a reference without None and the field has none yet", 1, True),
     Op("putf", "putf f, a, b", "a an object, f a field of its class, b the field's type", "Puts b into field f.", "", 2, False),
     Op("none", "d = none", "d a reference type with None", "None.", "", 0, True),
     Op("some", "d = some a", "a a reference type with None, d the same without", "The value of a.", "a is None", 1, True),
@@ -106,6 +106,15 @@ TABLE = (
        "are gone.", "no memory is left, or the process has 64 threads"),
     Op("join", "d = join a", "a and d u64", "Waits until thread a of this process has ended, and takes its value, 0 if it has none. A thread is joined once.",
        "a is no other thread of this process, or was joined", 1, True),
+    Op("create", "d = create n", "d u64", "A handle of a new child process of the program's extension number n, which has not started.",
+       "it cannot be made: there is no such extension, no memory, or the image is not what was installed", 0, True),
+    Op("give", "give a, n, b", "a u64, b an endpoint, an integer or a bool", "Gives child a startup argument number n. An endpoint is in its contract's "
+       "first state, and the child's from here on.", "a is no child that has not started, or takes no such argument", 2, False),
+    Op("child", "child f, a", "a u64", "Does f with child a: `start`, `stop`, `suspend`, `suspend_all` (it and all below it), `wait` until it has come to rest, "
+       "`resume`, `close` (let go of one that has ended).", "a is no child, or f cannot be done with it in its state", 1, False),
+    Op("ask_child", "d = ask_child f, a", "d and a u64", "Asks about child a: `join` waits for its end and gives its exit value, 0 if it did not end by itself; "
+       "`state`, 1 to 7, or 0 for no child; `how` it has ended, 1 by itself, 2 by a fault, 3 it was stopped, 0 not yet; `code`, its exit value or fault; "
+       "`id`, its number.", "f is `join` and a is no child that has started, or somebody else waits for it", 1, True),
     Op("mark", "mark a", "a an integer", "Puts a mark with this value into the trace.", "", 1, False),
     Op("br", "br B", "none", "Goes on in block B.", "", 0, False),
     Op("cbr", "cbr a, B, C", "a bool", "Goes on in block B if a is true, else in block C.", "", 1, False),
@@ -116,8 +125,14 @@ TABLE = (
     Op("attempt", "attempt f, a... { returned(%1: u64) -> B; raised(%2: u64) -> C }", "a... and %1 as f declares; %1 is absent if f returns nothing",
        "Calls a function that is declared `raises`, and goes on in B if it returned, in C if it raised an exception. Vectors among the arguments are "
        "gone on both ways.", "", -1),
-    Op("attempt_new", "attempt_new a... { returned(%1: ExVec[u8]) -> B; raised(%2: u64) -> C }", "a... one u64 for a vector, none for a struct",
-       "A zeroed vector of a elements, or a zeroed struct, owned by %1, if there is memory for it; else C gets the exception MemoryError.", "", -1, False),
+    Op("attempt_vcall", "attempt_vcall m, a, b... { returned(%1: u64) -> B; raised(%2: u64) -> C }", "a an object, m a method of its class, b... and %1 as m declares",
+       "Calls the method m of a's own class, which is declared `raises`, as `attempt` calls a function.", "", -1),
+    Op("attempt_new", "attempt_new a... { returned(%1: ExVec[u8]) -> B; raised(%2: u64) -> C }",
+       "%1 a vector, a struct, an array, an object or a set; a... one u64 for a vector or an array, else none",
+       "What `new`, `new_struct`, `newarr`, `newobj` or `set_new` makes, in %1, if there is memory for it; else C gets the exception MemoryError.", "", -1, False),
+    Op("attempt_spawn", "attempt_spawn f, a... { returned(%1: u64) -> B; raised(%2: u64) -> C }", "as for `spawn`; %1 u64",
+       "Starts a thread as `spawn` does. If none can be started, C gets the exception RuntimeError, and what the thread would have been given is still the "
+       "caller's.", "", -1, False),
     Op("raise", "raise a", "a u64", "Ends the function by the exception a: its class's number in the low 16 bits, its line above them. In a function that "
        "is not declared `raises` nobody can catch it, and it ends the process with that fault.", "", 1, False),
     Op("select", "select a, b... { (M(%1: u64), _) -> B; (_, closed) -> C; otherwise -> D }",
@@ -126,8 +141,9 @@ TABLE = (
        "Goes on at the first row of which every cell is satisfied by what waits longest at its operand, and takes that; waits while none is "
        "and one still can be. `_` is always satisfied; `closed` by a channel that is closed and drained; a set is served member by member, "
        "`%1: C.Exp = M(%2: u64)`, and what is served leaves it.", "no row can be satisfied any more and there is no `otherwise`"),
-    Op("new_channel", "new_channel C { made(%1: C.Imp, %2: C.Exp) -> B }", "the registers the two sides of contract C",
-       "A new channel, both ends owned and in the contract's first state.", "no memory is left", 0, False),
+    Op("new_channel", "new_channel C { made(%1: C.Imp, %2: C.Exp) -> B; raised(%3: u64) -> D }", "the registers the two sides of contract C",
+       "A new channel, both ends owned and in the contract's first state. If there is no memory for it and there is an arm `raised`, that gets the exception "
+       "MemoryError.", "no memory is left and there is no `raised`", 0, False),
     Op("fault", "fault code", "none", "Ends the process with this fault, 1 to 65535.", "", 0, False),
 )  # fmt: skip
 
@@ -141,8 +157,8 @@ def document() -> str:
         "",
         "The typed intermediate language between the compiler, the verifier and the code generator. A function is a graph of blocks over",
         "typed registers that may be assigned more than once; each block ends in exactly one of `br`, `cbr`, `ret`, `receive`, `select`,",
-        "`new_channel`, `attempt`, `attempt_new`, `raise` and `fault`. Every way an exception can take is one of these ways out: there are no hidden",
-        "ones. A function that may end by `raise` says so: `function f(%0: u64) -> u64 raises`. A line `exceptions: 256 \"Full\"` behind the contracts",
+        "`new_channel`, `attempt`, `attempt_vcall`, `attempt_new`, `attempt_spawn`, `raise` and `fault`. Every way an exception can take is one of these ways",
+        "out: there are no hidden ones. A method may end by `raise` if the method of the parent that it stands for may. A function that may end by `raise` says so: `function f(%0: u64) -> u64 raises`. A line `exceptions: 256 \"Full\"` behind the contracts",
         "says what exceptions are called, by number; numbers below 256 are those of faults.",
         "No instruction forms an address. Memory is reached through exchange-heap structs and vectors, which have one owner at a time, and through references",
         "to what lives on the process's own heap, which are copied freely and never sent.",

@@ -28,7 +28,7 @@ LARGEST_TEXT = 64 * 1024 * 1024
 
 
 #: Instructions whose name stands after the first register.
-_SECOND = frozenset(("send", "load_field", "store_field", "load_item", "store_item"))
+_SECOND = frozenset(("give", "send", "load_field", "store_field", "load_item", "store_item"))
 
 
 def _quoted(text: str) -> str:
@@ -302,9 +302,9 @@ class _Reader:
         """Return what an instruction has beside registers."""
         wanted = {"const": ["number"], "fault": ["number"], "call": ["name"], "spawn": ["name"], "send": ["name"], "br": ["name"], "cbr": ["name", "name"],
                   "print_text": ["text"], **dict.fromkeys(_SECOND, ["name"]), "receive": ["arms"], "attempt": ["name", "arms"],
-                  "attempt_new": ["arms"], "getf": ["name"],
+                  "attempt_new": ["arms"], "attempt_vcall": ["name", "arms"], "attempt_spawn": ["name", "arms"], "getf": ["name"],
                   "putf": ["name"], "isinst": ["name"], "vcall": ["name"], "string": ["text"], "select": ["arms"],
-                  "new_channel": ["name", "arms"]}.get(op, [])  # fmt: skip
+                  "new_channel": ["name", "arms"], "create": ["number"], "give": ["number"], "child": ["name"], "ask_child": ["name"]}.get(op, [])  # fmt: skip
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
         fits = len(others) == len(wanted) and all(
             isinstance(o, Tree) if kind == "arms" else isinstance(o, Token) and o.type in kinds[kind] for o, kind in zip(others, wanted)
@@ -317,7 +317,7 @@ class _Reader:
             return self.rows(others[0])
         if wanted[-1] == "arms":
             kind = {"receive": Receive({}), "new_channel": NewChannel({}, contract=str(others[0]))}
-            return self.arms(others[-1], kind.get(op) or Attempt({}, None, str(others[0]) if op == "attempt" else None))
+            return self.arms(others[-1], kind.get(op) or Attempt({}, None, str(others[0]) if op != "attempt_new" else None))
         if op == "cbr":
             return str(others[0]), str(others[1])
         if wanted == ["number"]:
@@ -344,7 +344,9 @@ class _Reader:
                     continue
                 if (arguments is None) != (str(name) == "closed"):
                     raise self.refuse(f"{name} is no cell of a row", cell, "write _, closed, or a message with its registers")
-                given = [self.register(member.children[0])] if member is not None else []
+                if member is not None and len(member.children) != 1:
+                    raise self.refuse("a set gives one member at a time", cell, "write %1.ep: C.Exp = M(...)")
+                given = [self.register(member.children[0].children[0])] if member is not None else []
                 given += [self.register(part.children[0]) for part in arguments.children if part is not None] if arguments is not None else []
                 cells.append((CLOSED if arguments is None else str(name), len(given)))
                 regs += given

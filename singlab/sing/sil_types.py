@@ -22,7 +22,8 @@ from singlab.sing.sil_classes import (
     is_element,
     method,
 )
-from singlab.sing.sil_operands import Malformed, check_instruction, is_type, need, register
+from singlab.sing.sil_form import Malformed, is_type, need, register
+from singlab.sing.sil_operands import check_instruction
 from singlab.sing.types import (
     INTS,
     Bool,
@@ -146,11 +147,12 @@ def _methods(module: Module) -> None:
             own = function.params[0].type if function.params else None
             need(isinstance(own, Object) and not own.nullable and inherits(module, name, own.cls),
                   f"method {called} of {name} does not take an object of its class first", function.position, "class")  # fmt: skip
-            need(not function.raises, f"method {called} of {name} may raise an exception, and nobody who calls it expects one", function.position, "class")
             above = method(module, known.parent, called) if known.parent is not None else None
             if above is not None and above in module.functions:
                 other = module.functions[above]
                 same = function.result == other.result and function.borrowed == other.borrowed and [p.type for p in function.params[1:]] == [p.type for p in other.params[1:]]
+                need(function.raises == other.raises, f"method {called} of {name} and the one of {known.parent} it stands for must both raise exceptions, or neither",
+                     function.position, "class")  # fmt: skip
                 need(same, f"method {called} of {name} is called in another way than the one of {known.parent} it stands for", function.position, "class")
 
 

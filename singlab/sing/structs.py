@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from singlab.sing import sil
 from singlab.sing.constants import UNKNOWN, declared, resolve
+from singlab.sing.parsing import parse
 from singlab.sing.tuples import TupleValue
 from singlab.sing.types import BOOL, INTS, Int, Struct, Tuple, Type, Vector, checked_struct
 
@@ -40,7 +41,7 @@ def field_type(node: ast.expr, names: Mapping) -> Type | None:
     """Return the type a field's annotation names, None if it names none."""
     while isinstance(node, ast.Constant) and isinstance(node.value, str):  # a text in a text, where annotations are texts
         try:
-            node = ast.parse(node.value, mode="eval").body
+            node = parse(node.value, mode="eval").body
         except (SyntaxError, ValueError):
             return None
     if isinstance(node, ast.Name) and node.id in INTS:

@@ -37,7 +37,7 @@ class TextLowering(ObjectLowering):
         count = self.held(count, node)
         value = self.held(self.coerce(self.expr(node.args[2], type_.element), type_.element, node.args[2]), node)
         made = self.emit("newarr", node, self.reg(type_), (count,))
-        self.counted(node, count, lambda i: self.emit("store", node, None, (made, i, value)))
+        self.counted(node, count, lambda i: self.append("store", node, None, (made, i, value)))
         return made
 
     def counted(self, node: ast.AST, limit: sil.Reg, body: Callable[[sil.Reg], object]) -> None:
@@ -59,11 +59,11 @@ class TextLowering(ObjectLowering):
         """Copy all elements of one sequence of bytes into another."""
 
         def one(i: sil.Reg) -> None:
-            value = self.emit("load", node, self.reg(element_of(source.type)), (source, i))
+            value = self.element(node, self.reg(element_of(source.type)), source, i)
             element = made.type.element
             if value.type != element:
                 value = self.emit("cast", node, self.reg(element), (value,))
-            self.emit("store", node, None, (made, i, value))
+            self.append("store", node, None, (made, i, value))
 
         self.counted(node, count, one)
         return made
@@ -200,7 +200,7 @@ class TextLowering(ObjectLowering):
         return found
 
     def ex_JoinedStr(self, node: ast.JoinedStr, want: Type | None) -> sil.Reg:
-        parts = [self.shown(self.held(self.expr(part, None), part), part) for part in self.pieces(node)]
+        parts = [self.shown(self.held(self.to_say(part), part), part) for part in self.pieces(node)]
         if not parts:
             return self.string("", node)
         whole = parts[0]

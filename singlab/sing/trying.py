@@ -15,23 +15,30 @@ import ast
 from singlab.sing import sil
 from singlab.sing.exceptions import (
     ASSERTION,
+    ATTRIBUTE,
     BUILT_IN,
     CLOSED,
     DIVISION,
     EXCEPTION,
     INDEX,
     MEMORY,
+    THREAD,
+    TYPE,
     ExceptionClass,
     Finally,
     Handlers,
 )
-from singlab.sing.types import BOOL, U64
+from singlab.sing.exceptiontexts import ExceptionValues
+from singlab.sing.heapcode import ALLOCATIONS, FAULT_FULL, FAULT_SIZE, none_fault
+from singlab.sing.library import FILENAME
+from singlab.sing.sil_classes import implementations
+from singlab.sing.types import BOOL, U64, Endpoint, EndpointSet, Reference
 
 #: A function's ``finally`` bodies are lowered at most so often.
 MOST_FINALLY = 400
 
 
-class TryLowering:
+class TryLowering(ExceptionValues):
     """The part of a function's lowering that deals with exceptions.
 
     Attributes
@@ -46,7 +53,11 @@ class TryLowering:
 
     def prepare_exceptions(self, raises: bool) -> None:
         self.frames: list[Handlers | Finally] = []
-        self.raises = raises
+        #: The language's own library raises MemoryError always, so that whoever calls it says where.
+        self.in_library = self.program.filename == FILENAME
+        #: Whether what is being lowered is a text of the language's own, whose accesses cannot fail.
+        self.sure = self.in_library
+        self.raises = raises or self.in_library
         self.handled: list[sil.Reg | None] = []
         self.exception_names: dict[str, sil.Reg] = {}
         self.loop_frames: dict[str, int] = {}
@@ -57,21 +68,59 @@ class TryLowering:
     def emit(self, op: str, node: ast.AST, dest: sil.Reg | None = None, args: tuple = (), extra=None,
              more: tuple = ()) -> sil.Reg | None:  # fmt: skip
         """Append an instruction, its check made explicit where somebody could catch it; returns its destination."""
+        exceptions = self.module.exceptions
         if op == "call":
             if self.frames:
-                self.module.exceptions.attempted.add(extra)
-            if extra in self.module.exceptions.raising:
-                return self.attempt(node, dest, args, extra, more)
-        elif op in _EXPLICIT and (self.frames or self.raises):
+                exceptions.attempted.add(extra)
+            if extra in exceptions.raising or self.module.of_library(extra):
+                return self.attempt("attempt", node, dest, args, extra, more)
+        elif op == "vcall":
+            found = implementations(self.module.classes, args[0].type.cls, extra) if self.frames or exceptions.raising else []
+            if self.frames:
+                exceptions.attempted_methods.add((args[0].type.cls, extra))
+            if exceptions.raising.intersection(found):
+                return self.attempt("attempt_vcall", node, dest, args, extra, more)
+        elif (self.frames or self.raises) and (not self.sure or op in ALLOCATIONS):
+            return self.checked(op, node, dest, tuple(args), extra, more)
+        return self.append(op, node, dest, args, extra, more)
+
+    def checked(self, op: str, node: ast.AST, dest: sil.Reg | None, args: tuple, extra, more: tuple) -> sil.Reg | None:
+        """Append an instruction, and before it the test of what would end the process, if somebody could catch that."""
+        if op in _MAKES:
+            cls, terminator = _MAKES[op]
+            if self.caught(cls):
+                return self.make(terminator, cls, node, dest, args, extra)
+        elif op in _EXPLICIT:
             cls, explicit = _EXPLICIT[op]
             if self.caught(cls):
-                explicit(self, op, node, dest, tuple(args), extra)
-                if op in ("new", "new_struct"):
-                    return dest
+                explicit(self, op, node, dest, args, extra)
+        if op in ("load", "getf", "some") and isinstance(dest.type, Reference) and not dest.type.nullable and self.caught(self.missing(dest.type)):
+            return self.there(op, node, dest, args, extra)
         return self.append(op, node, dest, args, extra, more)
+
+    def element(self, node: ast.AST, dest: sil.Reg, sequence: sil.Reg, index: sil.Reg) -> sil.Reg:
+        """Read an element of which it is known that it lies within the sequence."""
+        if isinstance(dest.type, Reference) and not dest.type.nullable and (self.frames or self.raises) and self.caught(self.missing(dest.type)):
+            return self.there("load", node, dest, (sequence, index))
+        return self.append("load", node, dest, (sequence, index))
+
+    def there(self, op: str, node: ast.AST, dest: sil.Reg, args: tuple, extra=None) -> sil.Reg:
+        """Read a reference that must not be None, and raise an exception if it is."""
+        if op != "some":
+            args = (self.append(op, node, self.reg(dest.type.perhaps), args, extra),)
+        none = self.append("none", node, self.reg(dest.type.perhaps))
+        self.unless(self.append("ne", node, self.reg(BOOL), (args[0], none)), self.missing(dest.type), node)
+        return self.append("some", node, dest, args)
+
+    @staticmethod
+    def missing(type_: Reference) -> ExceptionClass:
+        """Return what is raised where something of a type is wanted and None is there."""
+        return next(cls for cls in (ATTRIBUTE, TYPE) if none_fault(type_) in cls.faults)
 
     def caught(self, cls: ExceptionClass) -> bool:
         """Whether anything would become of an exception of a class raised here."""
+        if self.in_library:
+            return True
         for frame in reversed(self.frames):
             if isinstance(frame, Finally) or any(self.takes(classes, cls) for classes, _ in frame.clauses):
                 return True
@@ -99,12 +148,31 @@ class TryLowering:
         zero = self.append("const", node, self.reg(args[1].type), extra=0)
         self.unless(self.append("ne", node, self.reg(BOOL), (args[1], zero)), DIVISION, node)
 
-    def check_memory(self, op, node, dest, args, extra) -> None:
-        good, bad, exception = self.new_block("good"), self.new_block("bad"), self.reg(U64)
-        self.append("attempt_new", node, None, args, sil.Attempt({"returned": ((dest,), good.label), "raised": ((exception,), bad.label)}))
+    def make(self, terminator: str, cls: ExceptionClass, node: ast.AST, dest: sil.Reg | None, args: tuple, extra) -> sil.Reg | None:
+        """Make something in a way that says so if it cannot be made."""
+        bad, exception = self.new_block("bad"), self.reg(U64)
+        raised = ((exception,), bad.label)
+        if terminator == "new_channel":
+            extra.arms["raised"] = raised
+            good = None
+        else:
+            good = self.new_block("good")
+            extra = sil.Attempt({"returned": ((dest,), good.label), "raised": raised}, None, extra)
+        self.append(terminator, node, None, args, extra)
         self.block = bad
-        self.throw(MEMORY, 0, node, exception)
+        if terminator == "attempt_spawn":
+            self.drop(args, node)
+        self.throw(cls, 0, node, exception)
         self.block = good
+        return dest
+
+    def drop(self, values: tuple[sil.Reg, ...], node: ast.AST) -> None:
+        """Give back what has no name, for nobody else could."""
+        for value in values:
+            if value.name is None and value.type.block:
+                self.append("set_close" if isinstance(value.type, EndpointSet) else "free", node, None, (value,))
+            elif value.name is None and isinstance(value.type, Endpoint):
+                self.append("close", node, None, (value,))
 
     def check_closed(self, op, node, dest, args, extra: sil.Receive) -> None:
         if extra.closed is None:
@@ -113,14 +181,31 @@ class TryLowering:
             self.throw(CLOSED, CLOSED.faults[0], node)
             self.block = before
 
-    def attempt(self, node: ast.AST, dest: sil.Reg | None, args: tuple, name: str, more: tuple = ()) -> sil.Reg | None:
+    def attempt(self, op: str, node: ast.AST, dest: sil.Reg | None, args: tuple, name: str, more: tuple = ()) -> sil.Reg | None:
         good, bad, exception = self.new_block("good"), self.new_block("bad"), self.reg(U64)
         arms = {"returned": ((dest, *more) if dest is not None else (), good.label), "raised": ((exception,), bad.label)}
-        self.append("attempt", node, None, args, sil.Attempt(arms, None, name))
+        self.append(op, node, None, args, sil.Attempt(arms, None, name))
         self.block = bad
-        self.rethrow(exception, node)
+        if op == "attempt" and self.module.of_library(name) and not self.in_library:
+            self.throw_here(exception, node)
+        else:
+            self.rethrow(exception, node)
         self.block = good
         return dest
+
+    def throw_here(self, exception: sil.Reg, node: ast.AST) -> None:
+        """End the block by what the language's library has raised, which is MemoryError, as if this line had."""
+        mask = self.append("const", node, self.reg(U64), extra=0xFFFF)
+        number = self.append("and", node, self.reg(U64), (exception, mask))
+        if self.raises and not self.caught(MEMORY):  # nobody expects it: it must not look like something that could be caught
+            large = self.append("const", node, self.reg(U64), extra=FAULT_SIZE)
+            too_large, full = self.new_block("large"), self.new_block("full")
+            self.append("cbr", node, None, (self.append("eq", node, self.reg(BOOL), (number, large)),), (too_large.label, full.label))
+            for self.block, code in ((too_large, FAULT_SIZE), (full, FAULT_FULL)):
+                self.append("fault", node, extra=code)
+            return
+        line = self.append("const", node, self.reg(U64), extra=self.place(node).line << 16)
+        self.throw(MEMORY, 0, node, self.append("or", node, self.reg(U64), (number, line)))
 
     # ---- raising -----------------------------------------------------------------------------------------------
 
@@ -184,6 +269,28 @@ class TryLowering:
         self.append("cbr", node, None, (test,), (take.label, onward.label))
         self.block = onward
 
+    def do_Assert(self, node: ast.Assert) -> None:
+        """``assert condition``, or with a constant text: what it says holds afterwards."""
+        if node.msg is not None and not (isinstance(node.msg, ast.Constant) and isinstance(node.msg.value, str)):
+            raise self.refuse("language", "the text of an assertion is constant", node.msg,
+                              'write assert condition, "text"; print what else there is to say before it')  # fmt: skip
+        good, bad = self.new_block("holds"), self.new_block("fails")
+        yes, _ = self.facts(node.test)
+        self.condition(node.test, good, bad)
+        self.block, number = bad, ASSERTION.faults[0]
+        if node.msg is not None:
+            self.module.exceptions.note(ASSERTION, self.sayable(node.msg))
+            number = self.module.exceptions.number(ASSERTION, node.msg.value)
+        self.throw(ASSERTION, number, node)
+        self.block = good
+        self.narrowed.update(yes)
+
+    def sayable(self, node: ast.Constant) -> str:
+        """Return a constant text that can be shown."""
+        if any("\ud800" <= letter <= "\udfff" for letter in node.value):
+            raise self.refuse("types", "half of a surrogate pair is no text", node, "write the whole character")
+        return node.value
+
     def do_Raise(self, node: ast.Raise) -> None:
         if node.cause is not None:
             raise self.refuse("language", "raise ... from ...", node.cause, "write raise and the exception alone")
@@ -197,18 +304,13 @@ class TryLowering:
         if isinstance(called, ast.Call):
             if called.keywords or len(called.args) > 1 or not all(isinstance(a, ast.Constant) and isinstance(a.value, str) for a in called.args):
                 raise self.refuse("language", "an exception carries one constant text, or nothing", called,
-                                  f'write raise {ast.unparse(called.func)}, or raise {ast.unparse(called.func)}("text")')  # fmt: skip
-            text = called.args[0].value if called.args else None
+                                  f'write raise {ast.unparse(called.func)}, or raise {ast.unparse(called.func)}("text"); '
+                                  "let the function return other values, or put them into an object that its caller gave it")  # fmt: skip
+            text = self.sayable(called.args[0]) if called.args else None
             called = called.func
         cls = self.exception_class(called)
         self.module.exceptions.note(cls, text)
         self.throw(cls, self.module.exceptions.number(cls, text), node)
-
-    def lookup(self, node: ast.Name) -> sil.Reg:
-        """Return a variable's register; what an ``except`` names is none."""
-        if node.id in self.exception_names:
-            raise self.refuse("types", f"{node.id} is an exception, not a value", node, f"raise {node.id} raises it again; nothing else can be done with it")
-        return super().lookup(node)
 
     def exception_class(self, node: ast.expr) -> ExceptionClass:
         """Return the class an expression names."""
@@ -224,7 +326,7 @@ class TryLowering:
     # ---- try ---------------------------------------------------------------------------------------------------
 
     def do_Try(self, node: ast.Try) -> None:
-        outer = len(self.frames)
+        outer, before = len(self.frames), dict(self.narrowed)
         after, done = self.new_block("after"), self.new_block("done")
         last = None
         if node.finalbody:
@@ -239,15 +341,15 @@ class TryLowering:
         self.statements(node.orelse)
         self.go(done, node)
         for clause, (_, block) in zip(node.handlers, handlers.clauses):
-            self.block = block
+            self.block, self.narrowed = block, dict(before)
             self.clause(clause, handlers.exception)
             self.go(done, clause)
         del self.frames[outer:]
-        self.block = done
+        self.block, self.narrowed = done, dict(before)
         if last is not None:
             self.final(last)
             self.go(after, node)
-            self.block = last.landing
+            self.block, self.narrowed = last.landing, dict(before)
             self.final(last)
             if not self.ended():
                 self.rethrow(last.exception, node)
@@ -307,12 +409,15 @@ class TryLowering:
         self.frames, self.loops = frames, loops
 
 
+#: What an instruction raises instead of ending the process, and the test that comes before it.
 _EXPLICIT = {
     "load": (INDEX, TryLowering.check_element), "store": (INDEX, TryLowering.check_element),
     "load_item": (INDEX, TryLowering.check_element), "store_item": (INDEX, TryLowering.check_element),
-    "new_struct": (MEMORY, TryLowering.check_memory),
     "div": (DIVISION, TryLowering.check_divisor), "rem": (DIVISION, TryLowering.check_divisor),
-    "new": (MEMORY, TryLowering.check_memory), "receive": (CLOSED, TryLowering.check_closed),
+    "receive": (CLOSED, TryLowering.check_closed),
 }  # fmt: skip
-
-__all__ = ["ASSERTION", "TryLowering"]
+#: What an instruction that makes something raises, and the one with two ways out that stands in its place.
+_MAKES = {
+    **dict.fromkeys(("new", "new_struct", "newobj", "newarr", "set_new"), (MEMORY, "attempt_new")),
+    "new_channel": (MEMORY, "new_channel"), "spawn": (THREAD, "attempt_spawn"),
+}  # fmt: skip

@@ -65,6 +65,18 @@ class Char(Int):
 
 
 @dataclass(frozen=True)
+class Child(Type):
+    """A child process: a handle, which only the kernel can tell from another number."""
+
+    def __str__(self) -> str:
+        return "Child"
+
+    @property
+    def sil(self) -> Type:
+        return U64
+
+
+@dataclass(frozen=True)
 class Bool(Type):
     """True or false; 1 or 0 in a register."""
 
@@ -352,5 +364,6 @@ def checked_struct(name: str, fields: list[tuple[str, Type | str]]) -> Struct:
     if made.size > LARGEST_STRUCT:
         raise ValueError(f"struct {name} has {made.size} bytes, more than {LARGEST_STRUCT}")
     return made
+CHILD = Child()
 CHAR = Char()
 STR = Str()

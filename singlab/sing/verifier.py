@@ -233,8 +233,10 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             self.use(reg, state, last)
         if last.op == "receive":
             return self.receive(last, state)
-        if last.op == "attempt":
+        if last.op in ("attempt", "attempt_vcall"):
             return self.attempt(last, state)
+        if last.op == "attempt_spawn":
+            return self.attempt_spawn(last, state)
         if last.op == "attempt_new":
             return self.ways(last, state, {"returned": state, "raised": state})
         if last.op == "select":
@@ -312,6 +314,8 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             state[instr.args[0]] = frozenset({CLOSED})
         elif op == "set_add":
             self.set_add(instr, state)
+        elif op == "give" and isinstance(instr.args[1].type, Endpoint):
+            self.give(instr, state)
         elif op in ("free", "set_close"):
             self.consume(instr.args[0], state, instr)
         elif op == "spawn":
@@ -378,10 +382,21 @@ class FunctionFlow(ContractFlow, EndpointFlow):
 
     def attempt(self, instr: Instr, state: dict[Reg, Status]) -> list[tuple[str, dict[Reg, Status]]]:
         """Follow an attempted call on its two ways, as far as the function takes them."""
-        after = self.called(self.flow.module.functions[instr.extra.function], instr, state)
-        ways = {"returned": after.returned, "raised": after.raised}
-        taken = {name: self.moved(instr, dict(state), states) for name, states in ways.items() if states is not None}
-        return self.ways(instr, state, taken, after.result)
+        given = dict(state)
+        outcomes = [self.called(self.flow.module.functions[name], instr, state if n == 0 else dict(given))
+                    for n, name in enumerate(called(self.flow.module, instr))]  # fmt: skip
+        ways = {"returned": [o.returned for o in outcomes if o.returned is not None], "raised": [o.raised for o in outcomes if o.raised is not None]}
+        taken = {name: self.moved(instr, dict(state), tuple(frozenset().union(*each) for each in zip(*found))) for name, found in ways.items() if found}
+        return self.ways(instr, state, taken, frozenset().union(*(o.result for o in outcomes)))
+
+    def attempt_spawn(self, instr: Instr, state: dict[Reg, Status]) -> list[tuple[str, dict[Reg, Status]]]:
+        """Follow the start of a thread on its two ways: where there is none, what it would have been given is the caller's still."""
+        started = dict(state)
+        self.called(self.flow.module.functions[instr.extra.function], instr, started)
+        for reg in instr.args:
+            if isinstance(reg.type, Endpoint):
+                self.move_away(reg, started, instr)
+        return self.ways(instr, state, {"returned": started, "raised": state})
 
     def ways(self, instr: Instr, state: dict[Reg, Status], taken: dict[str, dict[Reg, Status]],
              result_states: frozenset = frozenset()) -> list[tuple[str, dict[Reg, Status]]]:  # fmt: skip
@@ -491,6 +506,9 @@ def verify(module: Module, collect: bool = False) -> Report:
     SipError
         The first finding, unless ``collect``.
     """
+    if not isinstance(module, Module):
+        raise SipError("sil.malformed", f"SIL is verified, this is {type(module).__name__}", filename="<sil>",
+                       hint="write verify(compile(program)), or verify(parse_sil(text))")  # fmt: skip
     flow = ModuleFlow(module)
     try:
         function = None

@@ -8,8 +8,8 @@ The native form of the kernel charges these as it runs (:mod:`singlab.kernel.nat
 The hart predicts that backward branches are taken and forward ones are not. So what follows a condition only to return
 stands behind the rest of its function: what goes on is the way that costs nothing.
 
-Every value is an unsigned 64-bit word; ``and`` and ``or`` evaluate both sides; ``emit`` generates
-nothing. A point is named by the line of its statement and its role: entry, then, else, join, head, body, exit.
+Every value is an unsigned 64-bit word; ``and`` and ``or`` evaluate both sides; ``emit`` and what
+else only the host looks at generate nothing; policies are called where they lie (:mod:`singlab.kernel.layout`). A point is named by the line of its statement and its role: entry, then, else, join, head, body, exit.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import ast
 import struct
 from dataclasses import dataclass
 
+from singlab.kernel.layout import CORE_TEXT, POLICY_BYTES, POLICY_TEXT
 from singlab.sing import sil
 from singlab.sing.expressions import _BINARY, _COMPARE
 from singlab.sing.modulecode import ModuleCode
@@ -27,8 +28,26 @@ LOADS = {"ld8": "raw_load8", "ld16": "raw_load16", "ld32": "raw_load32", "ld64":
 STORES = {"st8": "raw_store8", "st16": "raw_store16", "st32": "raw_store32", "st64": "raw_store64"}
 
 
+#: What generates nothing, and what is always 0 on the hart.
+HOST_ONLY, HOST_WORDS = ("emit", "policy_stop", "policy_raised"), ("policy_trouble",)
+#: Policies' slots: their labels and places, as distances from the kernel's functions.
+POLICY_SLOTS = ("pick", "place", "quantum", "fit", "pages", "admit")
+OUTSIDE = {f"policy_{name}": POLICY_TEXT + slot * POLICY_BYTES - CORE_TEXT for slot, name in enumerate(POLICY_SLOTS)}
+
+
 class WordsError(Exception):
-    """A kernel function uses what the subset does not have."""
+    """A kernel function uses what the subset does not have.
+
+    Attributes
+    ----------
+    node : ast.AST
+        Where.
+    reason : str
+    """
+
+    def __init__(self, file: str, node: ast.AST, reason: str):
+        super().__init__(f"{file}.py:{getattr(node, 'lineno', 0)}: {reason}")
+        self.node, self.reason = node, reason
 
 
 @dataclass
@@ -54,7 +73,7 @@ class FunctionWords:
         self.last: list[sil.Block] = []  # what stands behind the rest
 
     def refuse(self, node: ast.AST, message: str) -> WordsError:
-        return WordsError(f"{self.file}.py:{getattr(node, 'lineno', 0)}: {message}")
+        return WordsError(self.file, node, message)
 
     def reg(self, type_=U64, name: str | None = None) -> sil.Reg:
         self.count += 1
@@ -117,6 +136,8 @@ class FunctionWords:
             elif isinstance(node, ast.Return):
                 value = self.expr(node.value) if node.value else self.emit("const", self.reg(), extra=0)
                 self.emit("ret", None, (value,))
+            elif isinstance(node, (ast.Break, ast.Continue)) and not self.loops:
+                raise self.refuse(node, f"{type(node).__name__.lower()} outside a loop")
             elif isinstance(node, (ast.Break, ast.Continue)):
                 self.emit("br", extra=self.loops[-1][isinstance(node, ast.Break)])
             elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -219,7 +240,8 @@ class FunctionWords:
         if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
             op = _BINARY[type(node.op)]
             left, right = self.expr(node.left), self.expr(node.right)
-            return self.emit(op, self.reg(), (left, right))
+            # no check of a zero divisor: what the hart gives then is a word like any other
+            return self.emit(op, self.reg(), (left, right), "nonzero" if op in ("div", "rem") else None)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
             return self.emit("inv", self.reg(), (self.expr(node.operand),))
         if isinstance(node, (ast.Compare, ast.BoolOp)):
@@ -241,8 +263,12 @@ class FunctionWords:
 
     def call(self, node: ast.Call) -> sil.Reg | None:
         name = node.func.id
-        if name == "emit":
+        if name in HOST_ONLY:
             return None
+        if name in HOST_WORDS:
+            return self.emit("const", self.reg(), extra=0)
+        if name == "now":
+            return self.emit("cycles", self.reg())
         if name in LOADS:
             base, offset = self.address(node.args[1])
             return self.emit(LOADS[name], self.reg(), (base,), offset)
@@ -266,7 +292,7 @@ class CoreImage:
     functions : dict of str to (int, int)
         "file:name" to byte offset and size.
     points : dict of str to dict
-        "file:name" to its points: "line:role" to [byte offset, instructions, multiplications].
+        "file:name" to its points: "line:role" to [byte offset, instructions, multiplications, divisions].
     branches : dict of str to dict
         "file:name" to its conditions: "line:if" or "line:while" to [1 if the way in where it holds is predicted wrongly,
         the same where it does not].
@@ -280,10 +306,11 @@ class CoreImage:
     module: sil.Module
 
 
-def _multiplications(text: bytes, offset: int, count: int) -> int:
-    """Return how many of ``count`` instructions multiply."""
-    words = struct.unpack_from(f"<{count}I", text, offset)
-    return sum(word & 0x7F in (0x33, 0x3B) and word >> 25 == 1 and word >> 14 & 1 == 0 for word in words)
+def _long(text: bytes, offset: int, count: int) -> list[int]:
+    """Return how many of ``count`` instructions multiply and how many divide."""
+    words = [word for word in struct.unpack_from(f"<{count}I", text, offset) if word & 0x7F in (0x33, 0x3B) and word >> 25 == 1]
+    divisions = sum(word >> 14 & 1 for word in words)
+    return [len(words) - divisions, divisions]
 
 
 def _wrongly(text: bytes, offset: int, count: int, yes: int, no: int) -> list[int]:
@@ -301,17 +328,18 @@ def _wrongly(text: bytes, offset: int, count: int, yes: int, no: int) -> list[in
         while offset <= way < offset + 4 * count:  # a jump of this block
             jump = words[(way - offset) // 4]
             if jump & 0x7F != 0x6F:
-                raise WordsError(f"the code at {way:#x} goes on after a branch with what is no jump")
+                raise AssertionError(f"the code at {way:#x} goes on after a branch with what is no jump")
             far = (jump >> 12 & 0xFF) << 12 | (jump >> 20 & 1) << 11 | (jump >> 21 & 0x3FF) << 1
             way += far - (1 << 20 if jump >> 31 else 0)
         ends.append(way)
     if sorted(ends) != sorted((yes, no)):
-        raise WordsError(f"the branch at {at:#x} leads to {ends}, not to {[yes, no]}")
+        raise AssertionError(f"the branch at {at:#x} leads to {ends}, not to {[yes, no]}")
     wrong = ends[1] if backward else ends[0]
     return [int(yes == wrong and yes != no), int(no == wrong and yes != no)]
 
 
-def compile_core(sources: dict[str, str], constants: dict[str, dict[str, int]]) -> CoreImage:
+def compile_core(sources: dict[str, str], constants: dict[str, dict[str, int]], outside: dict[str, int] = OUTSIDE,
+                 trees: dict[str, ast.AST] | None = None) -> CoreImage:  # fmt: skip
     """Compile kernel functions.
 
     Parameters
@@ -320,19 +348,23 @@ def compile_core(sources: dict[str, str], constants: dict[str, dict[str, int]]) 
         File name (without .py) to text, in the order in which they import each other.
     constants : dict of str to dict
         For each file the integer names its module sees.
+    outside : dict of str to int
+        Functions whose code lies elsewhere: distances in bytes from the first instruction.
+    trees : dict of str to ast.FunctionDef, optional
+        The functions themselves, where the texts' lines are not to count.
     """
     functions: dict[str, sil.Function] = {}
     conditions: dict[str, list[Branch]] = {}
     home: dict[str, str] = {}
     for file, text in sources.items():
-        for node in ast.parse(text).body:
+        for node in [trees[file]] if trees else ast.parse(text).body:
             if isinstance(node, ast.FunctionDef):
-                words = FunctionWords(node, file, constants[file], set(home) | {node.name})
+                words = FunctionWords(node, file, constants[file], set(home) | {node.name} | set(outside))
                 functions[node.name] = words.lower()
                 conditions[node.name] = words.branches
                 home[node.name] = file
     module = sil.Module("kernel", functions, "", {})
-    generated = ModuleCode(module, start=False).generate()
+    generated = ModuleCode(module, start=False, outside=outside).generate()
     starts = {name: generated.code.labels[name] for name in functions}
     order = sorted(starts, key=starts.__getitem__)
     ends = dict(zip(order, [starts[n] for n in order[1:]] + [generated.code.text_bytes]))
@@ -341,7 +373,7 @@ def compile_core(sources: dict[str, str], constants: dict[str, dict[str, int]]) 
         text,
         {f"{home[n]}:{n}": (starts[n], ends[n] - starts[n]) for n in functions},
         {
-            f"{home[n]}:{n}": {b.key: [*generated.blocks[n, b.label], _multiplications(text, *generated.blocks[n, b.label])] for b in f.blocks if b.key}
+            f"{home[n]}:{n}": {b.key: [*generated.blocks[n, b.label], *_long(text, *generated.blocks[n, b.label])] for b in f.blocks if b.key}
             for n, f in functions.items()
         },
         {

@@ -24,7 +24,7 @@ class Kind(enum.IntEnum):
     PROCESS_FAULT = 6  #: a = process, b = fault code | source line << 16
     THREAD_CREATE = 7  #: a = thread, b = process
     THREAD_RUN = 8  #: a = thread now running, b = thread that ran before (0 = none)
-    THREAD_BLOCK = 9  #: a = thread, b = endpoint address it waits on (0 = it waits for another thread's end)
+    THREAD_BLOCK = 9  #: a = thread, b = endpoint address it waits on (0 = it waits for another thread's end, 2 for the service thread, 4 for a child's end, 6 for its suspension)
     THREAD_READY = 10  #: a = thread, b = endpoint address that woke it (0 = other)
     THREAD_PREEMPT = 11  #: a = thread
     THREAD_YIELD = 12  #: a = thread
@@ -47,7 +47,15 @@ class Kind(enum.IntEnum):
     CLOSED_SEEN = 29  #: a = channel | side << 56 (side that saw it): ChannelClosed delivered
     ABI = 30  #: a = ABI function, b = first argument (only when ABI tracing is on)
     CHANNEL_CONTRACT = 31  #: a = channel, b = address of its contract's table in the kernel
+    SERVICE_REQUEST = 40  #: a = what is asked (1 create, 2 stop, 3 suspend, 4 suspend with all below, 5 resume), b = process; of a create, number of the extension
+    SERVICE_DONE = 41  #: a = what was asked, b = status; of a create the handle
+    PROCESS_SUSPENDED = 42  #: a = process: it has come to rest
+    THREAD_HOLD = 43  #: a = thread: an ABI call of a suspended process has ended, and its thread does not go on
+    PROCESS_SUSPEND = 44  #: a = process, b = state it is in now: 4 suspending, 5 with all below it
+    PROCESS_RESUME = 45  #: a = process
     ENDPOINT_OWNER = 32  #: a = channel | side << 56, b = new owner process | old owner << 32: an endpoint went along in a message
+
+    POLICY_FAULT = 33  #: a = policy slot | why << 8, b = the word it gave: a policy that misbehaved was put out of force
 
 
 #: Structured view of a ring or of a saved trace.
@@ -58,7 +66,10 @@ assert EVENT.itemsize == 32
 
 #: Page types, the low four bits of a page tag; the owner is in the bits from OWNER_SHIFT on (0 = nobody, 1 = kernel).
 OWNER_SHIFT = 8
-PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap")
+PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles")
+
+#: Slots for policies, in their order.
+POLICIES = ("pick", "place", "quantum", "fit", "pages", "admit")
 
 #: Fault codes in PROCESS_FAULT.
 FAULTS = {
@@ -79,8 +90,13 @@ FAULTS = {
     15: "no memory left for a channel",
     16: "waited for what can never come: no case can be satisfied any more",
     17: "sent one end of a channel over the other",
+    30: "no child process can be made",
+    31: "no child process has this handle, or it cannot do this in the state it is in",
+    32: "a startup argument that the child does not take",
     20: "None was used as an object",
     21: "an object of another class",
     22: "out of memory",
+    23: "None was used as an array or a text",
+    24: "no thread could be started",
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from singlab.trace.record import EVENT, FAULTS, OWNER_SHIFT, PAGE_TYPES, Kind
+from singlab.trace.record import EVENT, FAULTS, OWNER_SHIFT, PAGE_TYPES, POLICIES, Kind
 
 _LOW32 = 0xFFFF_FFFF
 
@@ -49,8 +49,19 @@ SENTENCES = {
     Kind.CLOSED_SEEN: "{sender} learns that channel {channel} is closed",
     Kind.ABI: "{self} calls the kernel",
     Kind.CHANNEL_CONTRACT: "channel {a} speaks {contract}",
+    Kind.SERVICE_REQUEST: "{self} asks the service thread to {request}",
+    Kind.SERVICE_DONE: "the service thread has done what it was asked: {request}",
+    Kind.PROCESS_SUSPENDED: "{process} is suspended",
+    Kind.THREAD_HOLD: "thread {a} of {runner} is held",
+    Kind.PROCESS_SUSPEND: "{process} is being suspended",
+    Kind.PROCESS_RESUME: "{process} goes on",
     Kind.ENDPOINT_OWNER: "the {side} end of channel {channel} now belongs to {taker}",
+    Kind.POLICY_FAULT: "the kernel puts the {policy} policy out of force",
 }
+
+#: What a thread can wait for that is no message, and what the service thread can be asked.
+AWAITED = {0: "another thread to end", 2: "the service thread", 4: "a child to end", 6: "a child to be suspended"}
+REQUESTS = {1: "create a process", 2: "stop a process", 3: "suspend a process", 4: "suspend a process and all below it", 5: "resume a process"}
 
 
 class Trace:
@@ -130,7 +141,8 @@ class Trace:
             "state": states[b] if b < len(states) else f"state {b}",
             "holder": name(b >> 32), "taker": name(b & _LOW32), "tagged": name(b >> 32 + OWNER_SHIFT),
             "type": PAGE_TYPES[b >> 32 & 15] if (b >> 32 & 15) < len(PAGE_TYPES) else "?",
-            "awaited": "a message" if b else "another thread to end",
+            "policy": POLICIES[a & 0xFF] if a & 0xFF < len(POLICIES) else "?",
+            "awaited": AWAITED.get(b, "a message"), "request": REQUESTS.get(a, "?"),
             "fault": (f"uncaught {exception}" if exception else FAULTS.get(fault, f"code {fault}")) + (f" (line {line})" if line else ""),
         }  # fmt: skip
 

@@ -9,7 +9,6 @@ binary events; so a cell only starts the view and is free again.
 from __future__ import annotations
 
 import asyncio
-import html
 import json
 import time
 
@@ -166,5 +165,5 @@ class LiveView(anywidget.AnyWidget):
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         data = dict(data or {})
         data.setdefault("text/html", still_picture(self._preview()))
-        data["text/plain"] = f"<LiveView of {html.escape(repr(self.trace))}>"
+        data["text/plain"] = f"<LiveView of a {repr(self.trace).strip(chr(60) + chr(62))}>"
         return data, metadata

@@ -22,11 +22,10 @@ def still_picture(trace: Trace) -> str:
     from singlab.widgets.export import replay_data
 
     sent, received = Counter(), Counter()
-    for event in trace.events:
+    for index, event in enumerate(trace.events):
         if event["kind"] in (Kind.SEND, Kind.RECEIVE):
-            side = int(event["a"]) >> 56
-            channel = trace.meta.get("channels", {}).get(str(int(event["a"]) & 0xFFFF_FFFF), {})
-            (sent if event["kind"] == Kind.SEND else received)[channel.get("exp" if side else "imp")] += 1
+            who = trace.owner(index, int(event["a"]) & 0xFFFF_FFFF, int(event["a"]) >> 56)
+            (sent if event["kind"] == Kind.SEND else received)[who] += 1
     rows = "".join(
         f"<tr><td>{html.escape(about['name'])}</td><td>{sent[int(number)]}</td><td>{received[int(number)]}</td></tr>"
         for number, about in trace.meta.get("processes", {}).items()

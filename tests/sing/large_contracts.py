@@ -1,7 +1,8 @@
-"""Contracts as large as the real system's: a network card's driver, its events, and a TCP connection.
+"""Contracts as large as the real system's: a network card's driver, its events, the TCP service and a TCP connection.
 
-Written down from the outline of the research development kit's contracts. An endpoint they hand over is a
-number here, a packet queue one block.
+Written down from the outline of the research development kit's contracts; endpoints they hand over are endpoints in the
+state the outline says. A packet queue is one block. The outline does not say how an end gets to PreConnected, nor what is
+said there: here whoever made the channel takes it there from ReadyState, and the service then says OK.
 """
 
 NIC_DEVICE = """
@@ -10,7 +11,7 @@ contract NicDevice {
     in  message GetDeviceProperties();
     out message DeviceProperties(uint kind, ulong address, uint frame);
     in  message ConfigureIO();
-    in  message RegisterForEvents(ulong event);
+    in  message RegisterForEvents(NicDeviceEvent.Exp:READY event);
     out message InvalidParameters(int why);
     in  message SetChecksumProperties(uint properties);
     in  message StartIO();
@@ -60,7 +61,8 @@ contract TcpConnection {
     in  message Bind(uint address, ushort port);
     in  message Connect(uint address, ushort port);
     in  message Listen(int backlog);
-    in  message Accept(ulong connection);
+    in  message PreConnect();
+    in  message Accept(TcpConnection.Exp:PreConnected connection);
     in  message Read();
     in  message Write(byte[]* in ExHeap data);
     in  message DoneSending();
@@ -76,12 +78,13 @@ contract TcpConnection {
     out message CantSend(byte[]* in ExHeap data);
 
     state Start: Ready! -> ReadyState;
-    state ReadyState: one { Connect? -> ConnectResult; Bind? -> BindResult; Close? -> Closed; }
+    state ReadyState: one { Connect? -> ConnectResult; Bind? -> BindResult; PreConnect? -> PreConnected; Close? -> Closed; }
     state ConnectResult: one { CouldNotConnect! -> ReadyState; OK! -> Connected; }
     state BindResult: one { InvalidEndpoint! -> ReadyState; OK! -> Bound; }
     state Bound: one { Listen? -> ListenResult; Connect? -> ConnectResult; Close? -> Closed; }
     state ListenResult: one { InvalidEndpoint! -> ReadyState; OK! -> Listening; }
     state Listening: one { Accept? -> OK! -> Listening; Close? -> Closed; }
+    state PreConnected: one { OK! -> Connected; ConnectionClosed! -> Zombie; }
     state Connected: one {
         Read? -> ReadResult;
         Write? -> WriteResult;
@@ -101,4 +104,15 @@ contract TcpConnection {
 }
 """
 
-LARGE = {"nic": NIC_DEVICE, "events": NIC_EVENTS, "tcp": TCP_CONNECTION}
+TCP = """
+contract Tcp {
+    out message Ready();
+    in  message CreateTcpSession(TcpConnection.Exp:Start connection);
+    out message Ack();
+
+    state Start: Ready! -> ReadyState;
+    state ReadyState: CreateTcpSession? -> Ack! -> ReadyState;
+}
+"""
+
+LARGE = {"nic": NIC_DEVICE, "events": NIC_EVENTS, "tcp": TCP_CONNECTION, "service": TCP}

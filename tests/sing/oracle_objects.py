@@ -37,13 +37,14 @@ def _array(type_, count, value=None):
 def _managed(cls):
     """Give a class the constructor that takes its fields in order, if it has none."""
     names = [name for c in reversed(cls.__mro__) for name in vars(c).get("__annotations__", {})]
-    if "__init__" not in {name for c in cls.__mro__[:-1] for name in vars(c)}:
+    if getattr(cls.__init__, "generated", cls.__init__ is object.__init__):
 
         def init(self, *values):
             assert len(values) == len(names)
             for name, value in zip(names, values):
                 setattr(self, name, value)
 
+        init.generated = True
         cls.__init__ = init
     return cls
 

@@ -13,6 +13,7 @@ from running import SERVER, TALK
 from singlab.kernel import System
 from singlab.sing import build, compile_program, parse_sil, programs_from_source, verify
 from singlab.sing.cards import python_lines, sil_lines
+from singlab.sing.report import _PLACES
 from singlab.sing.rules import RULES
 
 UNIT = programs_from_source(TALK + SERVER + '''
@@ -65,6 +66,47 @@ def test_a_report_counts_places():
         refused = verify(parse_sil(rule.refused), collect=True)
         assert "Refused" in str(refused) and "<b>Refused:</b>" in refused._repr_html_()
         assert (refused.checked == {}) == any(f.rule == "sil.malformed" for f in refused.findings)
+
+
+MEETING = """sip p entry p
+contracts:
+    contract Work { in message Do(ulong n); out message Done(ulong n); state Start: Do? -> Done! -> Start; }
+    contract Service { in message Take(Work.Imp:Start client); out message Ok(); state Start: Take? -> Ok! -> Start; }
+class Node { value: u64 }
+function p(%0.s: Service.Imp, %9.n: u64) -> u64
+start:
+  new_channel Work { made(%1.imp: Work.Imp, %2.exp: Work.Exp) -> made }
+made:
+  send %0.s, Take, %1.imp
+  %3.set: ESet[Work.Exp:Start] = set_new
+  set_add %3.set, %2.exp
+  %4: u64 = spawn f, %9
+  select %0.s, %3.set { (Ok(), %5.e: Work.Exp = Do(%6: u64)) -> got; otherwise -> end }
+got:
+  close %5.e
+  br end
+end:
+  set_close %3.set
+  %7: u64 = join %4
+  ret %7
+function f(%0: u64) -> u64
+entry:
+  ret %0
+"""
+
+
+def test_a_report_counts_the_places_of_endpoints_sets_and_threads():
+    report = verify(parse_sil(MEETING), collect=True)
+    assert report.accepted, report
+    places = {"contract.send": 1, "contract.receive": 2, "contract.exhaustive": 1, "contract.send-state": 2, "endpoint.leak": 3, "closed-api": 1,
+              "recursion": 1, "class": 1, "owner.leak": 1, "endpoint.leak-on-raise": 0, "contract.closed": 5, "endpoint.moved": 5}  # fmt: skip
+    assert {rule: report.checked[rule] for rule in places} == places
+    shown = str(report)
+    assert "3  endpoints acquired" in shown and "2  endpoints handed on" in shown and "1  class " in shown
+
+
+def test_every_rule_has_its_places():
+    assert {rule.name for rule in RULES} - set(_PLACES) == {"owner.merge"}, "which counts where paths meet"
 
 
 def test_an_image_card_says_what_matters():

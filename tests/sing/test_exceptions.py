@@ -315,7 +315,7 @@ entry:
         ("attempt f { returned(%1: u64) -> ok; raised(%2: u64) -> ok }", "takes 1 arguments"),
         ("attempt h, %0 { returned(%1: u64) -> ok; raised(%2: u64) -> ok }", "no function"),
         ("attempt f, %0 { returned(%1: u64) -> ok; raised(%2: u64) -> ok; closed -> ok }", "other ways"),
-        ("attempt_new %0 { returned(%1: u64) -> ok; raised(%2: u64) -> ok }", "a block is needed"),
+        ("attempt_new %0 { returned(%1: u64) -> ok; raised(%2: u64) -> ok }", "a block, an array, an object or a set is needed"),
         ("attempt_new %0 { returned() -> ok; raised(%2: u64) -> ok }", "gives 1 values"),
         ("attempt_new %0 { returned(%1: ExVec[u8]) -> ok; raised(%2: u64) -> ok }", "still owned"),
         ("%1: bool = lt %0, %0\n  raise %1", "u64 is needed"),

@@ -7,7 +7,8 @@ import builtins
 import pytest
 from running import TALK, execute, marked, refusal, result
 
-from singlab.sing import SipError, build, programs_from_source, sip
+from singlab.kernel import InstallError, SealError
+from singlab.sing import SipError, build, contract, programs_from_source, sip, verify
 
 HEADER = TALK + """
 @function
@@ -170,8 +171,23 @@ def test_deep_nesting_is_built_or_refused_and_nothing_else(text):
 def test_an_error_shows_only_itself():
     error = refusal("@sip\ndef p(n: u64) -> u64:\n    return n < b'<i>'\n")
     assert error._render_traceback_() == [f"SipError: {error}"]
+    long = SipError("types", "word " * 60, hint="do " * 60, filename="cell", line=1, column=1, source_line="x" * 200)
+    shown = "".join(long._render_traceback_()).split("\n")
+    assert "    " + "x" * 200 in shown and max(len(line) for line in shown if "xx" not in line) <= 96
+    assert " ".join("\n".join(shown).split()) == " ".join(f"SipError: {long}".split()), "nothing is lost, no word is broken"
+    for refused in (InstallError("word " * 60), SealError("word " * 60)):
+        lines = refused._render_traceback_()[0].split("\n")
+        assert max(map(len, lines)) <= 96 and " ".join(" ".join(lines).split()) == f"{type(refused).__name__}: {' '.join(['word'] * 60)}"
     page = error._repr_html_()
     assert "&lt;i&gt;" in page and "<i>" not in page and error.rule in page and "Repair:" in page
+
+
+def test_what_is_no_text_and_no_sil_is_refused_in_words():
+    program = programs_from_source("@sip\ndef p():\n    pass\n").programs["p"]
+    for call, words in ((lambda: contract(3), "this is int"), (lambda: verify("sip"), "this is str"), (lambda: verify(program), "this is Program")):
+        with pytest.raises(SipError, match=words) as caught:
+            call()
+        assert caught.value.hint
 
 
 # ---- texts are read, never run ---------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def test_points_cover_the_text_of_each_function_once():
     for name, about in stored["functions"].items():
         pieces = sorted(tuple(p) for p in about["points"].values() if p[1])
         place = about["offset"]
-        for offset, count, _ in pieces:
+        for offset, count, *_ in pieces:
             assert offset == place, name
             place += 4 * count
         assert 0 <= about["offset"] + about["bytes"] - place < 8, f"{name}: only padding may be left over"
@@ -65,11 +65,11 @@ def test_points_cover_the_text_of_each_function_once():
 class Twins:
     """Two machines in the same state: kernel functions run natively on one, as RV64 code on the other."""
 
-    def __init__(self, isolation: str = "sip", profile: str = "athlon64"):
+    def __init__(self, isolation: str = "sip", profile: str = "athlon64", policies=()):
         text = TALK + SERVER + "@sip\ndef c(ch: Talk.Imp):\n    ch.send(Talk.Ask(1))\n    mark(ch.receive(Talk.Answer))\n"
         self.systems = []
         for _ in range(2):
-            system = System(ram="2M", isolation=isolation, profile=profile)
+            system = System(ram="2M", isolation=isolation, profile=profile, policies=policies)
             client, server = system.create(image(text, "c")), system.create(image(text, "server"))
             system.connect(client["ch"], server["ch"])
             self.systems.append(system)
@@ -102,7 +102,7 @@ class Twins:
         assert int(m[_s.X + 10]) == value, f"{name}: value"
         assert retired == charged, f"{name}: {retired} instructions retired, {charged} charged"
         asked = {cause: hart.counters()[cause] - begun[cause] for cause in begun}
-        for cause in ("stall_branch", "stall_muldiv", "multiplies"):
+        for cause in ("stall_branch", "stall_muldiv", "multiplies", "divides"):
             assert paid[cause] == asked[cause], f"{name}: {cause}"
         self.paid, self.asked = paid, asked
         assert int(m[_s.X + 2]) == STACK

@@ -33,7 +33,11 @@ def test_a_program_of_the_page_does_what_the_page_says(text, isolation):
         assert refusal.value.rule == what
         return
     system = System(isolation=isolation, ram="4M")
-    processes = {name: system.create(build(program)) for name, program in unit.programs.items()}
+    images = {name: build(program) for name, program in unit.programs.items()}
+    extensions = {extension.image for image in images.values() for extension in image.manifest.extensions}
+    for name in extensions:  # a program makes these itself
+        system.install(images[name])
+    processes = {name: system.create(image) for name, image in images.items() if name not in extensions}
     main = processes["main"]
     ends = [(p, parameter) for p in processes.values() for parameter in p.installed.image.manifest.parameters if parameter.contract]
     for process, parameter in ends:

@@ -1,281 +1,63 @@
-"""Contracts as large as the real system's, implemented by both sides: verified on all paths, and run through every state."""
+"""Contracts as large as the real system's, implemented by both sides: verified on all paths, and every message of them said."""
 
 from __future__ import annotations
 
 import pytest
-from large_contracts import NIC_DEVICE, TCP_CONNECTION
+from large_nic import NIC
+from large_tcp import TCP_SERVICE
+from running import ISOLATIONS
 
 from singlab.kernel import System
 from singlab.sing import build, programs_from_source
 from singlab.trace.record import Kind
 
-NIC = f'''
-NicDevice = contract("""{NIC_DEVICE}""")
-
-@sip
-def server(ch: NicDevice.Exp) -> u64:
-    moved: u64 = 0
-    ch.send(NicDevice.Success())
-    while True:
-        match ch.receive():
-            case NicDevice.GetDeviceProperties():
-                ch.send(NicDevice.DeviceProperties(1, 42, 1500))
-            case NicDevice.ConfigureIO():
-                break
-            case ChannelClosed():
-                return moved
-    while True:
-        while True:
-            match ch.receive():
-                case NicDevice.RegisterForEvents(event):
-                    if event == 0:
-                        ch.send(NicDevice.InvalidParameters(1))
-                    else:
-                        ch.send(NicDevice.Success())
-                        break
-                case ChannelClosed():
-                    return moved
-        while True:
-            match ch.receive():
-                case NicDevice.SetChecksumProperties(properties):
-                    if properties > 3:
-                        ch.send(NicDevice.InvalidParameters(2))
-                    else:
-                        ch.send(NicDevice.Success())
-                        break
-                case ChannelClosed():
-                    return moved
-        while True:
-            match ch.receive():
-                case NicDevice.StartIO():
-                    ch.send(NicDevice.Success())
-                case NicDevice.ConfigureIO():
-                    break
-                case ChannelClosed():
-                    return moved
-            waiting: u64 = 0
-            while True:
-                match ch.receive():
-                    case NicDevice.GiveTxPacketsToDevice(packets):
-                        moved += len(packets)
-                        waiting += 1
-                        free(packets)
-                        ch.send(NicDevice.Success())
-                    case NicDevice.GiveRxPacketsToDevice(packets):
-                        free(packets)
-                        ch.send(NicDevice.Success())
-                    case NicDevice.TakeTxPackets():
-                        if waiting > 0:
-                            waiting -= 1
-                            ch.send(NicDevice.TxPackets(new(u8, 4)))
-                        else:
-                            ch.send(NicDevice.NoPackets())
-                    case NicDevice.TakeRxPackets():
-                        if waiting > 5:
-                            ch.send(NicDevice.RxPackets(new(u8, 4)))
-                        else:
-                            ch.send(NicDevice.NoPackets())
-                    case NicDevice.StopIO():
-                        ch.send(NicDevice.Success())
-                        break
-                    case ChannelClosed():
-                        return moved
-
-@sip
-def client(ch: NicDevice.Imp) -> u64:
-    ch.receive(NicDevice.Success)
-    ch.send(NicDevice.GetDeviceProperties())
-    match ch.receive():
-        case NicDevice.DeviceProperties(kind, address, frame):
-            found = u64(kind) + address + u64(frame)
-        case ChannelClosed():
-            return 0
-    ch.send(NicDevice.ConfigureIO())
-    event: u64 = 0
-    while True:
-        ch.send(NicDevice.RegisterForEvents(event))
-        match ch.receive():
-            case NicDevice.InvalidParameters(why):
-                event += 1
-            case NicDevice.Success():
-                break
-            case ChannelClosed():
-                return 0
-    properties: u32 = 5
-    while True:
-        ch.send(NicDevice.SetChecksumProperties(properties))
-        match ch.receive():
-            case NicDevice.InvalidParameters(why):
-                properties -= 1
-            case NicDevice.Success():
-                break
-            case ChannelClosed():
-                return 0
-    ch.send(NicDevice.StartIO())
-    ch.receive(NicDevice.Success)
-    ch.send(NicDevice.GiveTxPacketsToDevice(new(u8, 100)))
-    ch.receive(NicDevice.Success)
-    ch.send(NicDevice.GiveRxPacketsToDevice(new(u8, 100)))
-    ch.receive(NicDevice.Success)
-    for i in range(2):
-        ch.send(NicDevice.TakeTxPackets())
-        match ch.receive():
-            case NicDevice.TxPackets(packets):
-                found += len(packets)
-                free(packets)
-            case NicDevice.NoPackets():
-                found += 10000
-            case ChannelClosed():
-                return 0
-    ch.send(NicDevice.TakeRxPackets())
-    match ch.receive():
-        case NicDevice.RxPackets(packets):
-            free(packets)
-        case NicDevice.NoPackets():
-            found += 20000
-        case ChannelClosed():
-            return 0
-    ch.send(NicDevice.StopIO())
-    ch.receive(NicDevice.Success)
-    return found
-'''
-
-TCP = f'''
-TcpConnection = contract("""{TCP_CONNECTION}""")
-
-@sip
-def server(ch: TcpConnection.Exp) -> u64:
-    written: u64 = 0
-    ch.send(TcpConnection.Ready())
-    while True:
-        match ch.receive():
-            case TcpConnection.Connect(address, port):
-                if address == 0:
-                    ch.send(TcpConnection.CouldNotConnect(1))
-                    continue
-                ch.send(TcpConnection.OK())
-                break
-            case TcpConnection.Bind(address, port):
-                if port == 0:
-                    ch.send(TcpConnection.InvalidEndpoint())
-                    continue
-                ch.send(TcpConnection.OK())
-            case TcpConnection.Close():
-                return written
-            case ChannelClosed():
-                return written
-        match ch.receive():
-            case TcpConnection.Connect(address, port):
-                if address == 0:
-                    ch.send(TcpConnection.CouldNotConnect(1))
-                    continue
-                ch.send(TcpConnection.OK())
-                break
-            case TcpConnection.Listen(backlog):
-                if backlog <= 0:
-                    ch.send(TcpConnection.InvalidEndpoint())
-                    continue
-                ch.send(TcpConnection.OK())
-            case TcpConnection.Close():
-                return written
-            case ChannelClosed():
-                return written
-        while True:
-            match ch.receive():
-                case TcpConnection.Accept(connection):
-                    ch.send(TcpConnection.OK())
-                case TcpConnection.Close():
-                    return written
-                case ChannelClosed():
-                    return written
-    reads: u64 = 0
-    while True:
-        match ch.receive():
-            case TcpConnection.Read():
-                reads += 1
-                if reads < 3:
-                    ch.send(TcpConnection.Data(new(u8, 7)))
-                elif reads < 5:
-                    ch.send(TcpConnection.NoMoreData())
-                else:
-                    ch.send(TcpConnection.ConnectionClosed())
-            case TcpConnection.Write(data):
-                if len(data) > 1000:
-                    ch.send(TcpConnection.CantSend(data))
-                else:
-                    written += len(data)
-                    free(data)
-                    ch.send(TcpConnection.OK())
-            case TcpConnection.DoneSending():
-                pass
-            case TcpConnection.DoneReceiving():
-                pass
-            case TcpConnection.Abort():
-                return written
-            case TcpConnection.Close():
-                return written
-            case ChannelClosed():
-                return written
-
-@sip
-def client(ch: TcpConnection.Imp) -> u64:
-    read: u64 = 0
-    ch.receive(TcpConnection.Ready)
-    address: u32 = 0
-    while True:
-        ch.send(TcpConnection.Connect(address, 80))
-        match ch.receive():
-            case TcpConnection.CouldNotConnect(why):
-                address += 1
-            case TcpConnection.OK():
-                break
-            case ChannelClosed():
-                return 0
-    ch.send(TcpConnection.Write(new(u8, 300)))
-    match ch.receive():
-        case TcpConnection.OK():
-            read += 0
-        case TcpConnection.CantSend(data):
-            free(data)
-            ch.send(TcpConnection.Close())
-            return 0
-        case ChannelClosed():
-            return 0
-    while True:
-        ch.send(TcpConnection.Read())
-        match ch.receive():
-            case TcpConnection.Data(data):
-                read += len(data)
-                free(data)
-            case TcpConnection.NoMoreData():
-                break
-            case TcpConnection.ConnectionClosed():
-                ch.send(TcpConnection.Abort())
-                return read
-            case ChannelClosed():
-                return 0
-    ch.send(TcpConnection.Write(new(u8, 2000)))
-    match ch.receive():
-        case TcpConnection.OK():
-            ch.send(TcpConnection.DoneSending())
-        case TcpConnection.CantSend(data):
-            free(data)
-            read += 1000
-        case ChannelClosed():
-            return 0
-    ch.send(TcpConnection.Close())
-    return read
-'''
+#: Text, programs, channels as (client, its endpoint, server, its endpoint), and what each program returns.
+CASES = {
+    "nic": (NIC, {"driver": 100, "user": 1543 + 5000 + 4 + 10_000 + 4 + 100_000 + 20_000}, [("user", "ch", "driver", "ch")]),
+    "tcp": (TCP_SERVICE, {"service": 300 + 40 + 10 + 100 + 101 + 102, "browser": 7 + 7 + 2000 + 3 * 7 + 30_000 + 50_000, "visitor": 1},
+            [("browser", "tcp", "service", "first"), ("visitor", "tcp", "service", "second")]),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("isolation", ["sip", "ring3"])
-@pytest.mark.parametrize(("text", "values"), [(NIC, (1543 + 4 + 10000 + 20000, 100)), (TCP, (14 + 1000, 300))], ids=["nic", "tcp"])
-def test_both_sides_are_verified_and_run(text, values, isolation):
-    unit = programs_from_source(text)
+@pytest.fixture(scope="module")
+def images():
+    """The contracts and the built images of each case; the programs are not small."""
+    units = {name: programs_from_source(text, name) for name, (text, _, _) in CASES.items()}
+    return {name: (unit.contracts, {n: build(program) for n, program in unit.programs.items()}) for name, unit in units.items()}
+
+
+def started(case: str, images, isolation: str):
+    """Return a system with a case's processes, connected and not yet run, and the processes by name."""
     system = System(isolation=isolation)
-    client, server = (system.create(build(unit.programs[name])) for name in ("client", "server"))
-    system.connect(client["ch"], server["ch"])
+    processes = {name: system.create(images[case][1][name]) for name in CASES[case][1]}
+    for client, one, server, other in CASES[case][2]:
+        system.connect(processes[client][one], processes[server][other])
+    return system, processes
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_both_sides_are_verified_and_say_every_message(case, isolation, images):
+    system, processes = started(case, images, isolation)
     assert system.run().outcome == "finished"
-    assert (client.exit_value, server.exit_value) == values
+    assert {name: process.exit_value for name, process in processes.items()} == CASES[case][1]
     assert not (system.trace.events["kind"] == Kind.REFUSED).any()
-    assert not any(any(process.holdings().values()) for process in (client, server))
+    assert not any(any(process.holdings().values()) for process in processes.values())
+    said = {what.rpartition(" sends ")[2] for what in system.trace.frame()["what"] if " sends " in what}
+    assert said == {message for spoken in images[case][0].values() for message in spoken.messages}
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_whoever_is_stopped_takes_nobody_along(case, isolation, images):
+    """Stopped at events all over the run: no message is refused, nobody waits for ever, and everything is given back."""
+    whole, _ = started(case, images, isolation)
+    events = len(whole.run().trace)
+    for at in range(1, events, max(1, events // 12)):
+        for victim in CASES[case][1]:
+            system, processes = started(case, images, isolation)
+            system.run(events=at)
+            processes[victim].stop()
+            assert system.run(cycles=5_000_000).outcome == "finished", (victim, at)
+            assert not (system.trace.events["kind"] == Kind.REFUSED).any()
+            assert not any(any(process.holdings().values()) for process in processes.values()), (victim, at)

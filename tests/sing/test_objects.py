@@ -77,7 +77,7 @@ def test_without_the_optimiser_too():
 
 FAULTS = {
     "a field of None": ("a: Node | None = None\nreturn «a.value", 20),
-    "an element of None": ("a: Array[u8] | None = None\nif n > 99:\n    a = array(u8, 1)\nreturn u64(«a[0])", 20),
+    "an element of None": ("a: Array[u8] | None = None\nif n > 99:\n    a = array(u8, 1)\nreturn u64(«a[0])", 23),
     "a method of None": ("a = Node(1, None)\nreturn «a.next.bump(1)", 20),
     "None where an object is needed": ("a = array(Node, 3)\nreturn «a[1].value", 20),
     "a field that was never filled": ("h = Holder()\nreturn «h.node.value", 20),

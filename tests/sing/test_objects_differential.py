@@ -162,7 +162,7 @@ def behaviour(text: str, isolation: str, optimiser: bool) -> list[tuple]:
     found = []
     for process in processes:
         assert set(process.holdings().values()) == {0}
-        ends = {1: "bounds", 2: "division", 20: "none"}
+        ends = {1: "bounds", 2: "division", 20: "none", 23: "none"}
         assert process.fault is None or process.fault.code in ends, f"{process.fault}\n{text}"
         found.append((process.exit_value if process.fault is None else ends[process.fault.code], process.console))
     return found

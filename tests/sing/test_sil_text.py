@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from mutants import EXCEPTIONAL, OBJECTS, RICH
+from mutants_endpoints import LAYOUTS, PASSING, SETS, THREADS
 from running import SERVER, TALK, module
 from test_verifier_fuzz import Graph
 
@@ -45,6 +47,21 @@ def p(ch: Talk.Imp, count: u64) -> u64:
     return total // 7 + process_id() + cycles_per_second()
 '''
 )
+
+
+@pytest.mark.parametrize("text", [PASSING, SETS, THREADS, LAYOUTS, OBJECTS, RICH, EXCEPTIONAL])
+def test_endpoints_sets_threads_and_objects_are_read_back(text):
+    written = format_module(module(text))
+    again = parse_sil(written)
+    assert format_module(again) == written
+    assert verify(again, collect=True).accepted
+
+
+def test_two_members_at_once_are_refused_where_they_stand():
+    text = format_module(module(SETS)).replace("%51.back: Work.Imp = closed", "%51.back: Work.Imp, %49.back: Work.Imp = closed")
+    with pytest.raises(SipError, match="one member at a time") as refusal:
+        parse_sil(text)
+    assert "%51.back" in text.splitlines()[refusal.value.line - 1]
 
 
 def same(one: sil.Module, other: sil.Module) -> None:

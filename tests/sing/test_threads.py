@@ -160,7 +160,7 @@ def test_stacks_and_records_come_back_when_threads_end(isolation):
 def test_threads_that_nobody_joins_are_limited():
     text = "@function\ndef f(n: u64) -> u64:\n    return n\n@sip\ndef p(n: u64) -> u64:\n    for i in range(n):\n        mark(thread(f, i))\n    return n\n"
     assert execute(text, n=at.MOST_THREADS - 1).exit_value == at.MOST_THREADS - 1
-    assert str(execute(text, n=at.MOST_THREADS).fault) == "exchange heap exhausted (line 7)"
+    assert str(execute(text, n=at.MOST_THREADS).fault) == "no thread could be started (line 7)"
 
 
 @pytest.mark.parametrize("isolation", ISOLATIONS)

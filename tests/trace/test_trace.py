@@ -176,6 +176,13 @@ SAID = {
     Kind.CLOSED_SEEN: ((5 | 1 << 56, 0), "server learns that channel 5 is closed"),
     Kind.ABI: ((3, 0), "client calls the kernel"),
     Kind.CHANNEL_CONTRACT: ((5, 0x8003_0000), "channel 5 speaks Talk"),
+    Kind.SERVICE_REQUEST: ((2, 3), "client asks the service thread to stop a process"),
+    Kind.SERVICE_DONE: ((1, 0), "the service thread has done what it was asked: create a process"),
+    Kind.PROCESS_SUSPENDED: ((3, 0), "server is suspended"),
+    Kind.THREAD_HOLD: ((1, 0), "thread 1 of client is held"),
+    Kind.PROCESS_SUSPEND: ((3, 4), "server is being suspended"),
+    Kind.PROCESS_RESUME: ((3, 0), "server goes on"),
+    Kind.POLICY_FAULT: ((2 | 1 << 8, 0), "the kernel puts the quantum policy out of force"),
     Kind.ENDPOINT_OWNER: ((5 | 1 << 56, 2 | 3 << 32), "the Exp end of channel 5 now belongs to client"),
 }
 

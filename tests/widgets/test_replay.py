@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from singlab.experiments.message_size import programs
 from singlab.kernel import System
+from singlab.sing import build, programs_from_source
 from singlab.trace.record import Kind
 from singlab.widgets import replay_html
+from singlab.widgets.still import still_picture
 from tests.conftest import outside
 
 pytestmark = pytest.mark.browser
@@ -201,3 +204,54 @@ def test_names_cannot_break_the_page(tmp_path, watched_page):
         assert page.locator(".singlab-view img, .singlab-view b[onmouseover]").count() == 0
         assert re.search(r"<img", page.locator(".sl-legend").inner_text())
         assert page.errors == []
+
+
+HANDED = '''
+Events = contract("""
+contract Events { out message Arrived(); in message Thanks(); state Quiet: Arrived! -> Thanks? -> Quiet; }
+""")
+Card = contract("""
+contract Card { in message Register(Events.Exp:Quiet e); out message Ok(); state Begin: Register? -> Ok! -> Begin; }
+""")
+
+@sip
+def driver(ch: Card.Exp):
+    match ch.receive():
+        case Card.Register(events):
+            ch.send(Card.Ok())
+            events.send(Events.Arrived())
+            events.receive(Events.Thanks)
+            events.close()
+        case ChannelClosed():
+            return
+
+@sip
+def user(ch: Card.Imp):
+    events, theirs = new_channel(Events)
+    ch.send(Card.Register(theirs))
+    ch.receive(Card.Ok)
+    events.receive(Events.Arrived)
+    events.send(Events.Thanks())
+    events.close()
+'''
+
+
+def test_an_end_that_was_sent_is_shown_with_its_new_owner(tmp_path, watched_page):
+    unit = programs_from_source(HANDED, "handed")
+    system = System()
+    user, driver = system.create(build(unit.programs["user"])), system.create(build(unit.programs["driver"]))
+    system.connect(user["ch"], driver["ch"])
+    system.run()
+    moved = int(np.flatnonzero(system.trace.events["kind"] == Kind.ENDPOINT_OWNER)[0])
+    replay_html(system.trace, tmp_path / "handed.html")
+    with watched_page() as page:
+        page.goto((tmp_path / "handed.html").as_uri())
+        page.wait_for_selector("[data-testid=sl-threads] text")
+        for position, name in ((moved, "user"), (moved + 1, "driver")):
+            seek(page, position)
+            assert page.locator("[data-channel='2'] .sl-chip span").nth(1).inner_text().startswith(f"{name} (Exp)")
+        seek(page, len(system.trace))
+        tips = page.locator("[data-testid=sl-messages] [data-tip]").evaluate_all("nodes => nodes.map((node) => node.dataset.tip)")
+        assert [tip for tip in tips if "Arrived" in tip or "Thanks" in tip] == ["driver → user: Arrived", "user → driver: Thanks"]
+        assert page.errors == []
+    assert "<td>user</td><td>2</td><td>2</td>" in still_picture(system.trace)

@@ -248,7 +248,7 @@ def _broken(handed: Handed, passage: Passage, stages: tuple[str, ...]) -> str:
 def _shown(fate: Fate) -> str:
     """Return a block in words."""
     data = " ".join(map(str, fate.data[:6])) + (" ..." if len(fate.data) > 6 else "")
-    return f"{fate.what} ({len(fate.data)} bytes{': ' + data if data else ''})"
+    return f"{fate.what} ({len(fate.data)} {'byte' if len(fate.data) == 1 else 'bytes'}{': ' + data if data else ''})"
 
 
 def _answer(mark: int) -> str:

@@ -4,9 +4,11 @@ An endpoint is a record in the kernel zone on its owner's list. It can change ow
 send on it belongs to the receiver, and nobody can use it until the receiver takes the message.
 """
 
+from singlab.kernel.core.policies import policy_fault
 from singlab.kernel.core.records import record_free, record_new
-from singlab.kernel.core.words import emit, ld32, ld64, st64
+from singlab.kernel.core.words import emit, ld32, ld64, policy_admit, policy_trouble, st64
 from singlab.kernel.layout import (
+    ADMIT,
     E_CHANNEL,
     E_MAGIC,
     E_NEXT,
@@ -22,12 +24,14 @@ from singlab.kernel.layout import (
     G_FREE_ENDPOINTS,
     G_KERNEL_FIRST,
     G_NEXT_CHANNEL,
+    G_POLICIES,
     G_RECORD_FIRST,
     MAGIC_ENDPOINT,
     P_ENDPOINTS,
     P_ID,
     PAGE_SHIFT,
     PAGE_TAGS,
+    RAISED,
     RAM_BASE,
     TAG_KERNEL_SYSTEM,
     ZONE_KERNEL,
@@ -79,6 +83,18 @@ def endpoint_new(m, process, side, channel, table):
     st64(m, endpoint + E_SLOTS, ld64(m, table) >> (32 + side * 16) & 0xFFFF)
     endpoint_link(m, endpoint, process)
     return endpoint
+
+
+def channel_admit(m, table, importer, exporter):
+    """Return whether the policy lets two processes be connected; without one everybody is."""
+    if ld64(m, G_POLICIES) & (1 << ADMIT) == 0:
+        return 1
+    admits = policy_admit(m, table, ld64(m, importer + P_ID), ld64(m, exporter + P_ID))
+    trouble = policy_trouble(m)
+    if trouble != 0:
+        policy_fault(m, ADMIT, RAISED, trouble)
+        return 0  # who cannot say that two may talk has not said so
+    return admits != 0
 
 
 def channel_create(m, table, imp_process, exp_process):

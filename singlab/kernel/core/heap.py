@@ -13,8 +13,9 @@ Leaves out sharing, splitting and truncating a region.
 
 from singlab.kernel.core.domains import domain_map, domain_reserve, domain_unmap
 from singlab.kernel.core.pages import pages_alloc, pages_free
+from singlab.kernel.core.policies import policy_fault
 from singlab.kernel.core.records import record_free, record_new
-from singlab.kernel.core.words import emit, ld64, st64
+from singlab.kernel.core.words import emit, ld64, policy_fit, policy_trouble, st64
 from singlab.kernel.layout import (
     B_DATA,
     B_MAGIC,
@@ -26,19 +27,23 @@ from singlab.kernel.layout import (
     B_STAGED,
     BLOCK_BYTES,
     BUCKETS,
+    FIT,
     G_BUCKETS,
     G_FREE_RECORDS,
+    G_POLICIES,
     G_RECORD_FIRST,
     G_USER_FIRST,
     G_WINDOW,
     LARGEST_BUCKET,
     MAGIC_BLOCK,
+    NONSENSE,
     P_BLOCKS,
     P_DOMAIN,
     P_HEAP,
     P_ID,
     PAGE,
     PAGE_SHIFT,
+    RAISED,
     RAM_BASE,
     SMALLEST_BUCKET,
     TAG_KERNEL_SHARED,
@@ -52,6 +57,7 @@ BLOCK_OWNER = 20
 BLOCK_FREE = 21
 BLOCK_COPY = 22
 FRESH = BUCKETS * 8
+LARGEST_ROOM = 32 * 1024 * 1024
 OK = 0
 E_BAD_HANDLE = 1
 E_NOT_OWNER = 2
@@ -150,17 +156,33 @@ def large_block(m, count, domain):
     return block
 
 
+def room_chosen(m, size):
+    """Return how many bytes the policy gives a block; at least what was asked for."""
+    room = policy_fit(m, size)
+    trouble = policy_trouble(m)
+    if trouble != 0:
+        policy_fault(m, FIT, RAISED, trouble)
+        return size
+    if (room < size) or (room > LARGEST_ROOM):
+        policy_fault(m, FIT, NONSENSE, room)
+        return size
+    return room
+
+
 def block_new(m, heap, domain, size):
     """Return a block of a heap with room for ``size`` bytes that nobody owns yet and whose data is anything, or 0."""
-    if size <= LARGEST_BUCKET:
+    room = size
+    if ld64(m, G_POLICIES) & (1 << FIT) != 0:
+        room = room_chosen(m, size)
+    if room <= LARGEST_BUCKET:
         span = SMALLEST_BUCKET
         bucket = heap
-        while span < size:
+        while span < room:
             span = span << 1
             bucket += 8
         block = small_block(m, bucket, span, domain)
     else:
-        block = large_block(m, (size + PAGE - 1) >> PAGE_SHIFT, domain)
+        block = large_block(m, (room + PAGE - 1) >> PAGE_SHIFT, domain)
     if block != 0:
         st64(m, block + ld64(m, G_WINDOW) + B_SIZE, size)
     return block

@@ -16,8 +16,6 @@ from singlab.kernel.core.tasks import (
 )
 from singlab.kernel.core.words import ld64, st64
 from singlab.kernel.layout import (
-    H_PAGES,
-    I_PAGES,
     IMAGE_LIBRARY,
     K_LIBRARIES,
     K_NEXT_MAP,
@@ -27,7 +25,9 @@ from singlab.kernel.layout import (
     OPEN_STACK,
     PAGE,
     PAGE_SHIFT,
+    PG_PAGES,
     PTE_SHARED,
+    SH_PAGES,
 )
 from singlab.kernel.opencalls import EFAULT, EINVAL, ENOENT, ENOMEM, ESRCH
 
@@ -98,7 +98,7 @@ def sys_shm_open(m, name, name_size, size, rights):
         return bad(m, ENOMEM)
     if shared_map(m, task, shared, place, rights) == 0:
         return bad(m, ENOMEM)
-    st64(m, task + K_NEXT_MAP, place + (ld64(m, shared + H_PAGES) << PAGE_SHIFT))
+    st64(m, task + K_NEXT_MAP, place + (ld64(m, shared + SH_PAGES) << PAGE_SHIFT))
     return place
 
 
@@ -145,7 +145,7 @@ def sys_dlopen(m, name, size):
             break
         place += 16
     base = ld64(m, task + K_NEXT_MAP)
-    pages = ld64(m, image + I_PAGES)
+    pages = ld64(m, image + PG_PAGES)
     if (place == task + K_LIBRARIES + MOST_LIBRARIES * 16) or (pages_of(m, base, pages << PAGE_SHIFT) == 0):
         return bad(m, ENOMEM)
     if image_map(m, task, image, base) == 0:

@@ -3,15 +3,20 @@
 Leaves out extension in place and physical ranges of devices.
 """
 
-from singlab.kernel.core.words import emit, ld32, ld64, st32, st64
+from singlab.kernel.core.policies import policy_fault
+from singlab.kernel.core.words import emit, ld32, ld64, policy_pages, policy_trouble, st32, st64
 from singlab.kernel.layout import (
     G_KERNEL_FIRST,
     G_KERNEL_HINT,
+    G_POLICIES,
     G_RECORD_FIRST,
     G_USER_FIRST,
+    NONSENSE,
     OWNER_SHIFT,
     PAGE_SHIFT,
     PAGE_TAGS,
+    PAGES,
+    RAISED,
     RAM_BASE,
 )
 
@@ -34,12 +39,29 @@ def find_run(m, first, last, count):
     return 0
 
 
+def pages_chosen(m, zone, first, last, count):
+    """Return the page at which the policy lets so many begin; 0 if it leaves the choice to the kernel, or had to go."""
+    page = policy_pages(m, zone, first, last, count)
+    trouble = policy_trouble(m)
+    if trouble != 0:
+        return policy_fault(m, PAGES, RAISED, trouble)
+    if page == 0:
+        return 0
+    if (page >= first) and (page < last) and (count <= last - page):
+        if find_run(m, page, page + count, count) == page:
+            return page
+    return policy_fault(m, PAGES, NONSENSE, page)
+
+
 def pages_alloc(m, zone, count, tag):
     """Return the address of ``count`` free pages of a zone in a row, tagged, or 0."""
     first = ld64(m, G_KERNEL_FIRST + zone * 8)
     last = ld64(m, G_KERNEL_FIRST + zone * 8 + 8)
-    hint = ld64(m, G_KERNEL_HINT + zone * 8)
-    page = find_run(m, hint, last, count)
+    page = 0
+    if ld64(m, G_POLICIES) & (1 << PAGES) != 0:
+        page = pages_chosen(m, zone, first, last, count)
+    if page == 0:
+        page = find_run(m, ld64(m, G_KERNEL_HINT + zone * 8), last, count)
     if page == 0:
         page = find_run(m, first, last, count)
         if page == 0:

@@ -2,23 +2,29 @@
 
 A process is a record with lists of its threads, endpoints and blocks; its pages are found by tag. The
 order of an end matters: threads stop first, so nobody runs in what is being taken away; endpoints
-close next, so that peers learn of it; blocks and pages go last.
+close next, so that peers learn of it; blocks, handles and pages go last.
 
-Leaves out child processes and suspension.
+A process may have children (:mod:`singlab.kernel.core.children`); whatever ends it ends them first, from the last
+generation up. The record of a process whose parent can still ask about it stays until the parent has let go of
+it; that of a process without a parent, for the operator.
 """
 
 from singlab.kernel.core.channels import endpoint_close
-from singlab.kernel.core.domains import domain_enter, domain_leave, process_pages_free
+from singlab.kernel.core.domains import domain_enter, domain_leave, process_pages_alloc, process_pages_free
+from singlab.kernel.core.handles import handles_free
 from singlab.kernel.core.heap import block_free
+from singlab.kernel.core.images import image_load
 from singlab.kernel.core.records import record_free, record_new
-from singlab.kernel.core.scheduler import queue_remove, thread_wake
+from singlab.kernel.core.scheduler import queue_remove, suspension_settle, thread_wake
 from singlab.kernel.core.sets import set_close
 from singlab.kernel.core.waiting import waiter_forget
 from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
     BLOCKED,
+    BLOCKED_HELD,
     E_MAGIC,
     ENDED,
+    G_CREATE_STATUS,
     G_CURRENT,
     G_FREE_PROCESSES,
     G_FREE_THREADS,
@@ -27,34 +33,67 @@ from singlab.kernel.layout import (
     G_NEXT_THREAD,
     G_PREEMPTED_HEAD,
     G_PROCESSES,
+    G_RING3,
+    G_SERVICE_HEAD,
+    G_STATUS,
     G_UNBLOCKED_HEAD,
+    I_CODE_BYTES,
+    I_CONTRACT_COUNT,
+    I_CONTRACTS,
+    I_ENTRY,
+    I_STACK_PAGES,
     LAST_PROCESS,
     MAGIC_PROCESS,
     MAGIC_SET,
     MAGIC_THREAD,
+    P_BARRIER,
     P_BLOCKS,
+    P_CHILDREN,
+    P_CODE,
+    P_CODE_BYTES,
+    P_CONTRACT_COUNT,
+    P_CONTRACTS,
     P_ENDPOINTS,
     P_EXIT,
     P_FAULT,
     P_FAULT_LINE,
+    P_HELD,
+    P_HELD_ABOVE,
     P_ID,
+    P_IMAGE,
+    P_JOINER,
     P_MAGIC,
     P_NEXT,
+    P_NEXT_CHILD,
+    P_PARENT,
+    P_PREVIOUS,
+    P_PREVIOUS_CHILD,
     P_STATE,
     P_STOPPED,
     P_THREADS,
+    PAGE_SHIFT,
     PROCESS_BYTES,
     READY,
+    REQUEST_BARRIER,
+    REQUEST_JOIN,
     RUNNING,
     STOPPED,
+    T_A0,
+    T_CONTEXT,
     T_FULL,
     T_ID,
     T_MAGIC,
+    T_PC,
     T_PROCESS,
+    T_REQUEST,
     T_SIBLING,
     T_STATE,
+    T_STATUS,
+    T_TARGET,
     T_WAITS,
+    TAG_CODE,
     TAG_KERNEL_SYSTEM,
+    TAG_STACK,
     THREAD_BYTES,
     UNBORN,
     UNSTARTED,
@@ -68,10 +107,53 @@ PROCESS_STOP = 5
 PROCESS_FAULT = 6
 THREAD_CREATE = 7
 THREAD_EXIT = 13
+OK = 0
+E_BAD_ARGUMENT = 5
+E_SEAL = 6
+NO_MEMORY = 4
+
+
+def child_link(m, child, parent):
+    """Put a new process on its parent's list; what holds the parent and all below it holds the child."""
+    first = ld64(m, parent + P_CHILDREN)
+    st64(m, child + P_PARENT, parent)
+    st64(m, child + P_NEXT_CHILD, first)
+    if first != 0:
+        st64(m, first + P_PREVIOUS_CHILD, child)
+    st64(m, parent + P_CHILDREN, child)
+    st64(m, child + P_HELD_ABOVE, ld64(m, parent + P_HELD_ABOVE) + (ld64(m, parent + P_HELD) >> 1))
+    return 0
+
+
+def process_forget(m, process):
+    """Give back the record of a process that has ended, and take it off all lists."""
+    following = ld64(m, process + P_NEXT)
+    previous = ld64(m, process + P_PREVIOUS)
+    if previous != 0:
+        st64(m, previous + P_NEXT, following)
+    else:
+        st64(m, G_PROCESSES, following)
+    if following != 0:
+        st64(m, following + P_PREVIOUS, previous)
+    parent = ld64(m, process + P_PARENT)
+    if parent != 0:
+        following = ld64(m, process + P_NEXT_CHILD)
+        previous = ld64(m, process + P_PREVIOUS_CHILD)
+        if previous != 0:
+            st64(m, previous + P_NEXT_CHILD, following)
+        else:
+            st64(m, parent + P_CHILDREN, following)
+        if following != 0:
+            st64(m, following + P_PREVIOUS_CHILD, previous)
+    record_free(m, G_FREE_PROCESSES, process)
+    return 0
 
 
 def process_create(m, parent):
-    """Return a new process record with one thread that has not begun, or 0: memory or the numbers are used up."""
+    """Return a new process record with one thread that has not begun, or 0: memory or the numbers are used up.
+
+    ``parent`` is the record of the process it is a child of, 0 if the operator makes it.
+    """
     number = ld64(m, G_NEXT_PROCESS)
     if number > LAST_PROCESS:
         return 0
@@ -91,9 +173,16 @@ def process_create(m, parent):
     st64(m, process + P_ID, number)
     st64(m, process + P_STATE, UNSTARTED)
     st64(m, process + P_THREADS, thread)
-    st64(m, process + P_NEXT, ld64(m, G_PROCESSES))
+    first = ld64(m, G_PROCESSES)
+    st64(m, process + P_NEXT, first)
+    if first != 0:
+        st64(m, first + P_PREVIOUS, process)
     st64(m, G_PROCESSES, process)
-    emit(m, PROCESS_CREATE, number, parent)
+    above = 0
+    if parent != 0:
+        above = ld64(m, parent + P_ID)
+        child_link(m, process, parent)
+    emit(m, PROCESS_CREATE, number, above)
     thread_number = ld64(m, G_NEXT_THREAD)
     st64(m, G_NEXT_THREAD, thread_number + 1)
     st64(m, thread + T_MAGIC, MAGIC_THREAD)
@@ -103,6 +192,30 @@ def process_create(m, parent):
     st64(m, thread + T_FULL, 1)
     emit(m, THREAD_CREATE, thread_number, number)
     return process
+
+
+def process_load(m, process, image):
+    """Give a new process the code, stack and first registers that its image says; returns OK, or why not."""
+    size = ld64(m, image + I_CODE_BYTES)
+    pages = ld64(m, image + I_STACK_PAGES)
+    code = process_pages_alloc(m, process, (size + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT, TAG_CODE)
+    stack = process_pages_alloc(m, process, pages, TAG_STACK)
+    if (code == 0) or (stack == 0):
+        return NO_MEMORY
+    if image_load(m, image, code) == 0:
+        return E_SEAL
+    st64(m, process + P_IMAGE, image)
+    st64(m, process + P_CODE, code)
+    st64(m, process + P_CODE_BYTES, size)
+    st64(m, process + P_CONTRACTS, ld64(m, image + I_CONTRACTS))
+    st64(m, process + P_CONTRACT_COUNT, ld64(m, image + I_CONTRACT_COUNT))
+    thread = ld64(m, process + P_THREADS)
+    st64(m, thread + T_PC, code + ld64(m, image + I_ENTRY))
+    st64(m, thread + T_CONTEXT + 16, stack + (pages << PAGE_SHIFT))
+    st64(m, thread + T_STATUS, ld64(m, G_STATUS))
+    if ld64(m, G_RING3) == 0:  # in ring 0 tp holds the running thread's record, always
+        st64(m, thread + T_CONTEXT + 32, thread)
+    return OK
 
 
 def process_start(m, process):
@@ -117,6 +230,26 @@ def process_start(m, process):
     return 0
 
 
+def request_forget(m, thread, request):
+    """Let nobody answer what a thread that ends has asked for."""
+    if request == REQUEST_JOIN:
+        st64(m, ld64(m, thread + T_TARGET) + P_JOINER, 0)
+    elif request == REQUEST_BARRIER:
+        st64(m, ld64(m, thread + T_TARGET) + P_BARRIER, 0)
+    else:
+        queue_remove(m, G_SERVICE_HEAD, thread)
+    return 0
+
+
+def request_answer(m, thread, status, word):
+    """Give a thread what it has asked for, and let it go on."""
+    st64(m, thread + T_REQUEST, 0)
+    st64(m, thread + T_A0, status)
+    st64(m, thread + T_A0 + 8, word)
+    thread_wake(m, thread, 0)
+    return 0
+
+
 def threads_end(m, process):
     """Stop the threads of a process wherever they are: ready, blocked or running."""
     thread = ld64(m, process + P_THREADS)
@@ -125,8 +258,11 @@ def threads_end(m, process):
         if state == READY:
             queue_remove(m, G_UNBLOCKED_HEAD, thread)
             queue_remove(m, G_PREEMPTED_HEAD, thread)
-        elif state == BLOCKED:
-            if ld64(m, thread + T_WAITS) != 0:
+        elif (state == BLOCKED) or (state == BLOCKED_HELD):
+            request = ld64(m, thread + T_REQUEST)
+            if request != 0:
+                request_forget(m, thread, request)
+            elif ld64(m, thread + T_WAITS) != 0:
                 waiter_forget(m, thread)
         if ld64(m, G_CURRENT) == thread:
             st64(m, G_CURRENT, 0)
@@ -139,9 +275,10 @@ def threads_end(m, process):
     return 0
 
 
-def process_end(m, process):
-    """Take everything back from a process; its record stays, so that its exit value can be read."""
-    if ld64(m, process + P_STATE) == RUNNING:
+def process_release(m, process):
+    """Take everything back from one process, and tell who waits for its end."""
+    state = ld64(m, process + P_STATE)
+    if (state != UNSTARTED) and (state != STOPPED):
         st64(m, G_LIVE, ld64(m, G_LIVE) - 1)
     threads_end(m, process)
     endpoint = ld64(m, process + P_ENDPOINTS)
@@ -155,9 +292,44 @@ def process_end(m, process):
     while block != 0:
         block_free(m, block, process)
         block = ld64(m, process + P_BLOCKS)
+    handles_free(m, process)
     process_pages_free(m, process)
     domain_leave(m, process)
     st64(m, process + P_STATE, STOPPED)
+    waiter = ld64(m, process + P_JOINER)
+    if waiter != 0:
+        st64(m, process + P_JOINER, 0)
+        request_answer(m, waiter, OK, ld64(m, process + P_EXIT))
+    waiter = ld64(m, process + P_BARRIER)
+    if waiter != 0:
+        st64(m, process + P_BARRIER, 0)
+        request_answer(m, waiter, E_BAD_ARGUMENT, 0)
+    if ld64(m, process + P_PARENT) != 0:
+        suspension_settle(m, ld64(m, process + P_PARENT))
+    return 0
+
+
+def process_deepest(m, process):
+    """Return a process below another that has no children, itself if it has none."""
+    child = ld64(m, process + P_CHILDREN)
+    while child != 0:
+        process = child
+        child = ld64(m, process + P_CHILDREN)
+    return process
+
+
+def process_end(m, process):
+    """Take everything back from a process and from all below it; its own record stays, so that its exit value can be read."""
+    below = process_deepest(m, process)
+    while below != process:
+        parent = ld64(m, below + P_PARENT)
+        if ld64(m, below + P_STATE) != STOPPED:
+            st64(m, below + P_STOPPED, 1)
+            emit(m, PROCESS_STOP, ld64(m, below + P_ID), ld64(m, parent + P_ID))
+            process_release(m, below)
+        process_forget(m, below)
+        below = process_deepest(m, process)
+    process_release(m, process)
     return 0
 
 
@@ -184,3 +356,18 @@ def process_fault(m, process, code, line):
     emit(m, PROCESS_FAULT, ld64(m, process + P_ID), code | line << 16)
     process_end(m, process)
     return 0
+
+
+def process_make(m, parent, image):
+    """Return a new process of an image, not started, or 0; then G_CREATE_STATUS says why."""
+    process = process_create(m, parent)
+    if process == 0:
+        st64(m, G_CREATE_STATUS, NO_MEMORY)
+        return 0
+    status = process_load(m, process, image)
+    st64(m, G_CREATE_STATUS, status)
+    if status != OK:
+        process_end(m, process)
+        process_forget(m, process)
+        return 0
+    return process

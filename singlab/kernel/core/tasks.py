@@ -31,24 +31,12 @@ from singlab.kernel.layout import (
     G_CURRENT,
     G_FREE_SHARED,
     G_FREE_TASKS,
-    G_IMAGES,
     G_NAME,
+    G_PROGRAMS,
     G_SHARED,
     G_STATUS,
     G_TASKS,
     G_WINDOW,
-    H_FRAMES,
-    H_NAME,
-    H_NEXT,
-    H_PAGES,
-    I_ENTRY,
-    I_KIND,
-    I_NAME,
-    I_NEXT,
-    I_SEGMENT_COUNT,
-    I_SEGMENTS,
-    I_SYMBOL_COUNT,
-    I_SYMBOLS,
     K_ENDED,
     K_FILES,
     K_LIBRARIES,
@@ -66,11 +54,19 @@ from singlab.kernel.layout import (
     OPEN_MAP,
     OPEN_STACK,
     P_ID,
-    P_IMAGE,
+    P_PROGRAM,
     P_SATP,
     P_TASK,
     P_THREADS,
     PAGE_SHIFT,
+    PG_ENTRY,
+    PG_KIND,
+    PG_NAME,
+    PG_NEXT,
+    PG_SEGMENT_COUNT,
+    PG_SEGMENTS,
+    PG_SYMBOL_COUNT,
+    PG_SYMBOLS,
     PROT_WRITE,
     PTE_COPY,
     PTE_SHARED,
@@ -78,6 +74,10 @@ from singlab.kernel.layout import (
     Q_READ_FIRST,
     Q_WRITE_FIRST,
     SEGMENT_BYTES,
+    SH_FRAMES,
+    SH_NAME,
+    SH_NEXT,
+    SH_PAGES,
     SHARED_BYTES,
     SYMBOL_BYTES,
     T_A0,
@@ -120,19 +120,19 @@ def named(m, place):
 
 def image_find(m, kind):
     """Return the newest image of a kind that has the name searched for, or 0."""
-    image = ld64(m, G_IMAGES)
+    image = ld64(m, G_PROGRAMS)
     while image != 0:
-        if ld64(m, image + I_KIND) == kind:
-            if named(m, image + I_NAME) != 0:
+        if ld64(m, image + PG_KIND) == kind:
+            if named(m, image + PG_NAME) != 0:
                 return image
-        image = ld64(m, image + I_NEXT)
+        image = ld64(m, image + PG_NEXT)
     return 0
 
 
 def symbol_find(m, image):
     """Return where the function of the name searched for lies in an image, or 0."""
-    place = ld64(m, image + I_SYMBOLS)
-    end = place + ld64(m, image + I_SYMBOL_COUNT) * SYMBOL_BYTES
+    place = ld64(m, image + PG_SYMBOLS)
+    end = place + ld64(m, image + PG_SYMBOL_COUNT) * SYMBOL_BYTES
     while place < end:
         if named(m, place) != 0:
             return ld64(m, place + NAME_BYTES)
@@ -144,9 +144,9 @@ def shared_find(m, pages):
     """Return the shared memory of the name searched for, made with so many pages if there is none; 0 = no memory."""
     shared = ld64(m, G_SHARED)
     while shared != 0:
-        if named(m, shared + H_NAME) != 0:
+        if named(m, shared + SH_NAME) != 0:
             return shared
-        shared = ld64(m, shared + H_NEXT)
+        shared = ld64(m, shared + SH_NEXT)
     shared = record_new(m, G_FREE_SHARED, SHARED_BYTES, ZONE_KERNEL, TAG_KERNEL_SYSTEM)
     if shared == 0:
         return 0
@@ -161,13 +161,13 @@ def shared_find(m, pages):
         st32(m, frame_count(m, frame), 1)
         page_zero(m, frame + ld64(m, G_WINDOW))
         index += 1
-    st64(m, shared + H_PAGES, pages)
-    st64(m, shared + H_FRAMES, frames)
-    st64(m, shared + H_NAME, ld64(m, G_NAME))
-    st64(m, shared + H_NAME + 8, ld64(m, G_NAME + 8))
-    st64(m, shared + H_NAME + 16, ld64(m, G_NAME + 16))
-    st64(m, shared + H_NAME + 24, ld64(m, G_NAME + 24))
-    st64(m, shared + H_NEXT, ld64(m, G_SHARED))
+    st64(m, shared + SH_PAGES, pages)
+    st64(m, shared + SH_FRAMES, frames)
+    st64(m, shared + SH_NAME, ld64(m, G_NAME))
+    st64(m, shared + SH_NAME + 8, ld64(m, G_NAME + 8))
+    st64(m, shared + SH_NAME + 16, ld64(m, G_NAME + 16))
+    st64(m, shared + SH_NAME + 24, ld64(m, G_NAME + 24))
+    st64(m, shared + SH_NEXT, ld64(m, G_SHARED))
     st64(m, G_SHARED, shared)
     return shared
 
@@ -194,7 +194,7 @@ def zeros_map(m, task, address, pages, flags):
 
 def shared_map(m, task, shared, address, rights):
     """Map shared memory; returns whether that could be."""
-    return frames_map(m, task, address, ld64(m, shared + H_FRAMES), ld64(m, shared + H_PAGES), rights_flags(m, rights) | PTE_SHARED)
+    return frames_map(m, task, address, ld64(m, shared + SH_FRAMES), ld64(m, shared + SH_PAGES), rights_flags(m, rights) | PTE_SHARED)
 
 
 # ---- programs ------------------------------------------------------------------------------------------------------
@@ -202,8 +202,8 @@ def shared_map(m, task, shared, address, rights):
 
 def image_map(m, task, image, base):
     """Map an image's segments, from a base on; returns whether that could be. What can be written is copied when it is."""
-    segment = ld64(m, image + I_SEGMENTS)
-    end = segment + ld64(m, image + I_SEGMENT_COUNT) * SEGMENT_BYTES
+    segment = ld64(m, image + PG_SEGMENTS)
+    end = segment + ld64(m, image + PG_SEGMENT_COUNT) * SEGMENT_BYTES
     while segment < end:
         address = ld64(m, segment) + base
         frames = ld64(m, segment + 8)
@@ -228,7 +228,7 @@ def thread_prepare(m, thread, image, word0, word1, word2, word3):
     while place < thread + T_STATUS:
         st64(m, place, 0)
         place += 8
-    st64(m, thread + T_PC, ld64(m, image + I_ENTRY))
+    st64(m, thread + T_PC, ld64(m, image + PG_ENTRY))
     st64(m, thread + T_PC + 16, OPEN_STACK)
     st64(m, thread + T_STATUS, ld64(m, G_STATUS))
     st64(m, thread + T_FULL, 1)
@@ -247,7 +247,7 @@ def task_load(m, task, image):
         st64(m, task + K_LIBRARIES + index, 0)
         index += 8
     st64(m, task + K_NEXT_MAP, OPEN_MAP)
-    st64(m, ld64(m, task + K_PROCESS) + P_IMAGE, image)
+    st64(m, ld64(m, task + K_PROCESS) + P_PROGRAM, image)
     return image_map(m, task, image, 0)
 
 
@@ -263,10 +263,7 @@ def task_new(m, parent):
     if satp == 0:
         record_free(m, G_FREE_TASKS, task)
         return 0
-    number = 0
-    if parent != 0:
-        number = ld64(m, parent + K_NUMBER)
-    process = process_create(m, number)
+    process = process_create(m, 0)  # whose child it is the task says; it does not end with its parent
     if process == 0:
         space_free(m, task)
         record_free(m, G_FREE_TASKS, task)
@@ -384,7 +381,7 @@ def files_inherit(m, parent, child):
         st64(m, child + K_LIBRARIES + index, ld64(m, parent + K_LIBRARIES + index))
         index += 8
     st64(m, child + K_NEXT_MAP, ld64(m, parent + K_NEXT_MAP))
-    st64(m, ld64(m, child + K_PROCESS) + P_IMAGE, ld64(m, ld64(m, parent + K_PROCESS) + P_IMAGE))
+    st64(m, ld64(m, child + K_PROCESS) + P_PROGRAM, ld64(m, ld64(m, parent + K_PROCESS) + P_PROGRAM))
     return 0
 
 

@@ -1,6 +1,19 @@
-"""The primitives kernel functions may use: timed memory access through the machine, and trace events."""
+"""The primitives kernel functions may use: timed memory access through the machine, trace events, the clock, and calls of policies."""
 
+from singlab.kernel.policycalls import (
+    now,
+    policy_admit,
+    policy_fit,
+    policy_pages,
+    policy_pick,
+    policy_place,
+    policy_quantum,
+    policy_raised,
+    policy_stop,
+    policy_trouble,
+)
 from singlab.machine.access import ld8, ld16, ld32, ld64, st8, st16, st32, st64
 from singlab.trace.ring import emit
 
-__all__ = ["emit", "ld8", "ld16", "ld32", "ld64", "st8", "st16", "st32", "st64"]
+__all__ = ["now", "policy_admit", "policy_fit", "policy_pages", "policy_pick", "policy_place", "policy_quantum", "policy_raised", "policy_stop", "policy_trouble",
+           "emit", "ld8", "ld16", "ld32", "ld64", "st8", "st16", "st32", "st64"]

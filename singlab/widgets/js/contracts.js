@@ -1,5 +1,5 @@
 // Each channel's contract, with the states its two sides are in: the client's fills the left half of a state's
-// box, the server's the right. The drawings come ready-made; only the halves are filled here.
+// box, the server's the right, in the colour of whoever has that end now. The drawings come ready-made; only the halves are filled here.
 
 const MOST_DRAWN = 8;
 
@@ -35,7 +35,8 @@ class ContractsPane {
       const contract = (run.meta.contracts || {})[channel.contract];
       if (!contract) continue;
       const card = this.card(number, channel), open = state.contract.has(number * 2);
-      const sides = [[0, "Imp", channel.imp], [1, "Exp", channel.exp]].map(([which, side, process]) => {
+      const sides = ["Imp", "Exp"].map((side, which) => {
+        const process = run.owner(this.view.position - 1, number, which);  // ends change hands
         const at = state.contract.get(number * 2 + which), closed = state.closed.has(number * 2 + which);
         return { which, side, process, at, closed, here: open && !closed };
       });

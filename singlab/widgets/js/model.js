@@ -6,11 +6,15 @@ const KIND = {
   THREAD_EXIT: 13, CHANNEL_CREATE: 14, CHANNEL_CLOSE: 15, SEND: 16, RECEIVE: 17, CHANNEL_STATE: 18,
   BLOCK_ALLOC: 19, BLOCK_OWNER: 20, BLOCK_FREE: 21, BLOCK_COPY: 22, PAGES_ALLOC: 23, PAGES_FREE: 24, PRINT: 25,
   MARK: 26, DEADLOCK: 27, REFUSED: 28, CLOSED_SEEN: 29, ABI: 30,
-  CHANNEL_CONTRACT: 31, ENDPOINT_OWNER: 32,
+  CHANNEL_CONTRACT: 31, ENDPOINT_OWNER: 32, THREAD_HOLD: 43,
 };
 const RECORD = 32;
 const CHECKPOINT = 512;
-const PAGE_TYPES = ["unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap"];
+const PAGE_TYPES = ["unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles"];
+const AWAITED = { 0: "another thread to end", 2: "the service thread", 4: "a child to end", 6: "a child to be suspended" };
+const REQUESTS = {
+  1: "create a process", 2: "stop a process", 3: "suspend a process", 4: "suspend a process and all below it", 5: "resume a process",
+};
 
 class Run {
   constructor(meta, sentences, faults, drawings) {
@@ -84,7 +88,7 @@ class Run {
       }
     }
     const state = { [KIND.THREAD_RUN]: "running", [KIND.THREAD_READY]: "ready", [KIND.THREAD_BLOCK]: "blocked",
-      [KIND.THREAD_PREEMPT]: "ready", [KIND.THREAD_YIELD]: "ready", [KIND.THREAD_EXIT]: "gone", [KIND.THREAD_CREATE]: "new" }[event.kind];
+      [KIND.THREAD_HOLD]: "blocked", [KIND.THREAD_PREEMPT]: "ready", [KIND.THREAD_YIELD]: "ready", [KIND.THREAD_EXIT]: "gone", [KIND.THREAD_CREATE]: "new" }[event.kind];
     if (state) {
       if (!this.spans.has(event.a)) this.spans.set(event.a, []);
       const spans = this.spans.get(event.a);
@@ -159,7 +163,7 @@ class Run {
       state: contract && contract.states[e.b] !== undefined ? contract.states[e.b] : `state ${e.b}`,
       holder: this.name(e.bHigh), taker: this.name(e.bLow), tagged: this.name(e.bHigh >>> 8),
       type: PAGE_TYPES[e.bHigh & 15] || "?",
-      awaited: e.b ? "a message" : "another thread to end",
+      awaited: AWAITED[e.b] || "a message", request: REQUESTS[e.a] || "?",
       fault: (exception ? `uncaught ${exception}` : this.faults[fault] || `code ${fault}`) + (line ? ` (line ${line})` : ""),
     };
     const sentence = this.sentences[e.kind] || `event of kind ${e.kind}`;

@@ -332,7 +332,8 @@ class View {
     const arrowOf = (arrow) => {
       if (drawn.has(arrow)) return;
       drawn.add(arrow);
-      const from = run.side(arrow.channel, arrow.side), to = run.side(arrow.channel, 1 - arrow.side);
+      const from = run.owner(arrow.from, arrow.channel, arrow.side);
+      const to = run.owner(arrow.to === null ? run.length : arrow.to, arrow.channel, 1 - arrow.side);
       const y0 = y(this.rows.of.get(arrow.from)), arrived = arrow.to !== null && this.rows.of.has(arrow.to);
       const y1 = arrived ? y(this.rows.of.get(arrow.to)) : y0 + row * 0.8;
       const x0 = lane(from), x1 = lane(to), sign = Math.sign(x1 - x0) || 1, stop = arrived ? x1 - sign * 3 : x0 + (x1 - x0) * 0.55;
@@ -346,7 +347,8 @@ class View {
       const index = this.rows.list[r], e = run.events[index];
       if (e.arrow) { arrowOf(e.arrow); continue; }
       if (e.kind === KIND.SEND || e.kind === KIND.RECEIVE) continue;
-      const process = e.kind === KIND.CHANNEL_CLOSE ? run.side(e.aLow, e.bLow) : e.kind === KIND.CLOSED_SEEN ? run.side(e.aLow, e.aHigh >>> 24) : e.a;
+      const process = e.kind === KIND.CHANNEL_CLOSE ? run.owner(e.index, e.aLow, e.bLow)
+        : e.kind === KIND.CLOSED_SEEN ? run.owner(e.index, e.aLow, e.aHigh >>> 24) : e.a;
       if (lanes.indexOf(process) < 0) continue;
       const what = { [KIND.CHANNEL_CLOSE]: "closes", [KIND.CLOSED_SEEN]: "sees ChannelClosed", [KIND.PROCESS_START]: "starts", [KIND.PROCESS_EXIT]: "ends", [KIND.PROCESS_STOP]: "is stopped", [KIND.PROCESS_FAULT]: "fault" }[e.kind] || "deadlock";
       const x = lane(process), right = x < width * 0.6;

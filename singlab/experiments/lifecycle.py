@@ -1,0 +1,314 @@
+"""Life and death of processes, as experiments: what becomes of what a SIP had, and what that costs.
+
+Each function builds a small system, does one thing to it and returns a table. They show what the papers and the
+research kit's sources say of the end of a process: messages it sent still arrive, what waited for it comes back, its
+peers learn of it on receiving, and what the kernel keeps of it never was where the process could write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from singlab.kernel import System
+from singlab.kernel import layout as at
+from singlab.kernel.audit import audit
+from singlab.kernel.image import SealedImage
+from singlab.kernel.process import Process
+from singlab.sing import build, programs_from_source
+from singlab.trace.record import Kind
+
+SOURCE = '''
+Post = contract("""
+contract Post {
+    in  message Letter(byte[]* in ExHeap text);
+    out message Read(ulong first);
+    state Start: Letter? -> Read! -> Start;
+}
+""")
+
+@sip
+def writer(ch: Post.Imp, size: u64) -> u64:
+    """Sends one letter, and waits a while before it looks for the answer."""
+    text = new(u8, size)
+    text[0] = 42
+    ch.send(Post.Letter(text))
+    for i in range(1000):
+        yield_()
+    match ch.receive():
+        case Post.Read(first):
+            return first
+        case ChannelClosed():
+            return 1000
+
+@sip
+def reader(ch: Post.Exp, patience: u64) -> u64:
+    """Looks for letters after a while; what it has read, and 1000 once it has seen the end of the channel."""
+    for i in range(patience):
+        yield_()
+    seen: u64 = 0
+    while True:
+        match ch.receive():
+            case Post.Letter(text):
+                seen = text[0]
+                free(text)
+                ch.send(Post.Read(seen))
+            case ChannelClosed():
+                return seen + 1000
+
+@sip
+def holder(ch: Post.Exp, channels: u64, size: u64):
+    """Has channels to itself, in each of them a letter, and waits for a letter from somebody else."""
+    ends = ESet(Post.Exp)
+    sent = ESet(Post.Imp, "Start.1")
+    for i in range(channels):
+        imp, exp = new_channel(Post)
+        imp.send(Post.Letter(new(u8, size)))
+        ends.add(exp)
+        sent.add(imp)
+    while True:
+        match ch.receive():
+            case Post.Letter(text):
+                free(text)
+                ch.send(Post.Read(0))
+            case ChannelClosed():
+                ends.close()
+                sent.close()
+                return
+
+@sip
+def waiting(ch: Post.Imp) -> u64:
+    """Writes letters, and waits for an answer each time, until there is none."""
+    while True:
+        ch.send(Post.Letter(new(u8, 16)))
+        match ch.receive():
+            case Post.Read(first):
+                yield_()
+            case ChannelClosed():
+                return 1000
+'''
+
+
+@cache
+def images() -> dict[str, SealedImage]:
+    """Return the sealed images of the experiments by name."""
+    return {name: build(program) for name, program in programs_from_source(SOURCE, "lifecycle").programs.items()}
+
+
+def _pair(system: System, one: str, other: str, first: dict, second: dict) -> tuple[Process, Process]:
+    made = system.create(images()[one], **first), system.create(images()[other], **second)
+    system.connect(made[0]["ch"], made[1]["ch"])
+    return made
+
+
+def _until(system: System, kind: Kind) -> None:
+    """Run until something of a kind has happened."""
+    while not (system.trace.events["kind"] == kind).any():
+        if system.advance() == 0:
+            raise RuntimeError(f"nothing of kind {kind.name} happens")
+
+
+def _owner(system: System) -> str:
+    """Return who was the last to get a block in a message."""
+    events = system.trace.events
+    return system.trace.process_name(int(events["b"][events["kind"] == Kind.BLOCK_OWNER][-1]) & 0xFFFF_FFFF)
+
+
+def _blocked(process: Process) -> bool:
+    """Whether a process's main thread waits inside an ABI call."""
+    return process._system._load(process.threads()[0] + at.T_STATE) == at.BLOCKED
+
+
+def _frame(rows: list[dict]):
+    import pandas as pd
+
+    return pd.DataFrame(rows)
+
+
+def killed_after_sending(isolation: str = "sip", **options):
+    """Kill one side of a channel while a letter is under way, then the other side.
+
+    The owner of a block changes at the send. So who kills the sender does not keep the letter from arriving, and
+    only after it the receiver sees ChannelClosed; who kills the receiver loses the letter with it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each victim: ``killed``, the letter's ``owner`` then, what the ``survivor`` ended with (1000: it saw
+        ChannelClosed; 42: the letter's content), and how many ``blocks`` are left anywhere.
+    """
+    rows = []
+    for killed in ("writer", "reader"):
+        system = System(isolation=isolation, ram="4M", **options)
+        pair = _pair(system, "writer", "reader", {"size": 5000}, {"patience": 500})
+        _until(system, Kind.SEND)
+        owner = _owner(system)
+        victim, survivor = pair if killed == "writer" else pair[::-1]
+        victim.stop()
+        held = survivor.holdings()["blocks"]
+        system.run()
+        rows.append({"killed": killed, "owner": owner, "survivor holds": held, "survivor": survivor.exit_value,
+                     "blocks": sum(p.holdings()["blocks"] for p in pair)})  # fmt: skip
+    return _frame(rows)
+
+
+def death_to_closed(channels: Sequence[int] = (0, 1, 4, 16, 64), size: int = 100, isolation: str = "sip", **options):
+    """Measure how long a blocked peer waits for the news that a process has died, by how much that process had.
+
+    A peer wakes only when the reclaim comes to the dead endpoint: here they are closed along the process's own list,
+    the latest first, so the oldest channel's peer waits longest. The whole reclaim is one kernel call.
+
+    Parameters
+    ----------
+    channels : sequence of int
+        How many channels to itself, with a letter in each, the process has when it is stopped.
+    size : int
+        Bytes of each letter.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per number of ``channels``: cycles from the stop to the moment the ``peer wakes``, and of the ``whole`` stop.
+    """
+    rows = []
+    for count in channels:
+        system = System(isolation=isolation, ram="8M", **options)
+        victim, peer = _pair(system, "holder", "waiting", {"channels": count, "size": size}, {})
+        _until(system, Kind.RECEIVE)
+        while victim.holdings()["endpoints"] < 2 * count + 3 or not _blocked(peer):
+            if system.advance() == 0:
+                raise RuntimeError("the two do not come to talk")
+        before, start = len(system.trace.events), system.machine.counters()["cycles"]
+        victim.stop()
+        whole = system.machine.counters()["cycles"] - start
+        events = system.trace.events[before:]
+        stopped = int(events["cycle"][events["kind"] == Kind.PROCESS_STOP][0])
+        woken = int(events["cycle"][events["kind"] == Kind.CLOSED_SEEN][0])
+        rows.append({"channels": count, "peer wakes": woken - stopped, "whole": whole})
+    return _frame(rows)
+
+
+def endpoint_outlives_its_owner(isolation: str = "sip", **options):
+    """Stop one side of a channel, then the other, and see when the endpoints' records come back: both, with the second.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a moment: ``when``, and how many of the two records are ``kept``.
+    """
+    system = System(isolation=isolation, ram="4M", **options)
+    pair = _pair(system, "writer", "reader", {"size": 16}, {"patience": 500})
+    _until(system, Kind.SEND)
+    handles = [process.values["ch"] for process in pair]
+    rows = []
+
+    def note(when: str) -> None:
+        free, record = set(), system._load(at.G_FREE_ENDPOINTS)
+        while record:
+            free.add(record)
+            record = system._load(record)
+        rows.append({"when": when, "kept": sum(handle not in free for handle in handles)})
+
+    note("both run")
+    pair[0].stop()
+    note("one is stopped")
+    pair[1].stop()
+    note("both are stopped")
+    return _frame(rows)
+
+
+#: Where a process can be when it is stopped.
+PLACES = ("in its own code", "in the kernel's entry code", "blocked in a receive")
+
+
+def stopped_where(isolation: str = "sip", **options):
+    """Stop a process in its own code, in the middle of an ABI call, and blocked in one.
+
+    The operator's request comes in as an interrupt. The kernel takes none inside a call, so a call that has begun is
+    let to where its thread would go on or waits; a thread that waits there is taken out of whatever it waits for.
+
+    Returns
+    -------
+    pandas.DataFrame
+        For each of the ``PLACES``: the instructions until it was ``left`` for the stop, the cycles of the ``stop``, and
+        what the audit found (``findings``).
+    """
+    rows = []
+    for place in PLACES:
+        system = System(isolation=isolation, ram="4M", **options)
+        victim, peer = _pair(system, "holder", "waiting", {"channels": 3, "size": 100}, {})
+        _until(system, Kind.RECEIVE)
+        for _ in range(200_000):
+            running = system._load(at.G_CURRENT) == victim.threads()[0]
+            if {PLACES[0]: running and not system.in_kernel(), PLACES[1]: running and system.in_kernel(),
+                PLACES[2]: _blocked(victim) and not system.in_kernel()}[place]:  # fmt: skip
+                break
+            system.step()
+        before = system.machine.counters()
+        system._leave_kernel()
+        left = system.machine.counters()["instructions"] - before["instructions"]
+        start = system.machine.counters()["cycles"]
+        victim.stop()
+        rows.append({"place": place, "left": left, "stop": system.machine.counters()["cycles"] - start, "findings": len(audit(system))})
+        system.run()
+        if peer.exit_value != 1000:
+            raise RuntimeError(f"the peer did not see the end: {peer}")
+    return _frame(rows)
+
+
+def scribbled_over(isolation: str = "sip", seed: int = 1, **options):
+    """Overwrite everything a process can write with noise, then stop it: all it had comes back.
+
+    The lists by which the kernel finds what a process has lie in the kernel's own records, not in the process's
+    memory; its pages are found by their tags. So there is nothing it could have spoilt.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row: bytes ``overwritten``, what it ``held`` and still ``holds`` afterwards, and what the audit found.
+    """
+    import numpy as np
+
+    system = System(isolation=isolation, ram="4M", **options)
+    victim, _ = _pair(system, "holder", "waiting", {"channels": 5, "size": 3000}, {})
+    _until(system, Kind.RECEIVE)
+    noise, written = np.random.default_rng(seed), 0
+    held = victim.holdings()
+    for page, tag in enumerate(system.page_tags()):
+        if int(tag) >> at.OWNER_SHIFT == victim.number and int(tag) & 0xFF != at.TAG_HANDLES:
+            system.machine.write(at.RAM_BASE + page * at.PAGE, noise.bytes(at.PAGE))
+            written += at.PAGE
+    block = victim._field(at.P_BLOCKS)
+    while block:
+        size = system._load(block + at.B_SIZE)
+        system.machine.write(system._load(block + at.B_DATA), noise.bytes(size))
+        written, block = written + size, system._load(block + at.B_NEXT)
+    victim.stop()
+    return _frame([{"overwritten": written, "held": held["blocks"] + held["endpoints"] + held["pages"],
+                    "holds": sum(victim.holdings().values()), "findings": len(audit(system))}])  # fmt: skip
+
+
+def number_used_twice(isolation: str = "sip", **options):
+    """Give a new process the number of one that has died, and of one that still lives.
+
+    Owners of blocks and pages are told apart by number. After the reclaim nothing is left under a number, so using it
+    again harms nobody; before it, what the dead had would be the newcomer's. This kernel never uses a number again, and
+    reclaims in the call that ends a process; the second row shows why it must do one of the two.
+
+    Returns
+    -------
+    pandas.DataFrame
+        For a number whose process ``is``: how many pages a newcomer with it ``has at once`` beyond its own.
+    """
+    rows = []
+    for state in ("dead and reclaimed", "not reclaimed yet"):
+        system = System(isolation=isolation, ram="4M", **options)
+        victim, _ = _pair(system, "holder", "waiting", {"channels": 5, "size": 3000}, {})
+        _until(system, Kind.RECEIVE)
+        own = system.create(images()["reader"], patience=1).holdings()["pages"]
+        if state == "dead and reclaimed":
+            victim.stop()
+        system._store(at.G_NEXT_PROCESS, victim.number)
+        newcomer = system.create(images()["reader"], patience=1)
+        rows.append({"is": state, "has at once": newcomer.holdings()["pages"] - own})
+    return _frame(rows)

@@ -1,0 +1,263 @@
+"""Policies: functions of students that decide in the kernel's place.
+
+    @policy("pick")
+    def last_come_first_served(previous):
+        thread = first_unblocked()
+        ...
+        return thread
+
+A policy is written in the subset of Python that the kernel itself is written in: values are unsigned 64-bit words, there are
+``if``, ``while``, ``for`` over a range, arithmetic, and the functions that :mod:`singlab.kernel.core.policies` has for it.
+It exists in the same two forms as the kernel: RV64 code, which says what each piece of it costs, and a native function
+made from the same text, which alone is compiled when the text changes. Neither can reach anything else of the kernel.
+
+Leaves out calls of other functions of one's own, and everything that is no word.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+
+from singlab.kernel import layout as at
+from singlab.kernel.core import policies as core
+from singlab.kernel.native_files import CHARGES
+from singlab.kernel.policyslots import FUNCTIONS, SLOTS, PolicyCode
+from singlab.sing.errors import SipError
+from singlab.sing.names import _Word
+from singlab.sing.program import Program, _capture
+from singlab.sing.words import WordsError, compile_core
+
+_NAMES = (*FUNCTIONS, "now")
+_RAISED = "policy_raised"
+_MOST_NESTED = 50
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A policy as a student wrote it.
+
+    Attributes
+    ----------
+    slot : str
+    program : Program
+        Its source.
+    """
+
+    slot: str
+    program: Program
+    compiled: list = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return self.program.name
+
+    def code(self) -> PolicyCode:
+        """Return it compiled for the hart, with what its native form is made from."""
+        if not self.compiled:
+            self.compiled.append(_compile(self))
+        return self.compiled[0]
+
+    def __call__(self, *words: int):
+        from singlab.sing.names import not_python
+
+        not_python(f"{self.name}(...)")
+
+    def __repr__(self) -> str:
+        return f"<policy {self.name} for {self.slot}, {self.program.filename}:{self.program.node.lineno}>"
+
+
+def policy(slot: str):
+    """Make a policy of a function; ``system.use(it)``, or ``System(policies=[it])``, lets it decide.
+
+    Parameters
+    ----------
+    slot : {"pick", "place", "quantum", "fit", "pages", "admit"}
+        What it decides; ``singlab.kernel.policies.SLOTS`` says what each is given and what it answers.
+
+    Raises
+    ------
+    SipError
+        If the function is no policy, located in its text.
+
+    Examples
+    --------
+    >>> @policy("quantum")
+    ... def short(thread):
+    ...     return 10_000
+    """
+    if slot not in SLOTS:
+        raise SipError("policy", f"there is no policy {slot!r}" if isinstance(slot, str) else "@policy needs the name of a slot",
+                       hint=f'write @policy("{next(iter(SLOTS))}") above the function; the slots are {", ".join(SLOTS)}')  # fmt: skip
+
+    def decorate(function) -> Policy:
+        made = Policy(slot, _capture(function, False))
+        made.code()
+        return made
+
+    return decorate
+
+
+class _Words(ast.NodeTransformer):
+    """Write a policy in the kernel's subset: loops over ranges as ``while``, ``raise`` as an end without a result."""
+
+    def __init__(self, policy: Policy):
+        self.policy = policy
+        self.count = 0
+        self.depth = 0
+
+    def refuse(self, node: ast.AST, message: str, hint: str) -> SipError:
+        return refusal(self.policy, node, message, hint)
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        self.depth += 1
+        if self.depth > _MOST_NESTED:
+            raise self.refuse(node, "this is too deeply nested", "split it into several statements")
+        found = super().visit(node)
+        self.depth -= 1
+        return found
+
+    def visit_For(self, node: ast.For) -> list[ast.stmt]:
+        call = node.iter
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "range" and 1 <= len(call.args) <= 2
+                and not call.keywords and isinstance(node.target, ast.Name) and not node.orelse):  # fmt: skip
+            raise self.refuse(node, "a policy's for goes over range(end) or range(first, end)", "write for i in range(n):, or a while")
+        self.count += 1
+        turn, end = f"_turn{self.count}", f"_end{self.count}"
+        first = call.args[0] if len(call.args) == 2 else ast.Constant(0)
+        begin = [ast.Assign([ast.Name(turn, ast.Store())], self.visit(first)), ast.Assign([ast.Name(end, ast.Store())], self.visit(call.args[-1]))]
+        test = ast.Compare(ast.Name(turn, ast.Load()), [ast.Lt()], [ast.Name(end, ast.Load())])
+        step = [ast.Assign([node.target], ast.Name(turn, ast.Load())), ast.AugAssign(ast.Name(turn, ast.Store()), ast.Add(), ast.Constant(1))]
+        loop = ast.While(test, step + self.body(node.body), [])
+        return [ast.fix_missing_locations(ast.copy_location(one, node)) for one in (*begin, loop)]
+
+    def visit_While(self, node: ast.While) -> ast.While:
+        if node.orelse:
+            raise self.refuse(node, "a policy's while has no else", "put it after the loop")
+        return ast.copy_location(ast.While(self.visit(node.test), self.body(node.body), []), node)
+
+    def visit_If(self, node: ast.If) -> ast.If:
+        return ast.copy_location(ast.If(self.visit(node.test), self.body(node.body), self.body(node.orelse)), node)
+
+    def body(self, body: list[ast.stmt]) -> list[ast.stmt]:
+        out: list[ast.stmt] = []
+        for statement in body:
+            made = self.visit(statement)
+            out += made if isinstance(made, list) else [made]
+            if isinstance(statement, (ast.Return, ast.Raise, ast.Break, ast.Continue)):
+                break  # nothing after it is reached
+        return [one for one in out if not isinstance(one, ast.Pass)] or ([ast.copy_location(ast.Expr(ast.Constant(0)), body[0])] if body else [])
+
+    def visit_Raise(self, node: ast.Raise) -> list[ast.stmt]:
+        note = ast.Expr(ast.Call(ast.Name(_RAISED, ast.Load()), [ast.Name("m", ast.Load()), ast.Constant(at.RAISED << 32 | node.lineno)], []))
+        return [ast.fix_missing_locations(ast.copy_location(one, node)) for one in (note, ast.Return(ast.Constant(0)))]
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
+        if node.value is None or not isinstance(node.target, ast.Name):
+            raise self.refuse(node, "a variable needs a value", "write name = value")
+        return ast.copy_location(ast.Assign([node.target], self.visit(node.value)), node)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        if not isinstance(node.value, int):
+            raise self.refuse(node, f"{node.value!r} is no word", "a policy computes with whole numbers alone")
+        return ast.copy_location(ast.Constant(int(node.value) & (1 << 64) - 1), node)
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        name = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
+        if name not in _NAMES:
+            raise self.refuse(node, f"{name} is nothing a policy can call", f"there are {', '.join(_NAMES)}")
+        wanted = _parameters(name)
+        if node.keywords or any(isinstance(one, ast.Starred) for one in node.args) or len(node.args) != len(wanted):
+            raise self.refuse(node, f"{name} takes {len(wanted)} word{'s' * (len(wanted) != 1)}", f"write {name}({', '.join(wanted)})")
+        arguments = [ast.Name("m", ast.Load()), *(self.visit(argument) for argument in node.args)]
+        return ast.copy_location(ast.Call(node.func, arguments, []), node)
+
+
+def _parameters(name: str) -> tuple[str, ...]:
+    if name == "now":
+        return ()
+    code = getattr(core, name).__code__
+    return code.co_varnames[1 : code.co_argcount]
+
+
+def refusal(policy: Policy, node: ast.AST, message: str, hint: str) -> SipError:
+    """Return the error that a piece of a policy is refused with."""
+    line, column = getattr(node, "lineno", policy.program.node.lineno), getattr(node, "col_offset", 0) + 1
+    return SipError("policy", message, hint=hint, line=line, column=column).at(policy.program.filename, policy.program.source)
+
+
+def _checked(policy: Policy) -> ast.FunctionDef:
+    """Return a policy in the kernel's subset, with the machine's state as its first parameter."""
+    node = policy.program.node
+    wanted, answer = SLOTS[policy.slot]
+    if not isinstance(node, ast.FunctionDef):
+        raise refusal(policy, node, "a policy is a function", f"write def {policy.name}({', '.join(wanted)}):")
+    given = node.args
+    if given.vararg or given.kwarg or given.kwonlyargs or given.defaults or len(given.args) != len(wanted):
+        raise refusal(policy, node, f"the {policy.slot} policy is given {len(wanted)} word{'s' * (len(wanted) != 1)}",
+                      f"write def {node.name}({', '.join(wanted)}):; it answers {answer}")  # fmt: skip
+    names = [argument.arg for argument in given.args]
+    for name in names + [one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)]:
+        if name in _NAMES or name in ("m", "range") or name.startswith("_"):
+            raise refusal(policy, node, f"{name} is no name for a variable here", "choose another")
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    if not any(isinstance(one, ast.Return) and one.value is not None for one in ast.walk(node)):
+        raise refusal(policy, node, "this policy answers nothing", f"return {answer}")
+    arguments = ast.arguments([], [ast.arg("m"), *(ast.arg(name) for name in names)], None, [], [], None, [])
+    words = ast.FunctionDef("policy", arguments, _Words(policy).body(copy.deepcopy(body)), [])
+    return ast.fix_missing_locations(ast.copy_location(words, node))
+
+
+def _compile(policy: Policy) -> PolicyCode:
+    """Compile a policy into both forms."""
+    try:
+        node = _checked(policy)
+    except RecursionError:
+        raise refusal(policy, policy.program.node, "this is too deeply nested", "split it into several statements") from None
+    constants = {name: int(value) for name, value in policy.program.names.items() if isinstance(value, (int, np.integer))}
+    base = at.POLICY_TEXT + list(SLOTS).index(policy.slot) * at.POLICY_BYTES
+    outside = {name: offset + at.CORE_TEXT - base for name, offset in _offsets().items()}
+    try:
+        image = compile_core({"policy": ast.unparse(node)}, {"policy": constants}, outside, trees={"policy": node})
+    except WordsError as error:
+        raise refusal(policy, error.node, error.reason.replace("kernel functions", "policies"),
+                      "a policy has if, while, for over range, arithmetic on words and comparisons of two") from None  # fmt: skip
+    except SipError as error:
+        raise error.at(policy.program.filename, policy.program.source) from None
+    if len(image.text) > at.POLICY_BYTES:
+        raise refusal(policy, policy.program.node, f"this policy takes {len(image.text)} bytes of code", f"a slot has {at.POLICY_BYTES}; make it shorter")
+    place = f"{policy.program.filename}:{policy.program.node.lineno}"
+    charges = {"points": image.points["policy:policy"], "branches": image.branches["policy:policy"]}
+    return PolicyCode(policy.slot, policy.name, place, image.text, node, constants, charges)
+
+
+# What a policy may call, for editors and for ``help``.
+first_unblocked = _Word("first_unblocked", "first_unblocked(): the first thread of the unblocked queue, 0 if it is empty.")
+first_preempted = _Word("first_preempted", "first_preempted(): the first thread of the preempted queue, 0 if it is empty.")
+next_thread = _Word("next_thread", "next_thread(thread): the thread after a ready one in its queue, 0 after the last.")
+is_ready = _Word("is_ready", "is_ready(word): 1 if the word names a thread that is ready.")
+thread_number = _Word("thread_number", "thread_number(thread): the number of a thread, as in the trace.")
+process_number = _Word("process_number", "process_number(thread): the number of a thread's process.")
+thread_note = _Word("thread_note", "thread_note(thread, index): one of four words kept for a thread, 0 at first.")
+set_thread_note = _Word("set_thread_note", "set_thread_note(thread, index, value): keep a word for a thread.")
+note = _Word("note", "note(index): one of sixteen words kept for policies, 0 at first.")
+set_note = _Word("set_note", "set_note(index, value): keep a word for policies.")
+random_word = _Word("random_word", "random_word(): 64 random bits, from the system's seed.")
+page_free = _Word("page_free", "page_free(page): 1 if a page of RAM is free.")
+page_owner = _Word("page_owner", "page_owner(page): the number of the process that owns a page, 0 if nobody does.")
+now = _Word("now", "now(): the cycle counter.")
+__all__ = ["policy", *_NAMES]
+
+
+@cache
+def _offsets() -> dict[str, int]:
+    """Return where the kernel functions lie that a policy may call, from the kernel's first instruction."""
+    import json
+
+    functions = json.loads(CHARGES.read_text(encoding="utf-8"))["functions"]
+    return {name: functions[f"policies:{name}"]["offset"] for name in FUNCTIONS}

@@ -1,0 +1,50 @@
+"""What the experiments about the end of processes show, in the cheapest and the dearest isolation setting."""
+
+from __future__ import annotations
+
+import pytest
+
+from singlab.experiments import lifecycle
+
+ENDS = pytest.mark.parametrize("isolation", ["sip", "ring3-domains"])
+
+
+@ENDS
+def test_a_letter_of_a_dead_sender_arrives_before_the_end_of_the_channel(isolation):
+    frame = lifecycle.killed_after_sending(isolation).set_index("killed")
+    assert list(frame["owner"]) == ["reader", "reader"], "the owner changes at the send"
+    assert frame.loc["writer", "survivor"] == 1042 and frame.loc["reader", "survivor"] == 1000
+    assert list(frame["survivor holds"]) == [1, 0] and not frame["blocks"].any()
+
+
+@ENDS
+def test_a_peer_waits_for_the_news_the_longer_the_more_the_dead_had(isolation):
+    frame = lifecycle.death_to_closed((0, 4, 16), isolation=isolation)
+    wakes = list(frame["peer wakes"])
+    assert wakes == sorted(set(wakes)) and all(frame["peer wakes"] < frame["whole"])
+    one = (wakes[2] - wakes[1]) / 12
+    assert (wakes[1] - wakes[0]) / 4 == pytest.approx(one, rel=0.5), "about the same for each channel"
+
+
+@ENDS
+def test_records_of_endpoints_come_back_with_the_second_end(isolation):
+    assert list(lifecycle.endpoint_outlives_its_owner(isolation)["kept"]) == [2, 2, 0]
+
+
+@ENDS
+def test_a_process_is_stopped_wherever_it_is(isolation):
+    frame = lifecycle.stopped_where(isolation).set_index("place")
+    assert list(frame.index) == list(lifecycle.PLACES) and not frame["findings"].any()
+    assert frame.loc["in the kernel's entry code", "left"] > 0 and frame.loc["in its own code", "left"] == 0
+
+
+@ENDS
+def test_noise_in_all_its_memory_does_not_keep_anything_from_coming_back(isolation):
+    row = lifecycle.scribbled_over(isolation).iloc[0]
+    assert row["overwritten"] > 20_000 and row["held"] > 10 and row["holds"] == 0 and row["findings"] == 0
+
+
+@ENDS
+def test_a_number_used_again_before_the_reclaim_makes_the_newcomer_the_heir(isolation):
+    frame = lifecycle.number_used_twice(isolation).set_index("is")
+    assert frame.loc["dead and reclaimed", "has at once"] == 0 < frame.loc["not reclaimed yet", "has at once"]
