@@ -153,12 +153,21 @@ class Scenario(r.Shown):
 
     def blocks(self) -> list[r.Block]:
         """Return what there is to see."""
-        table = r.Table(("system", "attempt", "what came of it", "the invariant"), [
-            r.Row((r.Cell(row.system, "strong"), r.Cell(row.attempt), r.Cell(row.answer),
-                   r.Cell("broken", "bad strong") if row.broken else r.Cell("holds", "good")))
+        table = r.Table(("system", "invariant", "attempt", "what came of it"), [
+            r.Row((r.Cell(row.system, "strong"), r.Cell("broken", "bad strong") if row.broken else r.Cell("holds", "good"),
+                   r.Cell(row.attempt, "wrap"), r.Cell(row.answer, "wrap")))
             for row in self.rows
         ])  # fmt: skip
         return [r.Heading(f"Invariant: {self.invariant}", INVARIANTS[self.invariant]), table]
+
+    def __repr__(self) -> str:
+        lines = [f"Invariant: {self.invariant}. {INVARIANTS[self.invariant]}"]
+        for row in self.rows:
+            lines.append(f"  {row.system:<6} {'broken' if row.broken else 'holds':<6}  {row.attempt}:")
+            lines.append(f"                 {row.answer}")
+        return "\n".join(lines)
+
+    __str__ = __repr__
 
     def add(self, system: str, attempt: str, answer: str, broken: bool) -> None:
         """Note what came of an attempt."""
