@@ -360,9 +360,10 @@ def closed_api(**options) -> Scenario:
         found.add("sealed", f"an image made by hand {what}", f'the kernel answers "{STATUS_NAMES.get(rogue.exit_value, rogue.exit_value)}"', rogue.exit_value == 0)
     system.run()
     found.add("sealed", "and the other process", f"returns {holder.exit_value}, what it kept in its block", holder.exit_value != 42)
-    reaching = [function.name for function in ABI if any(word in argument for argument in function.arguments for word in ("their", "process"))]
-    found.add("sealed", "the ABI's table is read", f"{len(ABI)} functions; those that take another process's number or address: {', '.join(reaching) or 'none'}",
-              False)  # fmt: skip
+    reaching = [f.name for f in ABI if any(word in argument for argument in f.arguments for word in ("their", "process"))]
+    children = sum("child" in f.arguments for f in ABI)
+    found.add("sealed", "the ABI's table is read", f"{len(ABI)} functions; with another process's number or address: {', '.join(reaching) or 'none'}; "
+              f"with a handle of the caller's own child: {children}", bool(reaching))  # fmt: skip
     return found
 
 
