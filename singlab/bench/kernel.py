@@ -160,4 +160,34 @@ def _crowds() -> list[Row]:
     return rows
 
 
-MEASUREMENTS = (_trips, _crowds)
+_POLICY = """
+def shorter(thread):
+    length = {}
+    if thread_number(thread) == 1:
+        length += 5_000
+    return length
+"""
+
+
+def policy_change(length: int) -> float:
+    """Return seconds from the text of a policy nobody has seen to the first result of a system with it."""
+    from singlab.kernel import System
+    from singlab.sing.policies import policy_from_source
+
+    start = time.perf_counter()
+    system = System(policies=[policy_from_source("quantum", _POLICY.format(length))])
+    client = pair(system, images(), 10)
+    system.run()
+    if client.exit_value != 55:
+        raise RuntimeError(f"the client did not finish: {client!r}")
+    return time.perf_counter() - start
+
+
+def _policies() -> list[Row]:
+    images()
+    lengths = iter(range(20_000, 30_000))
+    value, spread = repeat(lambda: policy_change(next(lengths)))
+    return [Row("a policy change to first result", value, "s", spread, goal=0.5)]
+
+
+MEASUREMENTS = (_trips, _policies, _crowds)

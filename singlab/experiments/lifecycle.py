@@ -178,13 +178,49 @@ def death_to_closed(channels: Sequence[int] = (0, 1, 4, 16, 64), size: int = 100
         while victim.holdings()["endpoints"] < 2 * count + 3 or not _blocked(peer):
             if system.advance() == 0:
                 raise RuntimeError("the two do not come to talk")
-        before, start = len(system.trace.events), system.machine.counters()["cycles"]
-        victim.stop()
-        whole = system.machine.counters()["cycles"] - start
-        events = system.trace.events[before:]
-        stopped = int(events["cycle"][events["kind"] == Kind.PROCESS_STOP][0])
-        woken = int(events["cycle"][events["kind"] == Kind.CLOSED_SEEN][0])
-        rows.append({"channels": count, "peer wakes": woken - stopped, "whole": whole})
+        rows.append({"channels": count, **_stopped(system, victim)})
+    return _frame(rows)
+
+
+def _stopped(system: System, victim: Process) -> dict:
+    """Stop a process; returns the cycles until its blocked peer woke, and of the whole stop."""
+    before, start = len(system.trace.events), system.machine.counters()["cycles"]
+    victim.stop()
+    whole = system.machine.counters()["cycles"] - start
+    events = system.trace.events[before:]
+    stopped = int(events["cycle"][events["kind"] == Kind.PROCESS_STOP][0])
+    woken = int(events["cycle"][events["kind"] == Kind.CLOSED_SEEN][0])
+    return {"peer wakes": woken - stopped, "whole": whole}
+
+
+def reclaim_compared(crowd: Sequence[int] = (0, 4, 16, 32), isolation: str = "sip", **options):
+    """Stop the same process among more and more others, with both ways to find what it had.
+
+    The real system's walker looks at everybody's records for those with the dead one's number; its comments debate lists
+    for each process, which this kernel has. A walk costs by how many records there are at all, lists by how many were
+    the dead one's; but lists are paid for whenever a block changes hands.
+
+    Parameters
+    ----------
+    crowd : sequence of int
+        How many other pairs of processes live, each with eight channels to itself and a letter in each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per ``reclaim`` and ``crowd``: cycles until the dead one's ``peer wakes`` and of the ``whole`` stop.
+    """
+    rows = []
+    for reclaim in ("lists", "walk"):
+        for count in crowd:
+            system = System(isolation=isolation, ram="16M", reclaim=reclaim, **options)
+            others = [_pair(system, "holder", "waiting", {"channels": 8, "size": 100}, {})[0] for _ in range(count)]
+            victim, peer = _pair(system, "holder", "waiting", {"channels": 4, "size": 100}, {})
+            everybody = [(other, 8) for other in others] + [(victim, 4)]
+            while any(one.holdings()["endpoints"] < 2 * channels + 3 for one, channels in everybody) or not _blocked(peer):
+                if system.advance(20) == 0:
+                    raise RuntimeError("they do not come to talk")
+            rows.append({"reclaim": reclaim, "crowd": count, **_stopped(system, victim)})
     return _frame(rows)
 
 

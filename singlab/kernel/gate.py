@@ -15,7 +15,7 @@ from singlab.kernel.native import native
 from singlab.machine import state as _s
 from singlab.machine.access import kernel_books
 from singlab.machine.hart import STOP_HOOK, hart_run
-from singlab.machine.jit import jit
+from singlab.machine.jit import inner, jit
 from singlab.machine.state import raw_ld64
 
 #: Reason to leave the loop, beyond the hart's own and those of the dispatcher.
@@ -34,7 +34,7 @@ _PC, _NUMBER, _EVENTS, _STOP_EVENT = _s.PC, _s.HOOK_NUMBER, _s.EVENT_COUNT, _s.S
 _POLICY_STOP = _s.POLICY_STOP
 _THREAD, _PROCESS = _s.CURRENT_THREAD, _s.CURRENT_PROCESS
 
-_dispatch = native.dispatch
+_dispatch = native.inside("dispatch")
 
 
 @jit("void(uint64[::1])")
@@ -50,7 +50,7 @@ def mirror_current(m):
         m[_PROCESS] = raw_ld64(m, raw_ld64(m, record + _T_PROCESS) + _TO_OFFSET + _P_ID)
 
 
-@jit("int64(uint64[::1])")
+@inner()
 def hook(m):
     """Run the kernel function the hart stopped for; returns a reason to leave the loop, or 0."""
     reason = _dispatch(m, m[_NUMBER])

@@ -33,7 +33,7 @@ class HostSide:
         self.children: dict[int, int] = {}
         self.parents: dict[int, int] = {}
         self.retired: dict[int, bytes] = {}
-        self.newest = 0
+        self.newest = self.forgotten = 0
         self.chunks: list[np.ndarray] = []
         self.read = 0
         self.lost = 0
@@ -45,5 +45,6 @@ class HostSide:
                      "policies", "console", "threads", "images", "children", "parents", "retired"):  # fmt: skip
             getattr(other, name).update(getattr(self, name))
         other.chunks = list(self.chunks)
-        other.read, other.lost, other.deadlock_told, other.newest = self.read, self.lost, self.deadlock_told, self.newest
+        other.read, other.lost, other.deadlock_told = self.read, self.lost, self.deadlock_told
+        other.newest, other.forgotten = self.newest, self.forgotten
         return other

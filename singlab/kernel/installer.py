@@ -102,7 +102,7 @@ class Installing:
         for other in self._host.installed.values():
             if any(extension.image == name for extension in other.image.manifest.extensions):
                 raise InstallError(f'{name}: {other.name} starts it as an extension. Take that out first: system.uninstall("{other.name}")')
-        del self._host.installed[name]
+        del self._host.installed[name], self._host.images[installed.record]
         self._free_kernel_pages(installed.pages, installed.whole)
 
     @property

@@ -88,6 +88,8 @@ G_SERVICE_HEAD = GLOBALS + 512  #: queue of threads whose requests the service t
 G_SERVICE_TAIL = GLOBALS + 520
 G_NEW_CODE = GLOBALS + 528  #: 1 = code has been written that instruction fetches may not see yet
 G_CREATE_STATUS = GLOBALS + 536  #: why the last process was not made
+G_WALK = GLOBALS + 544  #: 1 = what a dead process had is found by a walk over everybody's records, 0 = by its own lists
+G_FORGOTTEN = GLOBALS + 552  #: how many process records have been given back
 
 #: A page before the kernel's variables: the kernel's own process, its service thread, and the operator's requests.
 KERNEL_PROCESS = GLOBALS - PAGE

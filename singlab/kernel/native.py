@@ -32,7 +32,7 @@ from singlab.kernel.layout import (
 )
 from singlab.kernel.native_files import CHARGES, CORE, CORE_FILES
 from singlab.kernel.opencalls import OPEN_CALLS
-from singlab.machine.jit import CACHE
+from singlab.machine.jit import CACHE, jit
 from singlab.machine.state import RAM_OFFSET
 
 #: Reasons for the host to look: text was printed, a process or thread has ended.
@@ -47,7 +47,7 @@ import numpy as np
 
 from singlab.kernel.core.words import *
 from singlab.machine.access import charge_block, charge_divisions, charge_multiplications, charge_wrong_way
-from singlab.machine.jit import jit
+from singlab.machine.jit import inner
 from singlab.machine.state import raw_ld64
 
 _word = np.uint64
@@ -145,15 +145,14 @@ class Instrument(ast.NodeTransformer):
         body = self.charge(node.lineno, "entry") + self.statements(node.body[len(documentation) :])
         if not isinstance(body[-1], ast.Return):
             body.append(ast.Return(self.word(0)))
-        signature = f"uint64({', '.join(['uint64[::1]'] + ['uint64'] * (len(node.args.args) - 1))})"
-        decorator = ast.Call(ast.Name("jit", ast.Load()), [ast.Constant(signature)], [])
+        decorator = ast.Call(ast.Name("inner", ast.Load()), [], [])
         return ast.FunctionDef(node.name, node.args, documentation + body, [decorator], lineno=node.lineno)
 
 
 def dispatcher() -> str:
     """Return the source of ``dispatch(m, number)``, which runs the kernel function of a hook with the hart's registers."""
     often = {name: place for place, name in enumerate(_OFTEN)}
-    lines = ['@jit("int64(uint64[::1], uint64)")', "def dispatch(m, number):"]
+    lines = ["@inner()", "def dispatch(m, number):"]
     word = "if"
     for function in sorted(ABI, key=lambda function: (often.get(function.name, len(often)), function.number)):
         words = "".join(f", m[{10 + place}]" for place in range(len(function.arguments)))
@@ -175,7 +174,7 @@ def dispatcher() -> str:
 
 def open_dispatcher() -> str:
     """Return the source of ``dispatch_open(m, number)``, which does the same for the system calls and faults of open processes."""
-    lines = ['@jit("int64(uint64[::1], uint64)")', "def dispatch_open(m, number):"]
+    lines = ["@inner()", "def dispatch_open(m, number):"]
     word = "if"
     for call in OPEN_CALLS:
         words = "".join(f", m[{10 + place}]" for place in range(len(call.arguments)))
@@ -206,6 +205,28 @@ def host_source() -> str:
     return _HEADER + words + "\n\n\n" + "\n\n\n".join([*functions, open_dispatcher(), dispatcher()])
 
 
+class Native:
+    """The kernel's functions as the host and policies call them: each compiled for that when it is first asked for.
+
+    Among each other they are called by the dispatcher, which is compiled whole.
+    """
+
+    def __init__(self, module):
+        self._module = module
+
+    def inside(self, name: str):
+        """Return a function for compiled code to call."""
+        return getattr(self._module, name)
+
+    def __getattr__(self, name: str):
+        function = getattr(self._module, name)
+        if hasattr(function, "py_func"):
+            words = function.py_func.__code__.co_argcount - 1
+            function = jit(f"uint64({', '.join(['uint64[::1]'] + ['uint64'] * words)})")(function.py_func)
+        setattr(self, name, function)
+        return function
+
+
 def _load():
     """Import the instrumented module from the cache folder, made there if these sources have none yet."""
     name = "singlab_kernel_native"
@@ -218,7 +239,7 @@ def _load():
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    return module
+    return Native(module)
 
 
 native = _load()

@@ -7,7 +7,7 @@ CHARGES = Path(__file__).parent / "charges.json"
 
 #: In the order of their imports: each uses only what stands before it.
 CORE_FILES = (
-    "policies", "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "handles", "images",
-    "processes", "threads", "calls", "service", "children",
+    "policies", "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "walker", "handles",
+    "images", "processes", "threads", "calls", "service", "children",
     "spaces", "pipes", "tasks", "openfiles", "openmemory", "opens",
 )  # fmt: skip

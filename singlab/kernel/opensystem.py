@@ -57,8 +57,10 @@ class OpenSystem(System):
 
     def __init__(
         self, profile="athlon64", fork: str = "on write", seed: int = 0, quantum_us: int = 10_000, ram: str | int = "16M",
-        trace: bool = True, personality: str = "open",
+        trace: bool = True, personality: str = "open", **sealed,
     ):  # fmt: skip
+        if sealed:
+            raise KernelError(f"{', '.join(sealed)}: only a sealed system has a choice there; an open one takes profile, fork, seed, quantum_us, ram, trace")
         if personality != "open":
             raise KernelError(f"an open system has no personality {personality!r}; use System for a sealed one")
         if fork not in FORKS:

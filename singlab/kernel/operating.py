@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from singlab.kernel import layout as at
+from singlab.kernel.gate import STOP_EVENTS, system_run
 from singlab.kernel.native import STOP_ENDED, STOP_PRINT, native
 from singlab.kernel.process import Process
 from singlab.kernel.startup import KernelError
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 _W = np.uint64
 _NEVER = _W(0xFFFF_FFFF_FFFF_FFFF)
 _SOFTWARE_INTERRUPT = _W(1 << 63 | 1)
-#: Instructions in which the kernel is left, at most: its entry code has no loops but over requests.
-_MOST_STEPS = 1_000_000
+#: Instructions in which the kernel is left, at most: its entry code has no loops but over requests. Code that is nobody's
+#: business to run there, as unverified code in ring 0 can, is interrupted where it is.
+_MOST_STEPS = 20_000
 
 
 def write_service(machine, labels: dict[str, int], ring3: bool) -> None:
@@ -92,7 +94,7 @@ class Operating:
             if self._load(at.G_CURRENT) == 0:
                 self._dispatch()
             self._precisely(before + instructions)
-        self._drain()
+            self._drain()
         return ran
 
     def in_kernel(self: System) -> bool:
@@ -108,9 +110,7 @@ class Operating:
         """Run until so many instructions have retired in all, or the host has something to do; does that."""
         m = self._m
         m[_s.PRECISE], m[_s.STOP_INSTRET] = 1, position
-        m[_s.STOP_CYCLE] = m[_s.STOP_EVENT] = _NEVER
-        from singlab.kernel.gate import STOP_EVENTS, system_run
-
+        m[_s.STOP_CYCLE], m[_s.STOP_EVENT] = _NEVER, m[_s.EVENT_COUNT] + _W(_s.RING_EVENTS // 2)
         try:
             reason = system_run(m, self.machine.uops)
         finally:
@@ -133,7 +133,6 @@ class Operating:
             if not self.in_kernel():
                 return
             self._precisely(int(self._m[_s.INSTRET]) + 1)
-        raise RuntimeError("the kernel's entry code does not end")
 
     def _operate(self: System, request: int, process: Process) -> int:
         """Put a request about a process into the service queue and let the operator's interrupt do it; returns its status."""
@@ -153,9 +152,11 @@ class Operating:
     def _adopt(self: System) -> None:
         """Know the processes that the kernel has made, and keep the records of those it has let go of."""
         host, load = self._host, self._load
-        for number in [n for n, record in host.children.items() if load(record) != at.MAGIC_PROCESS or load(record + at.P_ID) != n]:
-            record = host.children.pop(number)
-            host.retired[number] = struct.pack("<Q", at.MAGIC_PROCESS) + bytes(self.machine.read(record + 8, at.PROCESS_BYTES - 8))
+        if (forgotten := load(at.G_FORGOTTEN)) != host.forgotten:
+            host.forgotten = forgotten
+            for number in [n for n, record in host.children.items() if load(record) != at.MAGIC_PROCESS or load(record + at.P_ID) != n]:
+                record = host.children.pop(number)
+                host.retired[number] = struct.pack("<Q", at.MAGIC_PROCESS) + bytes(self.machine.read(record + 8, at.PROCESS_BYTES - 8))
         record = load(at.G_PROCESSES)
         if not record or load(record + at.P_ID) <= host.newest:
             return

@@ -42,6 +42,7 @@ _SATP, _SUM = _W(0x180), _W(1 << 18)
 
 ISOLATION = {name: setting.doc for name, setting in SETTINGS.items()}
 TRANSFER = ("ownership", "copy")
+RECLAIM = ("lists", "walk")
 
 #: Cycles a run may take when the caller sets no limit: a program that never ends must not hang a class.
 DEFAULT_LIMIT = 2_000_000_000
@@ -117,6 +118,9 @@ class System(Installing, Operating, Policies):
         With "open" it is an :class:`~singlab.kernel.opensystem.OpenSystem`, for comparison.
     policies : iterable of policy
         Functions made with ``@policy`` that decide in the kernel's place (see :mod:`singlab.kernel.policies`).
+    reclaim : {"lists", "walk"}
+        How the kernel finds what a dead process had: by the process's own lists, or by a walk over everybody's records,
+        as the real system's does.
     """
 
     def __new__(cls, *arguments, personality: str = "sealed", **options):
@@ -139,12 +143,15 @@ class System(Installing, Operating, Policies):
         allow_unverified: bool = False,
         trace: bool = True,
         policies=(),
+        reclaim: str = "lists",
         personality: str = "sealed",
     ):
         if isolation not in ISOLATION:
             raise KernelError(f"isolation {isolation!r} is not known; choose one of {', '.join(ISOLATION)}")
         if transfer not in TRANSFER:
             raise KernelError(f"transfer {transfer!r} is not known; choose one of {', '.join(TRANSFER)}")
+        if reclaim not in RECLAIM:
+            raise KernelError(f"reclaim {reclaim!r} is not known; choose one of {', '.join(RECLAIM)}")
         if quantum_us <= 0:
             raise KernelError(f"a time slice must be longer than {quantum_us} microseconds")
         self.machine = Machine(profile=profile, ram=ram, seed=seed)
@@ -163,6 +170,7 @@ class System(Installing, Operating, Policies):
         self._store(at.G_POLICY_RANDOM, (seed * 0x9E37_79B9_7F4A_7C15 + 1) & 0xFFFF_FFFF_FFFF_FFFF or 1)
         for policy in policies:
             self.use(policy)
+        self._store(at.G_WALK, reclaim == "walk")
 
     # ---- putting programs in --------------------------------------------------------------------------
 

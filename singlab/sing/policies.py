@@ -29,6 +29,7 @@ from singlab.kernel.native_files import CHARGES
 from singlab.kernel.policyslots import FUNCTIONS, SLOTS, PolicyCode
 from singlab.sing.errors import SipError
 from singlab.sing.names import _Word
+from singlab.sing.parsing import parse
 from singlab.sing.program import Program, _capture
 from singlab.sing.words import WordsError, compile_core
 
@@ -101,6 +102,30 @@ def policy(slot: str):
         return made
 
     return decorate
+
+
+def policy_from_source(slot: str, text: str, filename: str = "<source>", names: dict | None = None) -> Policy:
+    """Return the policy that a text defines: one function; as :func:`policy` does, without running the text.
+
+    Parameters
+    ----------
+    slot : str
+    text : str
+    filename : str
+        What errors call it.
+    names : dict, optional
+        Integers the text may name.
+    """
+    try:
+        tree = parse(text)
+    except SyntaxError as error:
+        raise SipError("syntax", error.msg, hint="write a function as Python has them", line=error.lineno or 0,
+                       column=error.offset or 0).at(filename, text) from None  # fmt: skip
+    if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
+        raise SipError("policy", "a policy is one function", hint=f"write def name({', '.join(SLOTS[slot][0])}):", filename=filename)
+    made = Policy(slot, Program(tree.body[0].name, tree.body[0], text, filename, names or {}, False))
+    made.code()
+    return made
 
 
 class _Words(ast.NodeTransformer):

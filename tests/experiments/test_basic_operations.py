@@ -41,7 +41,8 @@ def test_each_rung_costs_what_it_adds(frame):
     assert cycles(frame, "create_process", "domain") > cycles(frame, "create_process", "sip")
 
 
-@pytest.mark.parametrize("operation", ["yield", "thread_switch", "block_ping_pong", "page_ping_pong", "allocate", "allocate_page"])
+@pytest.mark.parametrize("operation", ["yield", "thread_switch", "block_ping_pong", "page_ping_pong", "allocate", "allocate_page",
+                                       "thread_ping_pong", "set_ping_pong", "create_thread", "create_channel"])  # fmt: skip
 def test_the_other_operations_are_measured_too(operation):
     found = basic_operations.measure(("sip", "ring3-domains"), (operation,), iterations=10, batches=2, progress=False)
     assert (found["cycles"] > 0).all() and len(found) == 2
@@ -51,7 +52,7 @@ def test_the_papers_figures_stand_beside_ours_with_the_error(frame):
     table = basic_operations.comparison(frame)
     theirs = load_dataset("isolation_ladder.csv").set_index("operation")
     # the paper has no ABI call for HIP-R0
-    assert len(table) == 3 + 4 and set(table["operation"]) == {"abi_call", "ping_pong"}
+    assert len(table) == 3 + 4 + 4 and set(table["operation"]) == {"abi_call", "ping_pong", "create_process"}
     for row in table.itertuples():
         assert row.paper == theirs.loc[basic_operations.PAPER_ROWS[row.operation], row[3]]
         assert row.ratio == pytest.approx(row.cycles / row.paper, abs=0.01)

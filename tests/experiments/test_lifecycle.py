@@ -27,6 +27,14 @@ def test_a_peer_waits_for_the_news_the_longer_the_more_the_dead_had(isolation):
 
 
 @ENDS
+def test_a_walk_over_everybody_costs_by_the_crowd_and_lists_do_not(isolation):
+    frame = lifecycle.reclaim_compared((0, 3, 6), isolation=isolation)
+    lists, walk = (list(frame[frame["reclaim"] == way]["whole"]) for way in ("lists", "walk"))
+    assert walk[2] > walk[1] > walk[0] > lists[0]
+    assert lists[2] < 1.3 * lists[0]
+
+
+@ENDS
 def test_records_of_endpoints_come_back_with_the_second_end(isolation):
     assert list(lifecycle.endpoint_outlives_its_owner(isolation)["kept"]) == [2, 2, 0]
 

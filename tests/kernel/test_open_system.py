@@ -251,6 +251,10 @@ def test_what_is_asked_wrongly_is_refused():
         system.connect(1, 2)
     with pytest.raises(KernelError, match="fork"):
         System(personality="open", fork="never")
+    with pytest.raises(KernelError, match="isolation: only a sealed system"):
+        System(personality="open", isolation="sip")
+    with pytest.raises(KernelError, match="suspended"):
+        system.suspend(system.create(build_process(nothing)))
     with pytest.raises(KernelError, match="personality"):
         System(personality="ajar")
     with pytest.raises(KernelError, match="bytes"):

@@ -24,9 +24,10 @@ class Systems(RuleBasedStateMachine):
         self.system: System | None = None
         self.snapshots: list = []
 
-    @initialize(isolation=st.sampled_from(sorted(SETTINGS)), transfer=st.sampled_from(["ownership", "copy"]), quantum=st.sampled_from([1, 20, 10_000]))
-    def boot(self, isolation, transfer, quantum):
-        self.system = System(isolation=isolation, transfer=transfer, ram="4M", quantum_us=quantum)
+    @initialize(isolation=st.sampled_from(sorted(SETTINGS)), transfer=st.sampled_from(["ownership", "copy"]), quantum=st.sampled_from([1, 20, 10_000]),
+                reclaim=st.sampled_from(["lists", "walk"]))  # fmt: skip
+    def boot(self, isolation, transfer, quantum, reclaim):
+        self.system = System(isolation=isolation, transfer=transfer, ram="4M", quantum_us=quantum, reclaim=reclaim)
         for name in ("worker", "foreman"):
             self.system.install(family_images()[name])
 

@@ -263,3 +263,14 @@ def test_conditions_evaluate_both_sides():
     source = "def f(m, a, b):\n    if (a < b) and (b < 10) or (a == 7):\n        return 1\n    return 2\n"
     points = compile_core({"core": source}, {"core": {}}).points["core:f"]
     assert set(points) == {"1:entry", "2:then", "2:join"}
+
+
+def test_what_the_host_calls_is_compiled_with_the_rest():
+    """Warming up leaves nothing that the first student's first run would have to compile."""
+    import re
+
+    from singlab.kernel.hostcalls import CALLED
+
+    room = CHARGES.parent
+    called = {name for path in room.glob("*.py") for name in re.findall(r"\bnative\.([a-z_]+)\(", path.read_text(encoding="utf-8"))}
+    assert called - {"inside"} == set(CALLED)

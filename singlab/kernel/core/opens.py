@@ -10,7 +10,7 @@ from singlab.kernel.core.openfiles import sys_write
 from singlab.kernel.core.pipes import file_new
 from singlab.kernel.core.processes import process_exit, process_fault, process_start, process_stop
 from singlab.kernel.core.scheduler import queue_put, schedule
-from singlab.kernel.core.spaces import entry_own, entry_place, fence, space_fork
+from singlab.kernel.core.spaces import entry_own, entry_place, space_fork
 from singlab.kernel.core.tasks import (
     bad,
     child_taken,
@@ -276,7 +276,6 @@ def open_fault(m, cause, address):
         if place != 0:
             if ld64(m, place) & PTE_COPY != 0:
                 if entry_own(m, task, place) != 0:
-                    fence(m, 1)
                     return 0
                 code = OUT_OF_MEMORY
     if cause == CAUSE_ILLEGAL:

@@ -18,6 +18,7 @@ from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import queue_remove, suspension_settle, thread_wake
 from singlab.kernel.core.sets import set_close
 from singlab.kernel.core.waiting import waiter_forget
+from singlab.kernel.core.walker import process_walk
 from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
     BLOCKED,
@@ -26,6 +27,7 @@ from singlab.kernel.layout import (
     ENDED,
     G_CREATE_STATUS,
     G_CURRENT,
+    G_FORGOTTEN,
     G_FREE_PROCESSES,
     G_FREE_THREADS,
     G_LIVE,
@@ -37,6 +39,7 @@ from singlab.kernel.layout import (
     G_SERVICE_HEAD,
     G_STATUS,
     G_UNBLOCKED_HEAD,
+    G_WALK,
     I_CODE_BYTES,
     I_CONTRACT_COUNT,
     I_CONTRACTS,
@@ -146,6 +149,7 @@ def process_forget(m, process):
         if following != 0:
             st64(m, following + P_PREVIOUS_CHILD, previous)
     record_free(m, G_FREE_PROCESSES, process)
+    st64(m, G_FORGOTTEN, ld64(m, G_FORGOTTEN) + 1)
     return 0
 
 
@@ -281,6 +285,8 @@ def process_release(m, process):
     if (state != UNSTARTED) and (state != STOPPED):
         st64(m, G_LIVE, ld64(m, G_LIVE) - 1)
     threads_end(m, process)
+    if ld64(m, G_WALK) != 0:
+        process_walk(m, process)
     endpoint = ld64(m, process + P_ENDPOINTS)
     while endpoint != 0:
         if ld64(m, endpoint + E_MAGIC) == MAGIC_SET:
