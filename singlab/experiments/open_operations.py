@@ -278,7 +278,9 @@ def plot(frame, papers: bool = True):
               "create_process": ("fork", "create_process")}  # fmt: skip
     titles = {"system_call": "system call", "yield": "yield", "ping_pong": "ping-pong, 1 byte", "create_process": "a new process"}
     known = [name for name, members in groups.items() if set(members) & set(frame["operation"])]
-    figure, grid = plt.subplots(1, max(1, len(known)), figsize=(4.4 * max(1, len(known)), 3.9), layout="constrained", squeeze=False)
+    columns = min(2, max(1, len(known)))
+    lines = -(-max(1, len(known)) // columns)
+    figure, grid = plt.subplots(lines, columns, figsize=(5.4 * columns, 3.5 * lines), layout="constrained", squeeze=False)
     theirs = load_dataset("basic_operations.csv")
     theirs = theirs[theirs["machine"] == "A"]
     for axes, name in zip(grid.flat, known, strict=False):
@@ -306,6 +308,8 @@ def plot(frame, papers: bool = True):
         axes.tick_params(axis="x", labelsize=9)
         axes.xaxis.set_major_locator(plt.MaxNLocator(4))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f} k" if value >= 10_000 else f"{value:,.0f}")
+    for axes in list(grid.flat)[len(known) :]:
+        axes.remove()
     figure.supxlabel("cycles per operation", fontsize=11)
     if papers:
         figure.suptitle("bars: simulated machine, measured now (black: least to most); circles: real hardware, EuroSys 2007 table 8 and MSPC 2006 table 1",
@@ -313,7 +317,7 @@ def plot(frame, papers: bool = True):
     return figure
 
 
-def sweep(sizes: Sequence[int] = message_size.SIZES, ways: Sequence[str] = WAYS, *, rounds: int = 8, progress: bool = True, **system_options):
+def sweep(sizes: Sequence[int] = message_size.SIZES, ways: Sequence[str] = WAYS, *, rounds: int = 24, progress: bool = True, **system_options):
     """Measure a message there and back through pipes and sockets, which copy it into the kernel and out of it each time.
 
     Parameters
