@@ -23,8 +23,8 @@ MAY = {
     "grading": {"machine", "trace", "kernel", "sing", "experiments", "lectures"},
     "widgets": {"trace"},
 }
-#: Of the kernel the language may know the ABI, the image format, the slots of policies and where sources lie, nothing that runs.
-SING_MAY = {"abi", "image", "manifest", "layout", "native_files", "core", "policyslots"}
+#: Of the kernel the language may know the ABI, system calls, formats of images and open programs, slots of policies, where sources lie; nothing that runs.
+SING_MAY = {"abi", "image", "manifest", "layout", "native_files", "core", "policyslots", "opencalls", "openprogram"}
 #: Of traces it may know how a contract in them is drawn.
 SING_TRACE_MAY = {"statemachine"}
 #: numpy structures of a trace need the machine's constants, and only those.

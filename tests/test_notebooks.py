@@ -61,6 +61,14 @@ def test_notebook_runs(path):
         assert "now:    1 entry" in text and "before: 0 entries" in text
         assert text.count("No translation buffer has this page") == 1, "the page is walked once, and known afterwards"
         assert len(plots(node)) == 9
+    if path.name == "02_open_and_sealed_processes.ipynb":
+        text = _text(node)
+        assert "parent has 1 and the child ended with 7" in text and "child has 2" in text
+        assert "fee 50\nfee 0" in text and "viewer: exit with 1010" in text and "ioctl says 0 and the balance is 4096" in text
+        for invariant in ("fixed code", "state isolation", "explicit communication", "closed API"):
+            assert f"Invariant: {invariant}." in text
+        assert "sealed broken" not in text and text.count("open   broken") == 7
+        assert len(plots(node)) == 2
     if path.name == "03_software_isolated_processes.ipynb":
         text = _text(node)
         assert "2000 of 2000 altered images are refused" in text

@@ -7,6 +7,7 @@ from singlab.lazy import lazy_names
 
 _HOME = {
     "abi": "abitable", "Fault": "process", "InstallError": "manifest", "Installed": "loader", "KernelError": "system", "Process": "process", "Run": "system",
+    "OpenProcess": "openprocess", "OpenProgram": "openprogram", "OpenSystem": "opensystem",
     "SealError": "image", "SealedImage": "image", "System": "system", "open_image": "image",
 }  # fmt: skip
 __all__ = sorted(_HOME)

@@ -13,6 +13,7 @@ import numpy as np
 from singlab.kernel import layout as at
 from singlab.kernel.entry import entry_code
 from singlab.kernel.isolation import Isolation
+from singlab.kernel.openentry import open_entry_code
 from singlab.machine import Machine
 from singlab.machine import state as _s
 from singlab.trace.record import Kind
@@ -67,7 +68,7 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
         raise ValueError(f"{ram >> 20} MB of RAM leave no room for SIPs; use at least 2M")
     if isolation.paged and ram > at.MOST_PAGED_RAM:
         raise ValueError(f"{ram >> 20} MB of RAM are more than the kernel maps; use at most 1024M, or isolation 'sip'")
-    pieces, labels = entry_code(isolation)
+    pieces, labels = open_entry_code() if isolation.open else entry_code(isolation)
     for address, code in pieces:
         machine.write(address, code)
     variables = {
@@ -119,7 +120,7 @@ def _page_table(machine: Machine, isolation: Isolation, record: int, user: int, 
     needed = regions + 4
     first = record - needed  # the top of the kernel zone
     page = np.arange(user, dtype=np.uint64)
-    user_bit = at.PTE_U if isolation.ring3 else 0
+    user_bit = at.PTE_U if isolation.ring3 and not isolation.open else 0  # open processes have no blocks to read
     rights = np.full(user, _KERNEL_PAGE, dtype=np.uint64)
     # SIPs read records where they are; the kernel writes them through its window, for a page its supervisor may write
     # is writable for everybody who may see it

@@ -12,12 +12,6 @@ from singlab.kernel.policies import PolicyFunction
 from singlab.kernel.process import Process
 
 
-def about(process: Process) -> dict:
-    """Return what a trace says about a process."""
-    exceptions = process.installed.image.manifest.exceptions
-    return {"name": process.name, "image": process.installed.name} | ({"exceptions": exceptions} if exceptions else {})
-
-
 class HostSide:
     """What the host keeps beside the machine: names, images, events already read, consoles."""
 

@@ -28,6 +28,8 @@ class Isolation:
         Only images that the verifier has accepted, run-time checks and all, are installed.
     paper : str
         The configuration of MSPC 2006 it corresponds to; empty if to none.
+    open : bool
+        The processes are open ones, with system calls instead of the ABI.
     """
 
     name: str
@@ -37,7 +39,11 @@ class Isolation:
     own_domains: bool = False
     checked: bool = True
     paper: str = ""
+    open: bool = False
 
+
+#: Not of the ladder: open processes, as :mod:`singlab.kernel.opensystem` has them.
+OPEN = Isolation("open", "user mode, an address space for each open process, system calls by trap", ring3=True, paged=True, open=True)
 
 #: In the order of the ladder.
 SETTINGS = {

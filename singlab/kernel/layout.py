@@ -393,3 +393,114 @@ HOOK_FAULT = 513
 HOOK_SERVICE = 514
 HOOK_OPERATOR = 515
 HOOK_IDLE = 516
+HOOK_OPEN_FAULT = 1023
+HOOK_OPEN = 1024  #: system calls of the open personality from here on
+
+# ---- the open personality (see singlab.kernel.opensystem) -----------------------------------------------------
+G_OPEN = GLOBALS + 1024  #: 1 = processes are open ones
+G_EAGER = GLOBALS + 1032  #: 1 = fork copies every page at once, 0 = when somebody writes to it
+G_FRAMES = GLOBALS + 1040  #: for each page of RAM how often page tables of open processes have it, 32 bits each
+G_TASKS = GLOBALS + 1048  #: list of task records, those included whose end nobody has asked for yet
+G_PROGRAMS = GLOBALS + 1056  #: list of programs and libraries that can be loaded, the newest first
+G_SHARED = GLOBALS + 1064  #: list of named shared memory
+G_FREE_TASKS = GLOBALS + 1072
+G_FREE_FILES = GLOBALS + 1080
+G_FREE_PIPES = GLOBALS + 1088
+G_FREE_PROGRAMS = GLOBALS + 1096
+G_FREE_SHARED = GLOBALS + 1104
+G_FREE_PACKETS = GLOBALS + 1112
+G_CONSOLE = GLOBALS + 1120  #: page in which text for the console waits for the host
+G_PAIR = GLOBALS + 1136  #: two files that have just been made
+G_NAME = GLOBALS + 1152  #: the name a call is about, 32 bytes
+P_TASK = 312  #: an open process's task record
+P_FAULT_ADDRESS = 320  #: what it tried to reach when it was ended
+P_FAULT_CAUSE = 328  #: the hardware's word for it
+P_PROGRAM = 336  #: the program it runs
+T_AWAITS = 432  #: pipe, or task (of its own process: any child), that a call of an open process waits for
+T_BUFFER = 440  #: the rest of a read or write that waits: where, how much is left, how much is done
+T_LEFT = 448
+T_DONE = 456
+T_AWAITS_NEXT = 464  #: link in a pipe's queue of those that wait
+
+MAGIC_TASK = 0x5441_534B
+MAGIC_FILE = 0x4649_4C45
+MAGIC_PIPE = 0x5049_5045
+
+TASK_BYTES = 512
+K_MAGIC = 0
+K_PROCESS = 8  #: its process record
+K_NEXT = 16
+K_PARENT = 24  #: task that may ask how it ended, 0 = nobody will
+K_ENDED = 32  #: 1 = it has ended, and its parent has not asked yet
+K_STATUS = 40  #: how it ended
+K_NUMBER = 48  #: process number
+K_ROOT = 56  #: its page table, top and the user part's middle
+K_TABLE = 64
+K_NEXT_MAP = 72  #: where the next mapping goes
+K_FILES = 128  #: open files
+MOST_FILES = 16
+K_LIBRARIES = 256  #: libraries it has loaded: where, and the image
+MOST_LIBRARIES = 8
+
+FILE_BYTES = 64
+F_MAGIC = 0
+F_KIND = 8
+F_REFS = 16
+F_IN = 24  #: pipe it reads from, and pipe it writes to
+F_OUT = 32
+FILE_CONSOLE, FILE_STREAM = 1, 2
+
+PIPE_BYTES = 128
+Q_MAGIC = 0
+Q_READERS = 8  #: files that read from it, and that write to it
+Q_WRITERS = 16
+Q_PAGE = 24  #: a pipe's buffer
+Q_HEAD = 32  #: place of the oldest byte
+Q_COUNT = 40  #: bytes in it
+Q_READ_FIRST = 48  #: threads that wait for bytes, and for room
+Q_READ_LAST = 56
+Q_WRITE_FIRST = 64
+Q_WRITE_LAST = 72
+Q_PACKETS = 80  #: a socket's queue of packets, first and last; it has no page
+Q_LAST_PACKET = 88
+SOCKET_ROOM = 16384  #: bytes on their way in one direction of a socket pair
+
+PACKET_BYTES = 256
+N_NEXT = 0
+N_COUNT = 8  #: bytes not read yet, and where they begin
+N_START = 16
+N_PAGE = 24  #: a page of its own for more than fit here, 0 = none
+N_DATA = 32
+PACKET_ROOM = PACKET_BYTES - N_DATA
+
+PROGRAM_BYTES = 128
+PG_NEXT = 0
+PG_KIND = 8  #: 1 = a program, 2 = a library
+PG_NAME = 16  #: 32 bytes
+PG_SEGMENTS = 48  #: table of segments, four words each: address, where the kernel has the bytes (0 = zeros), pages, rights
+PG_SEGMENT_COUNT = 56
+PG_ENTRY = 64
+PG_SYMBOLS = 72  #: table of symbols, five words each: name, address
+PG_SYMBOL_COUNT = 80
+PG_PAGES = 88  #: pages of a library's address range
+IMAGE_PROGRAM, IMAGE_LIBRARY = 1, 2
+SEGMENT_BYTES = 32
+SYMBOL_BYTES = 40
+NAME_BYTES = 32
+
+SHARED_BYTES = 64
+SH_NEXT = 0
+SH_NAME = 8
+SH_PAGES = 40
+SH_FRAMES = 48  #: table of its pages' addresses
+MOST_SHARED_PAGES = 64
+
+# where an open process has what
+OPEN_TEXT = 0x1_0000
+OPEN_DATA = 0x10_0000
+OPEN_MAP = 0x1000_0000
+OPEN_STACK = 0x2000_0000  #: end of its stack, and of all it can have
+PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
+MAP_SHARED = 1
+PTE_COPY = 1 << 8  #: to be copied when somebody writes to it
+PTE_SHARED = 1 << 9  #: the same page for a child

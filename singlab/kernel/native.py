@@ -19,9 +19,22 @@ import os
 import sys
 
 from singlab.kernel.abi import ABI
-from singlab.kernel.layout import CORE_TEXT, HOOK_FAULT, HOOK_IDLE, HOOK_OPERATOR, HOOK_SERVICE, HOOK_TIMER
+from singlab.kernel.layout import (
+    CORE_TEXT,
+    G_PRINT_BYTES,
+    HOOK_FAULT,
+    HOOK_IDLE,
+    HOOK_OPEN,
+    HOOK_OPEN_FAULT,
+    HOOK_OPERATOR,
+    HOOK_SERVICE,
+    HOOK_TIMER,
+    RAM_BASE,
+)
 from singlab.kernel.native_files import CHARGES, CORE, CORE_FILES
+from singlab.kernel.opencalls import OPEN_CALLS
 from singlab.machine.jit import CACHE, jit
+from singlab.machine.state import RAM_OFFSET
 
 #: Reasons for the host to look: text was printed, a process or thread has ended.
 STOP_PRINT = 20
@@ -36,6 +49,7 @@ import numpy as np
 from singlab.kernel.core.words import *
 from singlab.machine.access import charge_block, charge_divisions, charge_multiplications, charge_wrong_way
 from singlab.machine.jit import inner
+from singlab.machine.state import raw_ld64
 
 _word = np.uint64
 '''
@@ -156,6 +170,23 @@ def dispatcher() -> str:
     lines.append(f"    elif number == _word({HOOK_FAULT}):\n        trap_fault(m, m[10], m[11])\n        return {STOP_ENDED}")
     for hook, name in ((HOOK_SERVICE, "service_turn"), (HOOK_OPERATOR, "operator_turn")):
         lines.append(f"    elif number == _word({hook}):\n        {name}(m)\n        return {STOP_ENDED}")
+    lines.append(f"    elif number >= _word({HOOK_OPEN_FAULT}):\n        return dispatch_open(m, number)")
+    return "\n".join([*lines, "    return 0"]) + "\n"
+
+
+def open_dispatcher() -> str:
+    """Return the source of ``dispatch_open(m, number)``, which does the same for the system calls and faults of open processes."""
+    lines = ["@inner()", "def dispatch_open(m, number):"]
+    word = "if"
+    for call in OPEN_CALLS:
+        words = "".join(f", m[{10 + place}]" for place in range(len(call.arguments)))
+        made = f"sys_{call.name}(m{words})"
+        lines.append(f"    {word} number == _word({HOOK_OPEN + call.number}):\n        {made if call.late else f'm[10] = {made}'}")
+        if "prints" in call.kind:
+            printed = RAM_OFFSET + G_PRINT_BYTES - RAM_BASE
+            lines.append(f"        if raw_ld64(m, _word({printed})) != _word(0):\n            return {STOP_PRINT}")
+        word = "elif"
+    lines.append(f"    elif number == _word({HOOK_OPEN_FAULT}):\n        open_fault(m, m[10], m[11])")
     return "\n".join([*lines, "    return 0"]) + "\n"
 
 
@@ -173,7 +204,7 @@ def host_source() -> str:
                 instrument = Instrument(constants, charges[f"{file}:{node.name}"], pool)
                 functions.append(ast.unparse(ast.fix_missing_locations(instrument.function(node))))
     words = "\n".join(f"{name} = _word({value:#x})" for value, name in pool.items())
-    return _HEADER + words + "\n\n\n" + "\n\n\n".join([*functions, dispatcher()])
+    return _HEADER + words + "\n\n\n" + "\n\n\n".join([*functions, open_dispatcher(), dispatcher()])
 
 
 class Native:

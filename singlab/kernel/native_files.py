@@ -10,4 +10,5 @@ CORE_FILES = (
     "policies", "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "walker", "handles",
     "images", "timers", "objects", "hardware", "names", "processes", "threads", "calls", "service", "children", "regions", "paging",
     "synchronisation", "directory", "interrupts",
+    "spaces", "pipes", "tasks", "openfiles", "openmemory", "opens",
 )  # fmt: skip

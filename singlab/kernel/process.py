@@ -255,6 +255,11 @@ class Process:
         side = "Exp" if load(record + at.E_SIDE) else "Imp"
         return f"a message on its {contract}.{side} endpoint, which is in state {about['states'][load(record + at.E_STATE)]}"
 
+    def about(self) -> dict:
+        """Return what a trace says about it."""
+        exceptions = self.installed.image.manifest.exceptions
+        return {"name": self.name, "image": self.installed.name} | ({"exceptions": exceptions} if exceptions else {})
+
     def row(self) -> dict:
         """Return this process as a row for a table."""
         end = self.end

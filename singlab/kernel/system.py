@@ -16,7 +16,7 @@ from singlab.kernel import layout as at
 from singlab.kernel.boot import boot
 from singlab.kernel.devices import Devices
 from singlab.kernel.gate import STOP_EVENTS, STOP_POLICY, mirror_current, system_run
-from singlab.kernel.host import HostSide, about
+from singlab.kernel.host import HostSide
 from singlab.kernel.image import SealedImage
 from singlab.kernel.installer import Installing
 from singlab.kernel.isolation import SETTINGS
@@ -116,6 +116,8 @@ class System(Installing, Operating, Devices, Policies):
         Install images the verifier has not accepted, to see what they can do.
     trace : bool
         Keep events.
+    personality : {"sealed", "open"}
+        With "open" it is an :class:`~singlab.kernel.opensystem.OpenSystem`, for comparison.
     policies : iterable of policy
         Functions made with ``@policy`` that decide in the kernel's place (see :mod:`singlab.kernel.policies`).
     reclaim : {"lists", "walk"}
@@ -126,6 +128,14 @@ class System(Installing, Operating, Devices, Policies):
     net : "loopback", callable or Net, optional
         A virtio network card in slot 1.
     """
+
+    def __new__(cls, *arguments, personality: str = "sealed", **options):
+        """Return an empty system of a personality."""
+        if personality not in ("sealed", "open"):
+            raise KernelError(f"personality {personality!r} is not known; choose sealed or open")
+        if personality == "open":
+            from singlab.kernel.opensystem import OpenSystem as cls
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -142,6 +152,7 @@ class System(Installing, Operating, Devices, Policies):
         reclaim: str = "lists",
         disk=None,
         net=None,
+        personality: str = "sealed",
     ):
         if isolation not in ISOLATION:
             raise KernelError(f"isolation {isolation!r} is not known; choose one of {', '.join(ISOLATION)}")
@@ -424,7 +435,7 @@ class System(Installing, Operating, Devices, Policies):
             "page_size": at.PAGE,
             "pages": self.machine.m[_s.RAM_BYTES].item() // at.PAGE,
             "ram_base": at.RAM_BASE,
-            "processes": {str(p.number): about(p) for p in self.processes},
+            "processes": {str(p.number): p.about() for p in self.processes},
             "threads": {str(p.thread_number): {"process": p.number} for p in self.processes} | host.threads,
             "channels": dict(host.channels),
             "contracts": dict(host.contracts),

@@ -20,6 +20,7 @@ from singlab.sing.handlecode import FAULTING as HANDLES_FAULTING
 from singlab.sing.handlecode import HandleCode
 from singlab.sing.heapcode import LENGTH, HeapCode
 from singlab.sing.raisecode import FAULT_MEMORY, FAULT_SIZE, UNCAUGHT, RaiseCode
+from singlab.sing.rawcode import RawCode
 from singlab.sing.regalloc import CALLS, allocate, references_across, small_constants
 from singlab.sing.sil import Function, Instr, Reg
 from singlab.sing.types import Bool, Int, Struct, Type, Vector, bytes_of
@@ -43,7 +44,7 @@ _COMPARISONS = frozenset(sil.COMPARISONS)
 FAULTING = frozenset(("load", "store", "load_item", "store_item", "check", "div", "rem", "getf", "some", "as", "fault", "raise", *HANDLES_FAULTING))
 
 
-class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HandleCode, HeapCode):
+class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HandleCode, HeapCode, RawCode):
     """Generate one function."""
 
     def __init__(self, function: Function, module: ModuleCode):

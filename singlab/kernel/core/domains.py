@@ -37,6 +37,7 @@ from singlab.kernel.layout import (
     G_LEAF,
     G_MIDDLE,
     G_NEXT_DOMAIN,
+    G_OPEN,
     G_OWN_DOMAINS,
     G_PAGES,
     G_ROOT,
@@ -279,7 +280,7 @@ def domain_free(m, domain):
 def domain_enter(m, process):
     """Put a new process into the domain that the setting or the choice says; returns 0 if memory is exhausted."""
     st64(m, process + P_HEAP, G_BUCKETS)
-    if ld64(m, G_WINDOW) == 0:
+    if (ld64(m, G_WINDOW) == 0) or (ld64(m, G_OPEN) != 0):
         return 1
     domain = ld64(m, G_CHOICE)
     if domain == 0:
