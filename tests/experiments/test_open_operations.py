@@ -48,7 +48,7 @@ def test_larger_messages_cost_more_and_channels_do_not():
     from singlab.experiments import message_size
 
     sizes = (4, 1024, 16384)
-    opened = sweep(sizes, rounds=2, progress=False)
+    opened = sweep(sizes, progress=False)  # fewer rounds would measure cold caches
     sealed = message_size.sweep(sizes, ("ownership",), rounds=4, progress=False)
     table = size_comparison(opened, sealed)
     for way in ("pipe", "socket"):
