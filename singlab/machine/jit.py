@@ -121,15 +121,26 @@ _unfinished_depth = 0
 def _unfinished():
     """Keep numba from optimising and emitting what is compiled meanwhile: its caller does that with all it calls, once."""
     global _unfinished_depth
-    from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
+    from numba.core.codegen import CPUCodeLibrary, JITCodeLibrary, JITCPUCodegen
 
     def finalize(library) -> None:
+        library._raise_if_finalized()
         library._finalize_dynamic_globals()
+        library._parts = list(dict.fromkeys(part for used in library._linking_libraries for part in (used, *getattr(used, "_parts", ()))))
         library._finalized = True
 
     # its environment lies in what is never emitted, and words need none
-    parts = ((JITCodeLibrary, "_optimize_final_module", lambda library: None), (JITCodeLibrary, "_finalize_final_module", finalize),
-             (JITCPUCodegen, "set_env", lambda codegen, name, env: None))  # fmt: skip
+    parts = ((JITCodeLibrary, "finalize", finalize), (JITCPUCodegen, "set_env", lambda codegen, name, env: None))
+    if not hasattr(CPUCodeLibrary, "_links_parts"):
+        # who calls something unfinished links all that it calls in turn, each once
+        link = CPUCodeLibrary.add_linking_library
+
+        def add_linking_library(library, used) -> None:
+            link(library, used)
+            for part in getattr(used, "_parts", ()):
+                link(library, part)
+
+        CPUCodeLibrary.add_linking_library, CPUCodeLibrary._links_parts = add_linking_library, True
     _unfinished_depth += 1
     own = [(kind, name, kind.__dict__.get(name)) for kind, name, _ in parts] if _unfinished_depth == 1 else []
     for kind, name, part in parts if own else ():
