@@ -18,6 +18,7 @@ from singlab.kernel.native import STOP_ENDED, STOP_PRINT, native
 from singlab.kernel.process import Process
 from singlab.kernel.startup import KernelError
 from singlab.machine import state as _s
+from singlab.machine.csr import csr_write
 from singlab.machine.hart import STOP_DEVICE, STOP_HERE, STOP_LIMIT, STOP_WFI
 from singlab.machine.privileged import trap
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _W = np.uint64
 _NEVER = _W(0xFFFF_FFFF_FFFF_FFFF)
+_SATP = _W(0x180)
 _SOFTWARE_INTERRUPT = _W(1 << 63 | 1)
 #: Instructions in which the kernel is left, at most: its entry code has no loops but over requests. Code that is nobody's
 #: business to run there, as unverified code in ring 0 can, is interrupted where it is.
@@ -148,6 +150,8 @@ class Operating:
         else:
             with self._kernel():
                 native.operator_turn(self._m)
+            if self._setting.paged:  # who ran last may be gone, and its page table with it
+                csr_write(self._m, _SATP, _W(self._load(at.G_SATP)))
         self._adopt()
         self._drain()
         return self._load(at.OPERATOR_THREAD + at.T_A0)

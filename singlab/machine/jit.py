@@ -49,9 +49,13 @@ _APART = ("view", "asm.py", "board.py", "devicetree.py", "disk.py", "elf.py", "i
           "virtqueue.py", "virtiodevices.py")  # fmt: skip
 
 
+#: Of the kernel, beside its core, what compiled code is made of.
+_OF_KERNEL = ("core", "abi.py", "charges.json", "gate.py", "layout.py", "native.py", "native_files.py", "opencalls.py", "policycalls.py", "policynative.py")
+
+
 def _is_apart(path: Path) -> bool:
     parts = path.relative_to(PACKAGE).parts
-    return parts[0] == "machine" and parts[1] in _APART
+    return parts[1] in _APART if parts[0] == "machine" else parts[0] == "kernel" and parts[1] not in _OF_KERNEL
 
 
 def source_hash() -> str:

@@ -12,6 +12,7 @@ from singlab.kernel import System
 from singlab.kernel import layout as at
 from singlab.kernel.audit import audit, check
 from singlab.kernel.isolation import SETTINGS
+from singlab.sing import build, programs_from_source
 
 
 def expected_of_bystander(isolation: str, **options) -> int:
@@ -144,3 +145,18 @@ def test_what_others_save_is_whole_though_the_thread_to_run_next_is_stopped(isol
             tried += 1
         system.step(3)
     assert tried
+
+
+@pytest.mark.parametrize("isolation", ["pages", "domain", "ring3", "ring3-domains"])
+def test_who_ran_last_takes_its_page_table_along(isolation):
+    """Everybody waits and the hart idles with the table of the one that ran last; stopped then, that table is gone."""
+    text = "@sip\ndef sleeper():\n    sleep(100_000_000)\n\n@sip\ndef count(n: u64) -> u64:\n    total: u64 = 0\n    for i in range(n):\n        total += i\n    return total\n"
+    programs = programs_from_source(text, "text").programs
+    system = System(ram="4M", isolation=isolation)
+    sleeper = system.create(build(programs["sleeper"]))
+    assert system.run(cycles=100_000).outcome == "limit"
+    sleeper.stop()
+    others = [system.create(build(programs["count"]), n=n) for n in (10, 100)]
+    assert system.run(cycles=1_000_000).outcome == "finished"
+    assert [p.exit_value for p in others] == [45, 4950]
+    check(system)
