@@ -19,6 +19,8 @@ FAILURES = {
     "04_channels_and_contracts.ipynb": ["contract.finite", "contract.send", "contract.exhaustive", "contract.receive",
                                         "contract.exhaustive", "contract.turn", "endpoint.moved", "contract.send-state",
                                         "contract.send-state", "contract.exhaustive"],
+    "05_exchange_heap_and_ownership.ipynb": ["owner.use-after-send", "owner.leak", "owner.merge", "owner.borrow", "owner.shared"],
+    "07_threads_and_scheduling.ipynb": ["ld64 is nothing a policy can call"],
 }
 
 #: Points of the visible checks of each exercise.
@@ -100,6 +102,17 @@ def test_notebook_runs(path):
         costs = [int(line.split()[-1]) for line in text.splitlines() if re.match("(one channel|a desk)", line)]
         assert len(costs) == 5 and costs[0] < min(costs[1:]) and max(costs[1:]) < 1.05 * min(costs[1:]), "a set costs once, not for each member"
         assert len(plots(node)) == 1
+    if path.name == "05_exchange_heap_and_ownership.ipynb":
+        text = _text(node)
+        assert "exit with 20000" in text and "exit with 29791" in text and "exit with 4407" in text
+        assert "letter: exit" in text and "no block has an owner" in text and "block_copy" not in text
+        assert len(plots(node)) == 2
+    if path.name == "07_threads_and_scheduling.ipynb":
+        text = _text(node)
+        for words in ("(wild) answered 12345", "(endless) runs without end", "(angry) raised in line", "(timeless) answered 0"):
+            assert words in text, words
+        assert text.count("then: finished") == 4 and text.count("in force: {}") == 4, "each system went on without its policy"
+        assert len(plots(node)) == 4
     if path.name in SOLVED:
         assert f"{SOLVED[path.name]} of {SOLVED[path.name]} points in the visible checks" in _text(node)
 
