@@ -107,6 +107,16 @@ def test_notebook_runs(path):
         assert "exit with 20000" in text and "exit with 29791" in text and "exit with 4407" in text
         assert "letter: exit" in text and "no block has an owner" in text and "block_copy" not in text
         assert len(plots(node)) == 2
+    if path.name == "06_abi_and_sealed_kernel.ipynb":
+        text, html = _text(node), "".join(str(o.get("data", {}).get("text/html", "")) for c in node.cells for o in c.get("outputs", []))
+        rows = re.findall(r"<tr>(.*?)</tr>", next(part for part in html.split("<table") if "the rogue wants to" in part), re.DOTALL)[1:]
+        cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+        assert len(cells) == 16 and {(row[3], row[4]) for row in cells} == {("5398", "0")}, "the victims notice nothing, no table disagrees"
+        assert not [row for row in cells if row[2] in ("ok", "?")], "no lie is believed"
+        assert "fault: access outside its memory" in text and "NOT what was sealed" in text and "heap.block_check" in text
+        charged, retired = re.search(r"instructions: (\d+) charged, (\d+) retired", text).groups()
+        assert charged == retired and "same memory:  True" in text
+        assert len(plots(node)) == 1
     if path.name == "07_threads_and_scheduling.ipynb":
         text = _text(node)
         for words in ("(wild) answered 12345", "(endless) runs without end", "(angry) raised in line", "(timeless) answered 0"):
