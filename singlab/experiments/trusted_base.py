@@ -33,11 +33,12 @@ ROLES = {
     "front end": (False, "what it makes of a source is verified"),
     "views and books": (False, "cards, audits and messages look on"),
     "machine": (True, "the hardware: believed as a processor is"),
+    "open personality": (False, "another kernel's system calls, for comparison: no sealed process runs on it"),
     "experiments and lessons": (False, "they run as programs do, or outside"),
 }
 _SIL = ("sil", "types", "ownership", "contracts", "contract_types", "exceptions")
 _VERIFIER = ("verifier", "rules", "borrow", "carried", "contract_flow", "endpointflow", "callgraph", "status")
-_CODE = ("codegen", "modulecode", "emitter", "regalloc", "heapcode", "heaptables", "channelcode", "childcode", "raisecode", "handlecode", "fieldcode", "build", "expand")
+_CODE = ("codegen", "modulecode", "emitter", "regalloc", "heapcode", "heaptables", "channelcode", "childcode", "raisecode", "handlecode", "fieldcode", "rawcode", "build", "expand")
 _OPTIMISER = ("optimise", "plainobjects", "ssa", "flow", "inline", "simplify", "loops", "ranges")
 _NATIVE = ("native", "native_files", "gate", "policynative", "policycalls", "hostcalls")
 _LOADER = ("boot", "loader", "installer", "image", "manifest", "admission", "scan", "isolation", "layout", "tables", "resources", "startup", "abi",
@@ -57,6 +58,8 @@ def role_of(path: Path) -> str:
         return "views and books" if "view" in parts else "machine"
     if room == "trace":
         return "views and books"
+    if room == "kernel" and stem.startswith("open"):
+        return "open personality"
     if room == "kernel":
         if "core" in parts:
             return "native form" if stem == "words" else "kernel core"
