@@ -13,6 +13,7 @@ import numpy as np
 from singlab.kernel import layout as at
 from singlab.kernel.entry import entry_code
 from singlab.kernel.isolation import Isolation
+from singlab.kernel.kernelimage import core_code
 from singlab.kernel.openentry import open_entry_code
 from singlab.machine import Machine
 from singlab.machine import state as _s
@@ -71,6 +72,7 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
     pieces, labels = open_entry_code() if isolation.open else entry_code(isolation)
     for address, code in pieces:
         machine.write(address, code)
+    machine.write(at.CORE_TEXT, core_code())
     variables = {
         at.G_QUANTUM: quantum,
         at.G_USUAL_QUANTUM: quantum,

@@ -4,6 +4,8 @@ from pathlib import Path
 
 CORE = Path(__file__).parent / "core"
 CHARGES = Path(__file__).parent / "charges.json"
+#: The functions as RV64 code, in hexadecimal, as boot puts it in place.
+CORE_CODE = Path(__file__).parent / "core_code.hex"
 
 #: In the order of their imports: each uses only what stands before it.
 CORE_FILES = (

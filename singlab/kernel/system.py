@@ -20,6 +20,7 @@ from singlab.kernel.host import HostSide
 from singlab.kernel.image import SealedImage
 from singlab.kernel.installer import Installing
 from singlab.kernel.isolation import SETTINGS
+from singlab.kernel.kernelimage import Sealed, read_kernel
 from singlab.kernel.loader import Installed, InstallError, reopen
 from singlab.kernel.native import STOP_ENDED, native
 from singlab.kernel.operating import Operating, write_service
@@ -92,7 +93,7 @@ class Run:
         printer.text(str(self))
 
 
-class System(Installing, Operating, Devices, Policies):
+class System(Installing, Operating, Devices, Policies, Sealed):
     """A Singularity-style system on a simulated machine.
 
     Parameters
@@ -175,6 +176,7 @@ class System(Installing, Operating, Devices, Policies):
         self._labels = boot(
             self.machine, isolation=self._setting, copy=transfer == "copy", check=check_contracts, quantum=quantum
         )
+        self._kernel_image = read_kernel(self.machine)
         write_service(self.machine, self._labels, self._ring3)
         self._store(at.G_POLICY_RANDOM, (seed * 0x9E37_79B9_7F4A_7C15 + 1) & 0xFFFF_FFFF_FFFF_FFFF or 1)
         for policy in policies:

@@ -1,6 +1,6 @@
-"""What the kernel's functions cost: ``python -m singlab.sing.kernel_costs --write`` makes charges.json.
+"""What the kernel's functions cost: ``python -m singlab.sing.kernel_costs --write`` makes charges.json and core_code.hex.
 
-The file is made from the kernel's sources by the lab's compiler and committed; a test makes it again
+The files are made from the kernel's sources by the lab's compiler and committed; a test makes them again
 and compares. Run this after any change to ``singlab/kernel/core`` or to the code generator.
 """
 
@@ -11,7 +11,7 @@ import importlib
 import json
 import sys
 
-from singlab.kernel.native_files import CHARGES, CORE, CORE_FILES
+from singlab.kernel.native_files import CHARGES, CORE, CORE_CODE, CORE_FILES
 from singlab.sing.words import CoreImage, compile_core
 
 
@@ -34,9 +34,9 @@ def core_image() -> CoreImage:
     return compile_core(core_sources(), core_constants())
 
 
-def charges() -> str:
+def charges(image: CoreImage | None = None) -> str:
     """Return the text of charges.json."""
-    image = core_image()
+    image = image or core_image()
     digest = hashlib.sha256("".join(core_sources().values()).encode()).hexdigest()
     functions = {
         name: {"offset": offset, "bytes": size, "points": image.points[name], "branches": image.branches[name]}
@@ -46,15 +46,23 @@ def charges() -> str:
     return f'{{\n"source_hash": "{digest}",\n"text_bytes": {len(image.text)},\n"functions": {{\n{rows}\n}}\n}}\n'
 
 
+def code(image: CoreImage) -> str:
+    """Return the text of core_code.hex: the functions' code, 64 bytes a line."""
+    return "".join(f"{image.text[place : place + 64].hex()}\n" for place in range(0, len(image.text), 64))
+
+
 def main(arguments: list[str]) -> int:
-    """Write or check charges.json."""
-    text = charges()
+    """Write or check charges.json and core_code.hex."""
+    image = core_image()
+    text = charges(image)
     if arguments == ["--write"]:
         CHARGES.write_text(text, encoding="utf-8")
+        CORE_CODE.write_text(code(image), encoding="utf-8")
         return 0
     if arguments == ["--check"]:
         same = CHARGES.exists() and CHARGES.read_text(encoding="utf-8") == text
-        print("charges.json is up to date" if same else "charges.json is stale; run this with --write")
+        same = same and CORE_CODE.exists() and CORE_CODE.read_text(encoding="utf-8") == code(image)
+        print("charges.json and core_code.hex are up to date" if same else "charges.json or core_code.hex is stale; run this with --write")
         return 0 if same else 1
     print("usage: python -m singlab.sing.kernel_costs --write | --check", file=sys.stderr)
     return 2

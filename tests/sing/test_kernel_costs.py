@@ -17,7 +17,7 @@ from running import SERVER, TALK, image
 from singlab.kernel import System
 from singlab.kernel import layout as at
 from singlab.kernel.native import native
-from singlab.kernel.native_files import CHARGES
+from singlab.kernel.native_files import CHARGES, CORE_CODE
 from singlab.machine import state as _s
 from singlab.machine.access import kernel_books
 from singlab.machine.asm import encode
@@ -30,17 +30,22 @@ STACK = at.CORE_TEXT - 64
 
 def test_charges_are_up_to_date(capsys):
     assert kernel_costs.charges() == CHARGES.read_text(encoding="utf-8"), "run python -m singlab.sing.kernel_costs --write"
+    assert core().text == bytes.fromhex(CORE_CODE.read_text(encoding="utf-8")), "what boot puts in place is what was measured"
     assert kernel_costs.main(["--check"]) == 0
     assert kernel_costs.main(["--nonsense"]) == 2
     assert "usage" in capsys.readouterr().err
 
 
 def test_a_stale_file_is_noticed_and_written_anew(tmp_path, monkeypatch):
-    path = tmp_path / "charges.json"
+    path, code = tmp_path / "charges.json", tmp_path / "core_code.hex"
     monkeypatch.setattr(kernel_costs, "CHARGES", path)
+    monkeypatch.setattr(kernel_costs, "CORE_CODE", code)
     assert kernel_costs.main(["--check"]) == 1, "there is no file"
     assert kernel_costs.main(["--write"]) == 0 and kernel_costs.main(["--check"]) == 0
     path.write_text(path.read_text().replace(": [", ": [ ", 1))
+    assert kernel_costs.main(["--check"]) == 1
+    assert kernel_costs.main(["--write"]) == 0 and kernel_costs.main(["--check"]) == 0
+    code.write_text(code.read_text().replace("0", "1", 1))
     assert kernel_costs.main(["--check"]) == 1
 
 
