@@ -62,6 +62,21 @@ class Part:
         return f"def {self.name}({inside}):" if self.parameters else f'{self.name} = contract("""...""")'
 
 
+@dataclass(frozen=True)
+class KernelPart(Part):
+    """A part that is a kernel function; its parameters, names alone, are words."""
+
+    words: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What it is: "kernel"."""
+        return "kernel"
+
+    def __str__(self) -> str:
+        return f"def {self.name}({', '.join(self.words)}):"
+
+
 #: Of an answer that was not read out of a notebook.
 PLAIN = Places()
 
@@ -112,7 +127,7 @@ class Answer(Places):
         return found[name]
 
     def part(self, part: Part, given: dict) -> Program | Contract:
-        """Return a part of the answer: a program as above, or a contract.
+        """Return a part of the answer: a program as above, a kernel function, or a contract.
 
         Raises
         ------
@@ -121,6 +136,8 @@ class Answer(Places):
         """
         if part.kind == "sip":
             return self.program(part.name, given)
+        if part.kind == "kernel":
+            return self._kernel(part, given)
         self._not_broken(rf"^{re.escape(part.name)}\s*=")
         statements = _contracts(self.text).get(part.name)
         if not statements:
@@ -131,6 +148,17 @@ class Answer(Places):
             raise SipError("contract.syntax", f"{len(found)} contracts where one is expected", filename="notebook", line=literal.lineno,
                            hint="write one contract")  # fmt: skip
         return next(iter(found.values()))
+
+    def _kernel(self, part: Part, given: dict) -> Program:
+        """Return a kernel function."""
+        from singlab.grading.kernelcode import kernel_functions
+
+        self._not_broken(rf"\bdef\s+{re.escape(part.name)}\b")
+        found = kernel_functions(self._without_contracts(given), "notebook", given)
+        if part.name not in found:
+            raise SipError("answer.missing", f"there is no kernel function called {part.name}", filename="notebook",
+                           hint=f"define it with @kernel above {part}")  # fmt: skip
+        return found[part.name]
 
     def _not_broken(self, pattern: str) -> None:
         """Refuse an answer whose definition stands in a cell that is no Python."""

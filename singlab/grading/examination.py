@@ -1,6 +1,6 @@
 """Exercises whose answer has several parts, or is judged by more than one conversation.
 
-An answer is a set of parts, each a SIP or a contract. What can be built is built once; each trial says which
+An answer is a set of parts, each a SIP, a contract or a kernel function. What can be built is built once; each trial says which
 parts it needs and looks at what was built: it runs it, compares it, or lets it talk to a client of ours. A part
 that is refused costs only the trials that need it. Trials share what they have found out, so that one run of five
 hundred images may be looked at from several sides.
@@ -13,7 +13,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from singlab.grading.answers import PLAIN, Part, Places
+from singlab.grading.answers import PLAIN, KernelPart, Part, Places
+from singlab.grading.kernelcode import KernelCode, KernelFunction, compile_kernel
 from singlab.grading.mistakes import mistake
 from singlab.grading.report import Report, Result
 from singlab.kernel import InstallError, KernelError
@@ -33,6 +34,8 @@ class Handed:
     images : dict of str to SealedImage
     contracts : dict of str to Contract
         The student's own.
+    kernel : dict of str to KernelCode
+        Kernel functions, each with those it calls.
     places : Places
     refused : dict of str to SipError
     """
@@ -40,6 +43,7 @@ class Handed:
     places: Places
     images: dict[str, SealedImage] = field(default_factory=dict)
     contracts: dict[str, Contract] = field(default_factory=dict)
+    kernel: dict[str, KernelCode] = field(default_factory=dict)
     refused: dict[str, SipError] = field(default_factory=dict)
     _known: dict[Hashable, object] = field(default_factory=dict)
 
@@ -151,6 +155,13 @@ def _take(handed: Handed, part: Part, found: Program | Contract, known: Examinat
         if not isinstance(found, Contract):
             raise SipError("answer.missing", f"{part.name} is no contract", filename=part.name, hint=f"write {part}")
         handed.contracts[part.name] = found
+        return
+    if isinstance(part, KernelPart):
+        if not isinstance(found, KernelFunction):
+            raise SipError("answer.missing", f"{part.name} is no kernel function", filename=part.name, hint=f"write @kernel above {part}")
+        if len(found.node.args.args) != len(part.words):
+            raise SipError("types", f"{part.name} does not have the parameters of the exercise", filename=part.name, hint=f"write {part}")
+        handed.kernel[part.name] = compile_kernel(found, known.given())
         return
     image = build(replace(found, names=ChainMap(known.given(), found.names)))
     have = tuple((p.name, f"{p.contract}.{p.side}" if p.contract else p.type) for p in image.manifest.parameters)

@@ -131,6 +131,8 @@ def policy_from_source(slot: str, text: str, filename: str = "<source>", names: 
 class _Words(ast.NodeTransformer):
     """Write a policy in the kernel's subset: loops over ranges as ``while``, ``raise`` as an end without a result."""
 
+    what = "a policy"
+
     def __init__(self, policy: Policy):
         self.policy = policy
         self.count = 0
@@ -151,7 +153,7 @@ class _Words(ast.NodeTransformer):
         call = node.iter
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "range" and 1 <= len(call.args) <= 2
                 and not call.keywords and isinstance(node.target, ast.Name) and not node.orelse):  # fmt: skip
-            raise self.refuse(node, "a policy's for goes over range(end) or range(first, end)", "write for i in range(n):, or a while")
+            raise self.refuse(node, f"{self.what}'s for goes over range(end) or range(first, end)", "write for i in range(n):, or a while")
         self.count += 1
         turn, end = f"_turn{self.count}", f"_end{self.count}"
         first = call.args[0] if len(call.args) == 2 else ast.Constant(0)
@@ -163,7 +165,7 @@ class _Words(ast.NodeTransformer):
 
     def visit_While(self, node: ast.While) -> ast.While:
         if node.orelse:
-            raise self.refuse(node, "a policy's while has no else", "put it after the loop")
+            raise self.refuse(node, f"{self.what}'s while has no else", "put it after the loop")
         return ast.copy_location(ast.While(self.visit(node.test), self.body(node.body), []), node)
 
     def visit_If(self, node: ast.If) -> ast.If:
@@ -189,7 +191,7 @@ class _Words(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.Constant:
         if not isinstance(node.value, int):
-            raise self.refuse(node, f"{node.value!r} is no word", "a policy computes with whole numbers alone")
+            raise self.refuse(node, f"{node.value!r} is no word", f"{self.what} computes with whole numbers alone")
         return ast.copy_location(ast.Constant(int(node.value) & (1 << 64) - 1), node)
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
