@@ -132,3 +132,23 @@ def test_constraints_pin_everything_the_project_asks_for():
     wanted |= {"nbgrader", "hatchling"}
     pinned = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
     assert {name for name in wanted if name and name[0].isalpha()} <= pinned | {"singlab", "notebooks", "exercises", "solutions", "datasets", "docs", "tests"}
+
+
+def test_the_kernels_layout_says_everything_once():
+    """A name given twice would silently move another table's fields; records are told apart by their magic numbers."""
+    tree = ast.parse((PACKAGE / "kernel" / "layout.py").read_text(encoding="utf-8"))
+    names = [
+        name.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        for name in ast.walk(target)
+        if isinstance(name, ast.Name)
+    ]
+    assert sorted(names) == sorted(set(names))
+    from singlab.kernel import layout
+
+    magics = [value for name, value in vars(layout).items() if name.startswith("MAGIC_")]
+    assert len(magics) == len(set(magics))
+    variables = [value for name, value in vars(layout).items() if name.startswith("G_")]
+    assert len(variables) == len(set(variables))

@@ -466,12 +466,12 @@ Q_LAST_PACKET = 88
 SOCKET_ROOM = 16384  #: bytes on their way in one direction of a socket pair
 
 PACKET_BYTES = 256
-N_NEXT = 0
-N_COUNT = 8  #: bytes not read yet, and where they begin
-N_START = 16
-N_PAGE = 24  #: a page of its own for more than fit here, 0 = none
-N_DATA = 32
-PACKET_ROOM = PACKET_BYTES - N_DATA
+PK_NEXT = 0
+PK_COUNT = 8  #: bytes not read yet, and where they begin
+PK_START = 16
+PK_PAGE = 24  #: a page of its own for more than fit here, 0 = none
+PK_DATA = 32
+PACKET_ROOM = PACKET_BYTES - PK_DATA
 
 PROGRAM_BYTES = 128
 PG_NEXT = 0
@@ -486,7 +486,7 @@ PG_PAGES = 88  #: pages of a library's address range
 IMAGE_PROGRAM, IMAGE_LIBRARY = 1, 2
 SEGMENT_BYTES = 32
 SYMBOL_BYTES = 40
-NAME_BYTES = 32
+OPEN_NAME_BYTES = 32
 
 SHARED_BYTES = 64
 SH_NEXT = 0

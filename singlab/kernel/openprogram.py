@@ -67,8 +67,8 @@ class OpenProgram:
 
     def __post_init__(self):
         for text in (self.name, *self.symbols):
-            if not 0 < len(text.encode()) < at.NAME_BYTES:
-                raise KernelError(f"{text!r}: a name has 1 to {at.NAME_BYTES - 1} bytes")
+            if not 0 < len(text.encode()) < at.OPEN_NAME_BYTES:
+                raise KernelError(f"{text!r}: a name has 1 to {at.OPEN_NAME_BYTES - 1} bytes")
         for segment in self.segments:
             if segment.address % at.PAGE or segment.size <= 0 or not 0 <= segment.address < at.OPEN_STACK - segment.size + 1:
                 raise KernelError(f"{self.name}: a segment of {segment.size} bytes at {segment.address:#x} is where no process can have one; "
@@ -94,7 +94,7 @@ class OpenProgram:
             With the line.
         """
         code = assemble(text, 0 if library else at.OPEN_TEXT)
-        symbols = {label: place for label, place in code.labels.items() if len(label.encode()) < at.NAME_BYTES}
+        symbols = {label: place for label, place in code.labels.items() if len(label.encode()) < at.OPEN_NAME_BYTES}
         return cls.of_code(name, code.code, library=library, symbols=symbols, parameters=parameters, source=text)
 
     @classmethod
@@ -126,7 +126,7 @@ class OpenProgram:
                 segments[-1] = Segment(last.address, last.data + bytes(there), last.size + at.PAGE, rights)
             else:
                 segments.append(Segment(page * at.PAGE, bytes(there), at.PAGE, rights))
-        symbols = {text: place for text, place in elf.symbols.items() if 0 < len(text.encode()) < at.NAME_BYTES}
+        symbols = {text: place for text, place in elf.symbols.items() if 0 < len(text.encode()) < at.OPEN_NAME_BYTES}
         return cls(name or Path(path).stem, (*segments, _room()[1]), elf.entry, symbols)
 
     def line_of(self, address: int) -> int:

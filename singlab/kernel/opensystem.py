@@ -74,6 +74,7 @@ class OpenSystem(System):
         self._m = self.machine.m
         self._m[_s.TRACE_ON] = int(trace)
         self._host = _OpenSide()
+        self._attach(None, None)
         quantum = max(1, int(quantum_us * self.machine.profile.clock_hz / 1e6))
         self._labels = boot(self.machine, isolation=OPEN, copy=True, check=False, quantum=quantum)
         self._kernel_image = read_kernel(self.machine)
@@ -107,7 +108,7 @@ class OpenSystem(System):
                 counts = self._load(at.G_FRAMES) + 4 * (place - at.RAM_BASE >> at.PAGE_SHIFT)
                 self.machine.write(counts, np.ones(segment.pages, dtype="<u4").tobytes())
             segments += [segment.address, place, segment.pages, segment.rights]
-        symbols = b"".join(name.encode().ljust(at.NAME_BYTES, b"\0") + (place + int(program.library)).to_bytes(8, "little")
+        symbols = b"".join(name.encode().ljust(at.OPEN_NAME_BYTES, b"\0") + (place + int(program.library)).to_bytes(8, "little")
                            for name, place in program.symbols.items())  # fmt: skip
         words = np.array(segments, dtype="<u8").tobytes()
         table = self._kernel_pages(len(words) + len(symbols), TABLE_TAG)
@@ -116,7 +117,7 @@ class OpenSystem(System):
             record = int(native.record_new(self._m, _W(at.G_FREE_PROGRAMS), _W(at.PROGRAM_BYTES), _W(at.ZONE_KERNEL), _W(at.TAG_KERNEL_SYSTEM)))
         if record == 0:
             raise InstallError("the kernel zone has no room for another program; give the machine more RAM")
-        self.machine.write(record + at.PG_NAME, program.name.encode().ljust(at.NAME_BYTES, b"\0"))
+        self.machine.write(record + at.PG_NAME, program.name.encode().ljust(at.OPEN_NAME_BYTES, b"\0"))
         for offset, value in {
             at.PG_NEXT: self._load(at.G_PROGRAMS), at.PG_KIND: at.IMAGE_LIBRARY if program.library else at.IMAGE_PROGRAM,
             at.PG_SEGMENTS: table, at.PG_SEGMENT_COUNT: len(program.segments), at.PG_ENTRY: program.entry,
@@ -209,7 +210,7 @@ class OpenSystem(System):
 
         rows, record = [], self._load(at.G_SHARED)
         while record:
-            name = self.machine.read(record + at.SH_NAME, at.NAME_BYTES).rstrip(b"\0").decode("utf-8", "replace")
+            name = self.machine.read(record + at.SH_NAME, at.OPEN_NAME_BYTES).rstrip(b"\0").decode("utf-8", "replace")
             rows.append({"name": name, "pages": self._load(record + at.SH_PAGES), "physical": f"{self._load(record + at.SH_FRAMES):#x}"})
             record = self._load(record + at.SH_NEXT)
         return pd.DataFrame(rows, columns=["name", "pages", "physical"])

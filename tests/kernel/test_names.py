@@ -150,7 +150,7 @@ def programs():
 def test_clients_are_connected_by_name(isolation, clients, limit, pause):
     system = System(isolation=isolation, ram="4M")
     server = system.create(programs()["server"], limit=limit, pause=pause)
-    system.run(events=40)
+    system.run()  # until the provider waits
     made = [system.create(programs()["client"], name=f"client{i}", n=i) for i in range(clients)]
     run = system.run()
     values = sorted(process.exit_value % 1000 for process in made if process.exit_value != 77777)
@@ -165,7 +165,7 @@ def test_clients_are_connected_by_name(isolation, clients, limit, pause):
 def test_the_namespace_is_a_table():
     system = System()
     server = system.create(programs()["server"], limit=1, pause=0)
-    system.run(events=60)
+    system.run()  # until the provider waits
     row = system.namespace.loc["/files"]
     assert (row["provider"], row["service"], row["for"]) == ("server", "Files.Exp:Start", "*") and row["open"]
     system.create(programs()["client"], n=3)
@@ -188,7 +188,7 @@ def test_a_name_that_nobody_provides_is_a_channel_that_is_closed(isolation, name
 def test_the_providers_rule_is_checked_against_the_principal(isolation):
     system = System(isolation=isolation, ram="4M")
     vault = system.create(programs()["vault"])
-    system.run(events=40)
+    system.run()  # until the provider waits
     other = system.create(programs()["other"])
     system.run()
     assert other.exit_value == 77777 and vault.state == "running"
@@ -210,7 +210,7 @@ def test_two_images_cannot_provide_one_name():
 def test_a_second_process_cannot_take_the_name():
     system = System()
     first = system.create(programs()["server"], limit=1, pause=0)
-    system.run(events=60)
+    system.run()  # until the provider waits
     second = system.create(programs()["server"], name="second", limit=1, pause=0)
     system.run()
     assert second.exit_value == 999 and first.state == "running"
@@ -224,7 +224,7 @@ def test_whoever_is_stopped_whenever_the_others_come_to_an_end(isolation, victim
     for stop_at in range(0, 160, 9):
         system = System(isolation=isolation, ram="4M")
         server = system.create(programs()["server"], limit=2, pause=6)
-        system.run(events=40)
+        system.run()  # until the provider waits
         made = [system.create(programs()["client"], name=f"client{i}", n=i) for i in range(3)]
         for process in made:
             system.start(process)
@@ -256,7 +256,7 @@ def test_the_kernels_tables_agree_while_names_are_connected(isolation):
 
     system = System(isolation=isolation, ram="4M")
     system.create(programs()["server"], limit=2, pause=5)
-    system.run(events=40)
+    system.run()  # until the provider waits
     for i in range(3):
         system.create(programs()["client"], name=f"client{i}", n=i)
     while not system.done:

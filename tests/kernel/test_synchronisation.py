@@ -169,8 +169,8 @@ def test_a_sleeper_takes_the_processor_from_one_that_only_computes():
     from programs import images
 
     system = System()
+    napper = system.create(programs()["sleeper"], n=40_000)
     hog = system.create(images()["hog"], turns=200_000)
-    napper = system.create(programs()["sleeper"], n=20_000)
     system.run(cycles=60_000)
     assert napper.exit_value == 5 and hog.state == "running"
     assert system.run().outcome == "finished"

@@ -39,7 +39,7 @@ class OpenTwins(Twins):
 
     def name(self, text: str) -> None:
         for system in self.systems:
-            system.machine.write(at.G_NAME, text.encode().ljust(at.NAME_BYTES, b"\0"))
+            system.machine.write(at.G_NAME, text.encode().ljust(at.OPEN_NAME_BYTES, b"\0"))
 
 
 @pytest.mark.parametrize("fork", ["on write", "at once"])

@@ -25,16 +25,16 @@ from singlab.kernel.layout import (
     G_FREE_PIPES,
     MAGIC_FILE,
     MAGIC_PIPE,
-    N_COUNT,
-    N_DATA,
-    N_NEXT,
-    N_PAGE,
-    N_START,
     P_TASK,
     PACKET_BYTES,
     PACKET_ROOM,
     PAGE,
     PIPE_BYTES,
+    PK_COUNT,
+    PK_DATA,
+    PK_NEXT,
+    PK_PAGE,
+    PK_START,
     Q_COUNT,
     Q_HEAD,
     Q_LAST_PACKET,
@@ -78,7 +78,7 @@ def pipe_new(m, buffered):
 
 def packet_free(m, packet):
     """Give a packet back."""
-    page = ld64(m, packet + N_PAGE)
+    page = ld64(m, packet + PK_PAGE)
     if page != 0:
         pages_free(m, page, 1)
     record_free(m, G_FREE_PACKETS, packet)
@@ -89,7 +89,7 @@ def pipe_free(m, pipe):
     """Give a pipe back, and what nobody has read."""
     packet = ld64(m, pipe + Q_PACKETS)
     while packet != 0:
-        following = ld64(m, packet + N_NEXT)
+        following = ld64(m, packet + PK_NEXT)
         packet_free(m, packet)
         packet = following
     page = ld64(m, pipe + Q_PAGE)
@@ -158,25 +158,25 @@ def packet_put(m, pipe, task, address, size):
     packet = record_new(m, G_FREE_PACKETS, PACKET_BYTES, ZONE_KERNEL, TAG_KERNEL_SYSTEM)
     if packet == 0:
         return 0
-    data = packet + N_DATA
+    data = packet + PK_DATA
     if size > PACKET_ROOM:
         data = pages_alloc(m, ZONE_KERNEL, 1, TAG_KERNEL_SYSTEM)
         if data == 0:
             record_free(m, G_FREE_PACKETS, packet)
             return 0
-        st64(m, packet + N_PAGE, data)
+        st64(m, packet + PK_PAGE, data)
         if size > PAGE:
             size = PAGE
     got = copy_in(m, task, address, data, size)
     if got == 0:
         packet_free(m, packet)
         return 0
-    st64(m, packet + N_COUNT, got)
+    st64(m, packet + PK_COUNT, got)
     last = ld64(m, pipe + Q_LAST_PACKET)
     if last == 0:
         st64(m, pipe + Q_PACKETS, packet)
     else:
-        st64(m, last + N_NEXT, packet)
+        st64(m, last + PK_NEXT, packet)
     st64(m, pipe + Q_LAST_PACKET, packet)
     st64(m, pipe + Q_COUNT, ld64(m, pipe + Q_COUNT) + got)
     return got
@@ -206,21 +206,21 @@ def packets_get(m, pipe, task, address, size):
         packet = ld64(m, pipe + Q_PACKETS)
         if packet == 0:
             return done
-        count = ld64(m, packet + N_COUNT)
+        count = ld64(m, packet + PK_COUNT)
         part = count
         if size - done < part:
             part = size - done
-        data = ld64(m, packet + N_PAGE)
+        data = ld64(m, packet + PK_PAGE)
         if data == 0:
-            data = packet + N_DATA
-        start = ld64(m, packet + N_START)
+            data = packet + PK_DATA
+        start = ld64(m, packet + PK_START)
         got = copy_out(m, task, address + done, data + start, part)
         st64(m, pipe + Q_COUNT, ld64(m, pipe + Q_COUNT) - got)
-        st64(m, packet + N_START, start + got)
-        st64(m, packet + N_COUNT, count - got)
+        st64(m, packet + PK_START, start + got)
+        st64(m, packet + PK_COUNT, count - got)
         done += got
         if got == count:
-            following = ld64(m, packet + N_NEXT)
+            following = ld64(m, packet + PK_NEXT)
             st64(m, pipe + Q_PACKETS, following)
             if following == 0:
                 st64(m, pipe + Q_LAST_PACKET, 0)

@@ -50,8 +50,8 @@ from singlab.kernel.layout import (
     MAGIC_TASK,
     MOST_FILES,
     MOST_LIBRARIES,
-    NAME_BYTES,
     OPEN_MAP,
+    OPEN_NAME_BYTES,
     OPEN_STACK,
     P_ID,
     P_PROGRAM,
@@ -103,7 +103,7 @@ THREAD_BLOCK = 9
 
 def name_take(m, task, address, size):
     """Put a name out of a task's memory where the next search looks for it; returns whether it is one."""
-    if (size == 0) or (size >= NAME_BYTES):
+    if (size == 0) or (size >= OPEN_NAME_BYTES):
         return 0
     st64(m, G_NAME, 0)
     st64(m, G_NAME + 8, 0)
@@ -135,7 +135,7 @@ def symbol_find(m, image):
     end = place + ld64(m, image + PG_SYMBOL_COUNT) * SYMBOL_BYTES
     while place < end:
         if named(m, place) != 0:
-            return ld64(m, place + NAME_BYTES)
+            return ld64(m, place + OPEN_NAME_BYTES)
         place += SYMBOL_BYTES
     return 0
 
