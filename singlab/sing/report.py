@@ -56,6 +56,7 @@ _PLACES: dict[str, tuple[str, Callable[[Instr], int]]] = {
     "owner.use-after-free": ("use of a block", _blocks_used),
     "owner.use-after-move": ("use of a block", _blocks_used),
     "owner.borrow": ("use of a block", _blocks_used),
+    "owner.shared": ("write into a block", _is("store")),
     "owner.leak": ("block acquired", lambda instr: sum(reg.type.block for reg in _given(instr))),
     "owner.leak-on-raise": ("raise", _is("raise")),
     "contract.send": ("send", _is("send")),
@@ -71,7 +72,7 @@ _PLACES: dict[str, tuple[str, Callable[[Instr], int]]] = {
     "recursion": ("call", _is(*_CALLS)),
     "privileged": ("instruction", lambda instr: 1),
 }
-_PLURALS = {"use of a block": "uses of blocks", "block acquired": "blocks acquired", "use of an endpoint": "uses of endpoints",
+_PLURALS = {"write into a block": "writes into blocks", "use of a block": "uses of blocks", "block acquired": "blocks acquired", "use of an endpoint": "uses of endpoints",
             "endpoint acquired": "endpoints acquired", "class": "classes", "endpoint handed on": "endpoints handed on"}  # fmt: skip
 _ONE = ("instruction", lambda instr: 1)
 
