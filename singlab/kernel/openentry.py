@@ -43,6 +43,8 @@ trap:
     hook {at.HOOK_OPEN_FAULT}
     j changed
 timer:
+    mv a0, t5
+    csrr a1, cycle
     hook {at.HOOK_TIMER}
     j out
 call:
