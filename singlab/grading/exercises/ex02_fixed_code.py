@@ -52,7 +52,7 @@ def loader(ch: Inspection.Imp, words: u64, vector: u64, entries: u64, closed: u6
 
 #: What the client marks for Closed; no text has so many words.
 CLOSED = 1 << 32
-_PRACTICE_SEED, _HIDDEN_SEED = 172, 20_070_332
+_PRACTICE_SEED, _HIDDEN_SEED = 172, 20_070_333
 _PRACTICE, _HIDDEN = 64, 500
 _TRIES = 400
 #: Cycles a text may cost a word; the solution needs a tenth of it.
