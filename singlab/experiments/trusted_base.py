@@ -41,8 +41,6 @@ _VERIFIER = ("verifier", "rules", "borrow", "carried", "contract_flow", "endpoin
 _CODE = ("codegen", "modulecode", "emitter", "regalloc", "heapcode", "heaptables", "channelcode", "childcode", "raisecode", "handlecode", "fieldcode", "rawcode", "build", "expand")
 _OPTIMISER = ("optimise", "plainobjects", "ssa", "flow", "inline", "simplify", "loops", "ranges")
 _NATIVE = ("native", "native_files", "gate", "policynative", "policycalls", "hostcalls")
-_LOADER = ("boot", "loader", "installer", "image", "manifest", "admission", "scan", "isolation", "layout", "tables", "resources", "startup", "abi",
-           "policies", "policyslots", "roots", "kernelimage")  # fmt: skip
 _LOOKS = ("cards", "audit", "abitable", "host", "process", "operating", "system", "devices", "__init__")
 
 
@@ -70,7 +68,7 @@ def role_of(path: Path) -> str:
                 return role
         return "loader and boot"
     if room == "sing":
-        if stem in ("words", "policies", "kernel_costs"):
+        if stem in ("words", "subset", "policies", "kernel_costs"):
             return "native form"
         for names, role in ((_VERIFIER, "verifier"), (_SIL, "SIL"), (_CODE, "code generator"), (_OPTIMISER, "optimiser")):
             if _is(stem, names):

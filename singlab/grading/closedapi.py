@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from singlab.grading.kernelcode import DATA
+from singlab.grading.kernelcode import DATA, Words
 
 PROCESS_COUNT, HANDLE_COUNT, ENDPOINT_COUNT = 4, 32, 8
 _PROCESSES = DATA + 0x100
@@ -64,23 +64,10 @@ def memory(number: int) -> int:
     return _MEMORY + number * MEMORY_BYTES
 
 
-class Tables:
-    """All tables, as words from ``DATA`` on."""
+class Tables(Words):
+    """All tables."""
 
-    def __init__(self, words: np.ndarray | None = None):
-        self.words = np.zeros(WORDS, dtype=np.uint64) if words is None else words
-
-    def copy(self) -> Tables:
-        """Return a copy."""
-        return Tables(self.words.copy())
-
-    def get(self, address: int) -> int:
-        """Return the word at an address."""
-        return int(self.words[(address - DATA) >> 3])
-
-    def put(self, address: int, value: int) -> None:
-        """Write the word at an address."""
-        self.words[(address - DATA) >> 3] = value
+    size = WORDS
 
     def handle(self, slot_: int) -> int:
         """Return the current handle of a slot."""

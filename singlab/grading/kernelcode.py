@@ -31,8 +31,8 @@ from singlab.sing.errors import SipError
 from singlab.sing.modulecode import ModuleCode
 from singlab.sing.names import _Word
 from singlab.sing.parsing import parse
-from singlab.sing.policies import _Words
 from singlab.sing.program import Program, _capture, programs_from_source
+from singlab.sing.subset import Subset
 from singlab.sing.types import BOOL
 from singlab.sing.words import FunctionWords, WordsError
 
@@ -110,13 +110,11 @@ def _called(decorator: ast.expr) -> str | None:
 # ---- reading ------------------------------------------------------------------------------------------------------
 
 
-class _KernelWords(_Words):
+class _KernelWords(Subset):
     """Write a student's kernel function in the subset, or refuse what is not in it."""
 
-    what = "a kernel function"
-
     def __init__(self, function: KernelFunction, names: Mapping):
-        super().__init__(None)
+        super().__init__()
         self.function, self.names = function, names
         self.calls: dict[str, KernelFunction] = {}
         self.value = True
@@ -178,10 +176,7 @@ class _KernelWords(_Words):
         else:
             why = f"{name} is no kernel function" if isinstance(known, Program) else f"{name} is nothing a kernel function can call"
             raise self.refuse(node, why, f"there are {', '.join(WORDS)}, and your own functions with @kernel above them")
-        if node.keywords or any(isinstance(one, ast.Starred) for one in node.args) or len(node.args) != len(wanted):
-            raise self.refuse(node, f"{name} takes {len(wanted)} word{'s' * (len(wanted) != 1)}", f"write {name}({', '.join(wanted)})")
-        arguments = [ast.Name("m", ast.Load()), *(self.visit(argument) for argument in node.args)]
-        return ast.copy_location(ast.Call(node.func, arguments, []), node)
+        return self.called(node, name, wanted)
 
     def checked(self) -> ast.FunctionDef:
         """Return the function in the kernel's subset."""
@@ -424,6 +419,27 @@ class KernelBed:
             self.switch_on()
             self.memory[:] = kept
         return ended
+
+
+class Words:
+    """Tables as words from ``DATA`` on; subclasses say how many there are and what they mean."""
+
+    size = 0
+
+    def __init__(self, words: np.ndarray | None = None):
+        self.words = np.zeros(self.size, dtype=np.uint64) if words is None else words
+
+    def copy(self):
+        """Return a copy."""
+        return type(self)(self.words.copy())
+
+    def get(self, address: int) -> int:
+        """Return the word at an address."""
+        return int(self.words[(address - DATA) >> 3])
+
+    def put(self, address: int, value: int) -> None:
+        """Write the word at an address."""
+        self.words[(address - DATA) >> 3] = value
 
 
 def _words() -> dict[str, tuple[str, ...]]:

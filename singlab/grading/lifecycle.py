@@ -10,9 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from singlab.grading.kernelcode import DATA
+from singlab.grading.kernelcode import DATA, Words
 
 PROCESSES, THREADS, ENDPOINTS, BLOCKS, HANDLES, PAGES = 6, 12, 12, 16, 24, 32
 _RECORD = 64
@@ -48,23 +46,10 @@ class Broken(Exception):
     """A list of the tables leads nowhere or in a circle; says which."""
 
 
-class Tables:
-    """All tables, as words from ``DATA`` on."""
+class Tables(Words):
+    """All tables."""
 
-    def __init__(self, words: np.ndarray | None = None):
-        self.words = np.zeros(WORDS, dtype=np.uint64) if words is None else words
-
-    def copy(self) -> Tables:
-        """Return a copy."""
-        return Tables(self.words.copy())
-
-    def get(self, address: int) -> int:
-        """Return the word at an address."""
-        return int(self.words[(address - DATA) >> 3])
-
-    def put(self, address: int, value: int) -> None:
-        """Write the word at an address."""
-        self.words[(address - DATA) >> 3] = value
+    size = WORDS
 
     def number(self, what: str, address: int, where: str) -> int:
         """Return the number of the record at an address; raises Broken."""

@@ -8,9 +8,9 @@ requests in a virtio device's queue are served.
 from __future__ import annotations
 
 from singlab.kernel import layout as at
-from singlab.machine import devices as d
 from singlab.machine import state as _s
 from singlab.machine.disk import Disk
+from singlab.machine.serial import uart_sent, uart_type
 from singlab.machine.virtiodevices import DEFAULT_VERSION, Block, Net, Slots
 
 
@@ -37,24 +37,14 @@ class Devices:
     def type(self, data: bytes | str) -> int:
         """Put bytes into the serial line's other end, for the UART to receive; returns how many there was room for."""
         data = data.encode() if isinstance(data, str) else bytes(data)
-        m = self._m
-        room = d.RX_ROOM - (int(m[d.RX_HEAD]) - int(m[d.RX_TAIL]))
-        for value in data[:room]:
-            m[d.RX + (int(m[d.RX_HEAD]) & d.RX_ROOM - 1)] = value
-            m[d.RX_HEAD] += 1
-        d.uart_update(m)
-        return min(room, len(data))
+        return uart_type(self._m, data)
 
     def _serve_devices(self) -> None:
         """Do what devices have for the outside."""
-        m = self._m
-        head, tail = int(m[d.TX_HEAD]), int(m[d.TX_TAIL])
-        if head != tail:
-            self._host.serial += bytes(int(m[d.TX + (i & d.TX_ROOM - 1)]) & 0xFF for i in range(tail, head))
-            m[d.TX_TAIL] = head
+        self._host.serial += uart_sent(self._m)
         if self._slots is not None:
             self._slots.serve()
-        m[_s.STOP] = 0
+        self._m[_s.STOP] = 0
 
     def _can_wake(self) -> bool:
         """Whether a thread will run although none is ready: one sleeps, or a device has something to say."""

@@ -189,7 +189,7 @@ T_MAGIC = 0
 T_ID = 8
 T_PROCESS = 16
 T_STATE = 24
-T_NEXT = 32  #: link in a ready queue
+T_NEXT = 32  #: link in the queue it stands in
 T_WAITS = 40  #: endpoint it is blocked on, the first of them in a select; 0 if it waits for another thread
 T_SIBLING = 48  #: next thread of the process
 T_FULL = 56  #: 1 = the context holds all registers, 0 = those a call preserves
@@ -371,10 +371,8 @@ MOST_PAGED_RAM = 1 << 30
 PLIC = 0x0C00_0000
 PLIC_BYTES = 0x60_0000
 PLIC_ENABLE = PLIC + 0x2080  #: the supervisor of the first hart is context 1
-PLIC_THRESHOLD = PLIC + 0x20_1000
 PLIC_CLAIM = PLIC + 0x20_1004
 DEVICES_REGION = 0x1000_0000 >> 21  #: the superpage in which the registers of all devices lie that SIPs can have
-LOW_END = 1 << 30
 
 # ---- contract table (see singlab.kernel.abi) ----------------------------------------------------------------
 NO_STATE = 0xFFFF
@@ -420,7 +418,6 @@ T_AWAITS = 432  #: pipe, or task (of its own process: any child), that a call of
 T_BUFFER = 440  #: the rest of a read or write that waits: where, how much is left, how much is done
 T_LEFT = 448
 T_DONE = 456
-T_AWAITS_NEXT = 464  #: link in a pipe's queue of those that wait
 
 MAGIC_TASK = 0x5441_534B
 MAGIC_FILE = 0x4649_4C45

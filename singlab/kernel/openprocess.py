@@ -153,5 +153,5 @@ class OpenProcess(Process):
             return "waits for a child to end"
         reading = load(awaited + at.Q_READ_FIRST)
         while reading and reading != thread:
-            reading = load(reading + at.T_AWAITS_NEXT)
+            reading = load(reading + at.T_NEXT)
         return "waits for bytes to read" if reading else "waits for room to write"

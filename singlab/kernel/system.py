@@ -222,7 +222,7 @@ class System(Installing, Operating, Devices, Policies, Sealed):
             )
         process = Process(self, record, installed, name or installed.name, values)
         code, size = process._field(at.P_CODE), process._field(at.P_CODE_BYTES)
-        self.machine.write(code, self.machine.read(code, size))  # what stands for the kernel's fence.i
+        self.machine.code_written(code, size)  # what stands for the kernel's fence.i
         self._store(at.G_NEW_CODE, 0)
         self._host.processes[process.number] = self._host.unstarted[process.number] = process
         return process

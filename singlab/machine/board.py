@@ -27,6 +27,7 @@ from singlab.machine.headers import place
 from singlab.machine.machine import Machine
 from singlab.machine.pmp import ENTRIES
 from singlab.machine.privileged import illegal
+from singlab.machine.serial import uart_sent, uart_type
 from singlab.machine.virtiodevices import DEFAULT_VERSION, Block, Entropy, Net, Slots
 
 if TYPE_CHECKING:
@@ -264,13 +265,7 @@ class Board:
 
     def type(self, data: bytes) -> int:
         """Put bytes into the UART's input; returns how many there was room for."""
-        m = self.machine.m
-        room = d.RX_ROOM - (int(m[d.RX_HEAD]) - int(m[d.RX_TAIL]))
-        for value in data[:room]:
-            m[d.RX + (int(m[d.RX_HEAD]) & d.RX_ROOM - 1)] = value
-            m[d.RX_HEAD] += 1
-        d.uart_update(m)
-        return min(room, len(data))
+        return uart_type(self.machine.m, data)
 
     def run(self, cycles: int | None = None, wait: bool = True) -> Ended:
         """Run until the program ends, waits for ever, or so many cycles have passed.
@@ -367,13 +362,8 @@ class Board:
 
     def _drain(self) -> None:
         """Take what the UART has sent."""
-        m = self.machine.m
-        head, tail = int(m[d.TX_HEAD]), int(m[d.TX_TAIL])
-        if head == tail:
-            return
-        data = bytes(int(m[d.TX + (i & d.TX_ROOM - 1)]) & 0xFF for i in range(tail, head))
-        m[d.TX_TAIL] = head
-        self._print(data)
+        if data := uart_sent(self.machine.m):
+            self._print(data)
 
     def _print(self, data: bytes) -> None:
         self.printed += data

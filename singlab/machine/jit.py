@@ -45,7 +45,7 @@ def cache_root() -> Path:
 
 
 #: Sources of the machine that compiled code takes nothing from: an edit there compiles nothing anew.
-_APART = ("view", "asm.py", "board.py", "devicetree.py", "disk.py", "elf.py", "instruction.py", "lift.py", "linetable.py", "machine.py", "timetravel.py",
+_APART = ("view", "asm.py", "board.py", "devicetree.py", "disk.py", "elf.py", "instruction.py", "lift.py", "linetable.py", "machine.py", "serial.py", "timetravel.py",
           "virtqueue.py", "virtiodevices.py")  # fmt: skip
 
 

@@ -87,10 +87,10 @@ class Machine:
         """Write bytes at a physical address; instructions there are decoded again."""
         at = self._offset(address, len(data))
         self.m.view(np.uint8)[at : at + len(data)] = np.frombuffer(data, dtype=np.uint8)
-        self._written(address, len(data))
+        self.code_written(address, len(data))
 
-    def _written(self, address: int, count: int) -> None:
-        """Forget what was made of the instructions that lay at ``count`` bytes."""
+    def code_written(self, address: int, count: int) -> None:
+        """Forget what was made of the instructions that lay at ``count`` bytes, as ``fence.i`` does."""
         if (t := self.translation) is not None and address < t.address + t.size and t.address < address + count:
             self._interpret_from_now("its memory was written from outside")
         # an instruction that begins just before the first byte may reach into what was written
@@ -111,7 +111,7 @@ class Machine:
             self.write(address, value.to_bytes(8, "little"))
         else:
             self.m[at >> 3] = value
-            self._written(address, 8)
+            self.code_written(address, 8)
 
     def leave_machine_level(self) -> None:
         """Do what firmware does before it starts a supervisor: hand it all traps, all memory, its timer and the counters."""

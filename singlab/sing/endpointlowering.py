@@ -176,12 +176,12 @@ class EndpointLowering:
         bindings.append((pair[0].name, reg))
         return pair[1]
 
-    def bind(self, pattern: ast.MatchClass, message, own: list[sil.Reg], bindings: list) -> None:
-        """Give a message's arguments registers and names."""
+    def bind(self, pattern: ast.MatchClass, message, own: list[sil.Reg], bindings: list, form: str = "{}") -> None:
+        """Give a message's arguments registers and names; ``form`` is how a case with the pattern is written."""
         if pattern.kwd_patterns or len(pattern.patterns) != len(message.arguments):
             raise self.refuse("contract.arguments", f"{message.name} carries {len(message.arguments)} arguments, the case "
                               f"takes {len(pattern.patterns)}", pattern,
-                              f"write {message.contract}.{message.name}({', '.join(n for n, _ in message.arguments)})")  # fmt: skip
+                              "write " + form.format(f"{message.contract}.{message.name}({', '.join(n for n, _ in message.arguments)})"))  # fmt: skip
         for sub, (name, type_) in zip(pattern.patterns, message.arguments):
             if not isinstance(sub, ast.MatchAs) or sub.pattern is not None:
                 raise self.refuse("language", "a message's argument is taken by a plain name", sub, "write a name, or _")

@@ -463,18 +463,8 @@ class FunctionLowering(ChildLowering, LoopLowering, TryLowering, TextLowering, E
             message = self.message(pattern.cls, endpoint)
             if message.name in arms:
                 raise self.refuse("language", f"message {message.name} is handled twice", pattern, "remove one of the cases")
-            if pattern.kwd_patterns or len(pattern.patterns) != len(message.arguments):
-                raise self.refuse("contract.arguments", f"{message.name} carries {len(message.arguments)} arguments, the case "
-                                  f"takes {len(pattern.patterns)}", pattern,
-                                  f"write case {message.contract}.{message.name}({', '.join(n for n, _ in message.arguments)}):")  # fmt: skip
             regs, bindings = [], []
-            for sub, (name, type_) in zip(pattern.patterns, message.arguments):
-                if not isinstance(sub, ast.MatchAs) or sub.pattern is not None:
-                    raise self.refuse("language", "a message's argument is taken by a plain name", sub, "write a name, or _")
-                reg = self.reg(type_, sub.name or f"_{name}")
-                regs.append(reg)
-                if sub.name:
-                    bindings.append((sub.name, reg))
+            self.bind(pattern, message, regs, bindings, "case {}:")
             arms[message.name] = (tuple(regs), block.label)
             todo.append((block, case.body, bindings, pattern))
         self.emit("receive", node.subject, None, (endpoint,), sil.Receive(arms, closed))

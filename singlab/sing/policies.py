@@ -31,11 +31,11 @@ from singlab.sing.errors import SipError
 from singlab.sing.names import _Word
 from singlab.sing.parsing import parse
 from singlab.sing.program import Program, _capture
+from singlab.sing.subset import Subset
 from singlab.sing.words import WordsError, compile_core
 
 _NAMES = (*FUNCTIONS, "now")
 _RAISED = "policy_raised"
-_MOST_NESTED = 50
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,13 @@ class Policy:
         return f"<policy {self.name} for {self.slot}, {self.program.filename}:{self.program.node.lineno}>"
 
 
+def _known(slot) -> None:
+    """Refuse what names no slot."""
+    if slot not in SLOTS:
+        raise SipError("policy", f"there is no policy {slot!r}" if isinstance(slot, str) else "@policy needs the name of a slot",
+                       hint=f'write @policy("{next(iter(SLOTS))}") above the function; the slots are {", ".join(SLOTS)}')  # fmt: skip
+
+
 def policy(slot: str):
     """Make a policy of a function; ``system.use(it)``, or ``System(policies=[it])``, lets it decide.
 
@@ -92,9 +99,7 @@ def policy(slot: str):
     ... def short(thread):
     ...     return 10_000
     """
-    if slot not in SLOTS:
-        raise SipError("policy", f"there is no policy {slot!r}" if isinstance(slot, str) else "@policy needs the name of a slot",
-                       hint=f'write @policy("{next(iter(SLOTS))}") above the function; the slots are {", ".join(SLOTS)}')  # fmt: skip
+    _known(slot)
 
     def decorate(function) -> Policy:
         made = Policy(slot, _capture(function, False))
@@ -116,11 +121,12 @@ def policy_from_source(slot: str, text: str, filename: str = "<source>", names: 
     names : dict, optional
         Integers the text may name.
     """
+    _known(slot)
     try:
         tree = parse(text)
-    except SyntaxError as error:
-        raise SipError("syntax", error.msg, hint="write a function as Python has them", line=error.lineno or 0,
-                       column=error.offset or 0).at(filename, text) from None  # fmt: skip
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise SipError("syntax", getattr(error, "msg", None) or str(error) or "this is too deeply nested", hint="write a function as Python has them",
+                       line=getattr(error, "lineno", 0) or 0, column=getattr(error, "offset", 0) or 0).at(filename, text) from None  # fmt: skip
     if len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
         raise SipError("policy", "a policy is one function", hint=f"write def name({', '.join(SLOTS[slot][0])}):", filename=filename)
     made = Policy(slot, Program(tree.body[0].name, tree.body[0], text, filename, names or {}, False))
@@ -128,81 +134,27 @@ def policy_from_source(slot: str, text: str, filename: str = "<source>", names: 
     return made
 
 
-class _Words(ast.NodeTransformer):
-    """Write a policy in the kernel's subset: loops over ranges as ``while``, ``raise`` as an end without a result."""
+class _Words(Subset):
+    """Write a policy in the subset: it calls what policies may, and ``raise`` is an end without a result."""
 
     what = "a policy"
 
     def __init__(self, policy: Policy):
+        super().__init__()
         self.policy = policy
-        self.count = 0
-        self.depth = 0
 
     def refuse(self, node: ast.AST, message: str, hint: str) -> SipError:
         return refusal(self.policy, node, message, hint)
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        self.depth += 1
-        if self.depth > _MOST_NESTED:
-            raise self.refuse(node, "this is too deeply nested", "split it into several statements")
-        found = super().visit(node)
-        self.depth -= 1
-        return found
-
-    def visit_For(self, node: ast.For) -> list[ast.stmt]:
-        call = node.iter
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "range" and 1 <= len(call.args) <= 2
-                and not call.keywords and isinstance(node.target, ast.Name) and not node.orelse):  # fmt: skip
-            raise self.refuse(node, f"{self.what}'s for goes over range(end) or range(first, end)", "write for i in range(n):, or a while")
-        self.count += 1
-        turn, end = f"_turn{self.count}", f"_end{self.count}"
-        first = call.args[0] if len(call.args) == 2 else ast.Constant(0)
-        begin = [ast.Assign([ast.Name(turn, ast.Store())], self.visit(first)), ast.Assign([ast.Name(end, ast.Store())], self.visit(call.args[-1]))]
-        test = ast.Compare(ast.Name(turn, ast.Load()), [ast.Lt()], [ast.Name(end, ast.Load())])
-        step = [ast.Assign([node.target], ast.Name(turn, ast.Load())), ast.AugAssign(ast.Name(turn, ast.Store()), ast.Add(), ast.Constant(1))]
-        loop = ast.While(test, step + self.body(node.body), [])
-        return [ast.fix_missing_locations(ast.copy_location(one, node)) for one in (*begin, loop)]
-
-    def visit_While(self, node: ast.While) -> ast.While:
-        if node.orelse:
-            raise self.refuse(node, f"{self.what}'s while has no else", "put it after the loop")
-        return ast.copy_location(ast.While(self.visit(node.test), self.body(node.body), []), node)
-
-    def visit_If(self, node: ast.If) -> ast.If:
-        return ast.copy_location(ast.If(self.visit(node.test), self.body(node.body), self.body(node.orelse)), node)
-
-    def body(self, body: list[ast.stmt]) -> list[ast.stmt]:
-        out: list[ast.stmt] = []
-        for statement in body:
-            made = self.visit(statement)
-            out += made if isinstance(made, list) else [made]
-            if isinstance(statement, (ast.Return, ast.Raise, ast.Break, ast.Continue)):
-                break  # nothing after it is reached
-        return [one for one in out if not isinstance(one, ast.Pass)] or ([ast.copy_location(ast.Expr(ast.Constant(0)), body[0])] if body else [])
 
     def visit_Raise(self, node: ast.Raise) -> list[ast.stmt]:
         note = ast.Expr(ast.Call(ast.Name(_RAISED, ast.Load()), [ast.Name("m", ast.Load()), ast.Constant(at.RAISED << 32 | node.lineno)], []))
         return [ast.fix_missing_locations(ast.copy_location(one, node)) for one in (note, ast.Return(ast.Constant(0)))]
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
-        if node.value is None or not isinstance(node.target, ast.Name):
-            raise self.refuse(node, "a variable needs a value", "write name = value")
-        return ast.copy_location(ast.Assign([node.target], self.visit(node.value)), node)
-
-    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
-        if not isinstance(node.value, int):
-            raise self.refuse(node, f"{node.value!r} is no word", f"{self.what} computes with whole numbers alone")
-        return ast.copy_location(ast.Constant(int(node.value) & (1 << 64) - 1), node)
-
     def visit_Call(self, node: ast.Call) -> ast.Call:
         name = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
         if name not in _NAMES:
             raise self.refuse(node, f"{name} is nothing a policy can call", f"there are {', '.join(_NAMES)}")
-        wanted = _parameters(name)
-        if node.keywords or any(isinstance(one, ast.Starred) for one in node.args) or len(node.args) != len(wanted):
-            raise self.refuse(node, f"{name} takes {len(wanted)} word{'s' * (len(wanted) != 1)}", f"write {name}({', '.join(wanted)})")
-        arguments = [ast.Name("m", ast.Load()), *(self.visit(argument) for argument in node.args)]
-        return ast.copy_location(ast.Call(node.func, arguments, []), node)
+        return self.called(node, name, _parameters(name))
 
 
 def _parameters(name: str) -> tuple[str, ...]:

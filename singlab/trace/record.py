@@ -47,21 +47,20 @@ class Kind(enum.IntEnum):
     CLOSED_SEEN = 29  #: a = channel | side << 56 (side that saw it): ChannelClosed delivered
     ABI = 30  #: a = ABI function, b = first argument (only when ABI tracing is on)
     CHANNEL_CONTRACT = 31  #: a = channel, b = address of its contract's table in the kernel
+    ENDPOINT_OWNER = 32  #: a = channel | side << 56, b = new owner process | old owner << 32: an endpoint went along in a message
+    POLICY_FAULT = 33  #: a = policy slot | why << 8, b = the word it gave: a policy that misbehaved was put out of force
     SERVICE_REQUEST = 40  #: a = what is asked (1 create, 2 stop, 3 suspend, 4 suspend with all below, 5 resume), b = process; of a create, number of the extension
     SERVICE_DONE = 41  #: a = what was asked, b = status; of a create the handle
     PROCESS_SUSPENDED = 42  #: a = process: it has come to rest
     THREAD_HOLD = 43  #: a = thread: an ABI call of a suspended process has ended, and its thread does not go on
     PROCESS_SUSPEND = 44  #: a = process, b = state it is in now: 4 suspending, 5 with all below it
     PROCESS_RESUME = 45  #: a = process
-    ENDPOINT_OWNER = 32  #: a = channel | side << 56, b = new owner process | old owner << 32: an endpoint went along in a message
     BLOCK_SIZE = 50  #: a = address of the data, b = bytes now | owner << 32: a block was split or truncated
     OBJECT_NEW = 52  #: a = handle of an event or a mutex, b = which kind (its magic number)
     OBJECT_SIGNAL = 53  #: a = handle of an event, b = 1 = it was set, 0 = reset
+    INTERRUPT = 54  #: a = line: a device's interrupt was taken
     NAME_BIND = 55  #: a = channel to who provides it, b = process that does (0 = it is bound no more)
     NAME_CONNECT = 56  #: a = channel to who provides it, b = status: what became of a connection by name
-    INTERRUPT = 54  #: a = line: a device's interrupt was taken
-
-    POLICY_FAULT = 33  #: a = policy slot | why << 8, b = the word it gave: a policy that misbehaved was put out of force
 
 
 #: Structured view of a ring or of a saved trace.
@@ -96,9 +95,6 @@ FAULTS = {
     15: "no memory left for a channel",
     16: "waited for what can never come: no case can be satisfied any more",
     17: "sent one end of a channel over the other",
-    30: "no child process can be made",
-    31: "no child process has this handle, or it cannot do this in the state it is in",
-    32: "a startup argument that the child does not take",
     20: "None was used as an object",
     21: "an object of another class",
     22: "out of memory",
@@ -106,5 +102,8 @@ FAULTS = {
     24: "no thread could be started",
     26: "used a handle that is closed, or let go of what this thread does not have",
     27: "a device that its manifest does not declare, or that another process has",
+    30: "no child process can be made",
+    31: "no child process has this handle, or it cannot do this in the state it is in",
+    32: "a startup argument that the child does not take",
 }
 

@@ -326,6 +326,12 @@ def test_a_slot_that_is_not_there():
     for slot in ("choose", 5, len):
         with pytest.raises(SipError, match="slot"):
             policy(slot)
+    with pytest.raises(SipError, match="slot"):
+        policy_from_source("choose", "def f(a):\n    return 1\n")
+    for text in ("def f(a)\n", "def f(a):\n    return 1\0\n", "x = 1\n", "", "return " + "(" * 500):
+        with pytest.raises(SipError) as error:
+            policy_from_source("quantum", text)
+        assert error.value.hint, text
     assert set(SLOTS) == {"pick", "place", "quantum", "fit", "pages", "admit"}
 
 

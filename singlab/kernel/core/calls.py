@@ -9,6 +9,7 @@ from singlab.kernel.core.channels import endpoint_close, message_send
 from singlab.kernel.core.domains import process_pages_alloc
 from singlab.kernel.core.endpoints import channel_create, endpoint_check, record_check
 from singlab.kernel.core.heap import block_alloc, block_check, block_free
+from singlab.kernel.core.memory import words_zero
 from singlab.kernel.core.processes import process_exit, process_fault
 from singlab.kernel.core.scheduler import queue_put, schedule
 from singlab.kernel.core.sets import set_add, set_close, set_new, set_take, set_waited
@@ -190,13 +191,7 @@ def abi_allocate_pages(m, count):
     if address == 0:
         return 0
     at = address + ld64(m, G_WINDOW)
-    end = at + count * PAGE
-    while at < end:
-        st64(m, at, 0)
-        st64(m, at + 8, 0)
-        st64(m, at + 16, 0)
-        st64(m, at + 24, 0)
-        at += 32
+    words_zero(m, at, at + count * PAGE)
     return address
 
 

@@ -10,6 +10,7 @@ from singlab.kernel.core.calls import heap_holds
 from singlab.kernel.core.channels import message_send
 from singlab.kernel.core.endpoints import endpoint_check, endpoint_give
 from singlab.kernel.core.heap import block_alloc
+from singlab.kernel.core.memory import bytes_copy
 from singlab.kernel.core.names import (
     answers_drop,
     name_bind,
@@ -20,7 +21,6 @@ from singlab.kernel.core.names import (
     provider_check,
     same_text,
     service_of,
-    text_copy,
     text_matches,
 )
 from singlab.kernel.core.scheduler import queue_put, schedule
@@ -167,7 +167,7 @@ def principal_write(m, process):
                 if size != 0:
                     st8(m, G_PRINCIPAL + size, PLUS)
                     size += 1
-                text_copy(m, entry_text(m, resources, resources + 16), G_PRINCIPAL + size, length)
+                bytes_copy(m, entry_text(m, resources, resources + 16), G_PRINCIPAL + size, length)
                 size += length
     return size
 
@@ -179,7 +179,7 @@ def principal_block(m, process, other):
         size = principal_write(m, other)
     block = block_alloc(m, process, size)
     if block != 0:
-        text_copy(m, G_PRINCIPAL, ld64(m, block + B_DATA) + ld64(m, G_WINDOW), size)
+        bytes_copy(m, G_PRINCIPAL, ld64(m, block + B_DATA) + ld64(m, G_WINDOW), size)
     return block
 
 

@@ -10,6 +10,7 @@ Address-space identifiers are the numbers of the tables' own pages, so no two do
 Leaves out superpages for SIPs and pages that several domains map.
 """
 
+from singlab.kernel.core.memory import bytes_copy, words_zero
 from singlab.kernel.core.pages import pages_alloc, pages_free, pages_free_owner
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.words import ld32, ld64, st64
@@ -84,23 +85,10 @@ def table_new(m, source):
     table = pages_alloc(m, ZONE_KERNEL, 1, TAG_TABLE)
     if table == 0:
         return 0
-    at = table
-    end = table + PAGE
     if source != 0:
-        while at < end:
-            st64(m, at, ld64(m, source))
-            st64(m, at + 8, ld64(m, source + 8))
-            st64(m, at + 16, ld64(m, source + 16))
-            st64(m, at + 24, ld64(m, source + 24))
-            at += 32
-            source += 32
-        return table
-    while at < end:
-        st64(m, at, 0)
-        st64(m, at + 8, 0)
-        st64(m, at + 16, 0)
-        st64(m, at + 24, 0)
-        at += 32
+        bytes_copy(m, source, table, PAGE)
+    else:
+        words_zero(m, table, table + PAGE)
     return table
 
 

@@ -13,10 +13,11 @@ when the last of them does.
 """
 
 from singlab.kernel.core.domains import domain_map, domain_reserve, domain_unmap
+from singlab.kernel.core.memory import bytes_copy, words_zero
 from singlab.kernel.core.pages import pages_alloc, pages_free
 from singlab.kernel.core.policies import policy_fault
 from singlab.kernel.core.records import record_free, record_new
-from singlab.kernel.core.words import emit, ld8, ld32, ld64, policy_fit, policy_trouble, st8, st64
+from singlab.kernel.core.words import emit, ld32, ld64, policy_fit, policy_trouble, st64
 from singlab.kernel.layout import (
     B_DATA,
     B_MAGIC,
@@ -213,9 +214,7 @@ def block_alloc(m, process, size):
     end = at + span
     if span > LARGEST_BUCKET:
         end = at + ((span >> 32) << PAGE_SHIFT)
-    while at < end:
-        st64(m, at, 0)
-        at += 8
+    words_zero(m, at, end)
     block_begin(m, block, process)
     return block
 
@@ -310,26 +309,7 @@ def data_copy(m, source, target, size):
     """Copy data, through the window if there is one."""
     emit(m, BLOCK_COPY, source, size)
     window = ld64(m, G_WINDOW)
-    source += window
-    target += window
-    end = source + size
-    # four words a turn; behind the last bytes of a part of a region lies what is not its
-    while source + 32 <= end:
-        st64(m, target, ld64(m, source))
-        st64(m, target + 8, ld64(m, source + 8))
-        st64(m, target + 16, ld64(m, source + 16))
-        st64(m, target + 24, ld64(m, source + 24))
-        source += 32
-        target += 32
-    while source + 8 <= end:
-        st64(m, target, ld64(m, source))
-        source += 8
-        target += 8
-    while source < end:
-        st8(m, target, ld8(m, source))
-        source += 1
-        target += 1
-    return 0
+    return bytes_copy(m, source + window, target + window, size)
 
 
 def block_copy(m, block, taker):

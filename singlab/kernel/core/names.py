@@ -11,9 +11,10 @@ its end of the channel.
 
 from singlab.kernel.core.channels import endpoint_close
 from singlab.kernel.core.endpoints import contract_carried, contract_step
+from singlab.kernel.core.memory import bytes_copy
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.waiting import message_take, turns_give
-from singlab.kernel.core.words import emit, ld8, ld64, st8, st64
+from singlab.kernel.core.words import emit, ld8, ld64, st64
 from singlab.kernel.layout import (
     E_CHANNEL,
     E_CLOSED,
@@ -122,16 +123,6 @@ def text_matches(m, text, size, pattern, length):
     return 1
 
 
-def text_copy(m, source, target, size):
-    """Copy a text."""
-    end = source + size
-    while source < end:
-        st8(m, target, ld8(m, source))
-        source += 1
-        target += 1
-    return 0
-
-
 def name_unbind(m, name):
     """Take a name out of the list and close the kernel's end of its channel."""
     at = ld64(m, G_NAMES)
@@ -180,8 +171,8 @@ def name_bind(m, imp, text, size, rule, length, owner):
     st64(m, name + N_IMP, imp)
     st64(m, name + N_LENGTH, size)
     st64(m, name + N_RULE_LENGTH, length)
-    text_copy(m, text, name + N_TEXT, size)
-    text_copy(m, rule, name + N_RULE, length)
+    bytes_copy(m, text, name + N_TEXT, size)
+    bytes_copy(m, rule, name + N_RULE, length)
     st64(m, name + N_NEXT, ld64(m, G_NAMES))
     st64(m, G_NAMES, name)
     emit(m, NAME_BIND, ld64(m, imp + E_CHANNEL), owner)

@@ -3,8 +3,8 @@
 What a call does with a file depends on what the file is; ``ioctl`` does whatever the file makes of a request.
 """
 
-from singlab.kernel.core.pipes import file_drop, files_pair, pipe_get, pipe_put, pipe_room, pipe_serve, wait_put
-from singlab.kernel.core.scheduler import schedule
+from singlab.kernel.core.pipes import file_drop, files_pair, pipe_get, pipe_put, pipe_room, pipe_serve
+from singlab.kernel.core.scheduler import queue_put, schedule
 from singlab.kernel.core.spaces import copy_in, word_out
 from singlab.kernel.core.tasks import bad, open_block, own_task
 from singlab.kernel.core.words import emit, ld64, st64
@@ -112,7 +112,7 @@ def sys_read(m, number, address, size):
             return 0
         st64(m, thread + T_BUFFER, address)
         st64(m, thread + T_LEFT, size)
-        wait_put(m, pipe + Q_READ_FIRST, thread)
+        queue_put(m, pipe + Q_READ_FIRST, thread)
         open_block(m, thread, pipe)
         return 0
     got = pipe_get(m, pipe, task, address, size)
@@ -182,7 +182,7 @@ def sys_write(m, number, address, size):
     st64(m, thread + T_LEFT, size - done)
     st64(m, thread + T_DONE, done)
     st64(m, thread + T_AWAITS, pipe)
-    wait_put(m, pipe + Q_WRITE_FIRST, thread)
+    queue_put(m, pipe + Q_WRITE_FIRST, thread)
     # a reader that waited may have made room again
     pipe_serve(m, pipe)
     if ld64(m, thread + T_AWAITS) == 0:

@@ -3,6 +3,7 @@
 from singlab.kernel.abi import ABI_NUMBER
 from singlab.kernel.core.calls import heap_holds
 from singlab.kernel.core.domains import domain_map, domain_reserve, process_pages_return
+from singlab.kernel.core.memory import words_zero
 from singlab.kernel.core.words import emit, ld32, ld64, st32, st64
 from singlab.kernel.layout import (
     G_CURRENT,
@@ -74,10 +75,7 @@ def pages_extend(m, process, page, count):
     if last > ld64(m, process + P_LAST_PAGE):
         st64(m, process + P_LAST_PAGE, last)
     at = address + ld64(m, G_WINDOW)
-    end = at + count * PAGE
-    while at < end:
-        st64(m, at, 0)
-        at += 8
+    words_zero(m, at, at + count * PAGE)
     return OK
 
 

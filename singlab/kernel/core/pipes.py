@@ -9,7 +9,7 @@ Leaves out file systems, atomic writes, and layers of protocols above the packet
 
 from singlab.kernel.core.pages import pages_alloc, pages_free
 from singlab.kernel.core.records import record_free, record_new
-from singlab.kernel.core.scheduler import thread_wake
+from singlab.kernel.core.scheduler import queue_remove, thread_wake
 from singlab.kernel.core.spaces import copy_in, copy_out
 from singlab.kernel.core.words import ld64, st64
 from singlab.kernel.layout import (
@@ -48,7 +48,6 @@ from singlab.kernel.layout import (
     SOCKET_ROOM,
     T_A0,
     T_AWAITS,
-    T_AWAITS_NEXT,
     T_BUFFER,
     T_DONE,
     T_LEFT,
@@ -247,40 +246,9 @@ def pipe_get(m, pipe, task, address, size):
 # ---- waiting --------------------------------------------------------------------------------------------------------
 
 
-def wait_put(m, queue, thread):
-    """Append a thread to a queue of those that wait; ``queue`` is the address of its head, the tail is the next word."""
-    st64(m, thread + T_AWAITS_NEXT, 0)
-    tail = ld64(m, queue + 8)
-    if tail == 0:
-        st64(m, queue, thread)
-    else:
-        st64(m, tail + T_AWAITS_NEXT, thread)
-    st64(m, queue + 8, thread)
-    return 0
-
-
-def wait_remove(m, queue, thread):
-    """Take a thread out of a queue of those that wait, if it is there."""
-    at = ld64(m, queue)
-    before = 0
-    while at != 0:
-        following = ld64(m, at + T_AWAITS_NEXT)
-        if at == thread:
-            if before == 0:
-                st64(m, queue, following)
-            else:
-                st64(m, before + T_AWAITS_NEXT, following)
-            if following == 0:
-                st64(m, queue + 8, before)
-            return 0
-        before = at
-        at = following
-    return 0
-
-
 def wait_over(m, queue, thread, result):
     """Let a thread that waited go on with the result of its call."""
-    wait_remove(m, queue, thread)
+    queue_remove(m, queue, thread)
     st64(m, thread + T_AWAITS, 0)
     st64(m, thread + T_A0, result)
     thread_wake(m, thread, 0)

@@ -5,6 +5,7 @@ not, so a stale handle is recognised. Records that SIPs may read are written thr
 free list holds addresses there, and so does what ``record_new`` returns.
 """
 
+from singlab.kernel.core.memory import words_zero
 from singlab.kernel.core.pages import pages_alloc
 from singlab.kernel.core.words import ld64, st64
 from singlab.kernel.layout import G_WINDOW, PAGE, ZONE_RECORD
@@ -26,10 +27,7 @@ def record_new(m, free_list, size, zone, tag):
             record += size
         record = ld64(m, free_list)
     st64(m, free_list, ld64(m, record))
-    at = record
-    while at < record + size:
-        st64(m, at, 0)
-        at += 8
+    words_zero(m, record, record + size)
     return record
 
 

@@ -8,8 +8,9 @@ Leaves out pages that are first made when they are touched, swapping, and superp
 """
 
 from singlab.kernel.core.domains import ASID_SHIFT, table_entry, table_new
+from singlab.kernel.core.memory import bytes_copy
 from singlab.kernel.core.pages import pages_alloc, pages_free
-from singlab.kernel.core.words import ld8, ld32, ld64, st8, st32, st64
+from singlab.kernel.core.words import ld32, ld64, st32, st64
 from singlab.kernel.layout import (
     FIRST_FRAME,
     G_EAGER,
@@ -93,28 +94,6 @@ def page_zero(m, address):
         st64(m, address + 16, 0)
         st64(m, address + 24, 0)
         address += 32
-    return 0
-
-
-def bytes_copy(m, source, target, size):
-    """Copy bytes between addresses of the kernel."""
-    end = source + size
-    if (source | target) & 7 == 0:
-        while source + 32 <= end:
-            st64(m, target, ld64(m, source))
-            st64(m, target + 8, ld64(m, source + 8))
-            st64(m, target + 16, ld64(m, source + 16))
-            st64(m, target + 24, ld64(m, source + 24))
-            source += 32
-            target += 32
-        while source + 8 <= end:
-            st64(m, target, ld64(m, source))
-            source += 8
-            target += 8
-    while source < end:
-        st8(m, target, ld8(m, source))
-        source += 1
-        target += 1
     return 0
 
 

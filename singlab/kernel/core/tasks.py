@@ -7,10 +7,10 @@ Leaves out signals that can be caught, users and permissions, and several thread
 """
 
 from singlab.kernel.core.pages import pages_alloc
-from singlab.kernel.core.pipes import file_drop, wait_remove
+from singlab.kernel.core.pipes import file_drop
 from singlab.kernel.core.processes import process_create
 from singlab.kernel.core.records import record_free, record_new
-from singlab.kernel.core.scheduler import schedule, thread_wake
+from singlab.kernel.core.scheduler import queue_remove, schedule, thread_wake
 from singlab.kernel.core.spaces import (
     copy_in,
     frame_count,
@@ -346,8 +346,8 @@ def task_end(m, task, status):
     awaited = ld64(m, thread + T_AWAITS)
     if (ld64(m, thread + T_STATE) == BLOCKED) and (awaited != 0):
         if ld64(m, awaited) != MAGIC_TASK:
-            wait_remove(m, awaited + Q_READ_FIRST, thread)
-            wait_remove(m, awaited + Q_WRITE_FIRST, thread)
+            queue_remove(m, awaited + Q_READ_FIRST, thread)
+            queue_remove(m, awaited + Q_WRITE_FIRST, thread)
     index = 0
     while index < MOST_FILES:
         file = ld64(m, task + K_FILES + index * 8)
