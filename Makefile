@@ -14,11 +14,11 @@ lab: $(READY)
 
 test: $(READY)
 	@$(BIN)/singlab warm
-	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --max-worker-restart 2 -m "not slow" $(ARGS)
 
 test-slow: $(READY)
 	@$(BIN)/singlab warm
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@$(BIN)/python -m pytest -m slow -o faulthandler_timeout=0 $(ARGS)
 
 demo: $(READY)
 	@$(BIN)/singlab warm

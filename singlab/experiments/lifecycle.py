@@ -218,7 +218,7 @@ def reclaim_compared(crowd: Sequence[int] = (0, 4, 16, 32), isolation: str = "si
             victim, peer = _pair(system, "holder", "waiting", {"channels": 4, "size": 100}, {})
             everybody = [(other, 8) for other in others] + [(victim, 4)]
             while any(one.holdings()["endpoints"] < 2 * channels + 3 for one, channels in everybody) or not _blocked(peer):
-                if system.advance(20) == 0:
+                if system.advance() == 0:  # one at a time: longer steps can fall in with the rhythm of the two
                     raise RuntimeError("they do not come to talk")
             rows.append({"reclaim": reclaim, "crowd": count, **_stopped(system, victim)})
     return _frame(rows)
