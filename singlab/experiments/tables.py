@@ -25,7 +25,7 @@ class FrameTable(r.Shown):
     def blocks(self) -> list[r.Block]:
         flat = self.data
         if _named(flat.index):
-            flat = flat.rename_axis(flat.index.name or "").reset_index()
+            flat = (flat if flat.index.nlevels > 1 else flat.rename_axis(flat.index.name or "")).reset_index()
         formats = self.formats or {}
         unknown = set(formats) - set(map(str, flat.columns))
         if unknown:

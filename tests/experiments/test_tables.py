@@ -46,6 +46,11 @@ def test_a_pivot_shows_both_its_names():
     assert str(table(frame)).split() == ["bytes", "copy", "give", "4", "9", "8"]
 
 
+def test_an_index_of_two_is_two_columns():
+    frame = pd.DataFrame({"way": ["a", "a"], "to": ["b", "c"], "count": [1, 2]}).set_index(["way", "to"])
+    assert str(table(frame)).split() == ["way", "to", "count", "a", "b", "1", "a", "c", "2"]
+
+
 def test_a_format_for_no_column_is_an_error():
     with pytest.raises(ValueError, match="no column cycle; there are cycles"):
         str(table(pd.DataFrame({"cycles": [1]}), cycle="{:.1f}"))
