@@ -185,7 +185,7 @@ def plot(frame, papers: bool = True):
     if papers:
         axes.legend(frameon=False, fontsize=10, loc="upper left")
     else:  # the curves may go anywhere
-        axes.legend(frameon=False, fontsize=10, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.legend(frameon=False, fontsize=10, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     if papers:
         axes.text(
             1.0, -0.16, "paper: EuroSys 2007, table 9, real hardware; singlab: simulated machine, measured now",

@@ -141,8 +141,8 @@ class Comparison(r.Shown):
     rows: list[Outcome]
 
     def blocks(self) -> list[r.Block]:
-        return [r.Table(("to ...", "the verifier says", "rule", "the open system has", "what comes of it"), [
-            r.Row((r.Cell(row.what, "wrap strong"), r.Cell(row.says, "wrap"), r.Cell(row.rule or "accepted", "mono" if row.rule else "bad strong"),
+        return [r.Table(("to ...", "the verifier", "the open system has", "what comes of it"), [
+            r.Row((r.Cell(row.what, "wrap strong"), r.Cell(f"{row.rule}: {row.says}", "wrap") if row.rule else r.Cell("accepts it", "bad strong"),
                    r.Cell(row.needs, "mono wrap"), r.Cell(row.came, "wrap")))
             for row in self.rows
         ])]  # fmt: skip
