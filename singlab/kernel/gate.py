@@ -13,7 +13,7 @@ import numpy as np
 from singlab.kernel import layout as at
 from singlab.kernel.native import native
 from singlab.machine import state as _s
-from singlab.machine.access import kernel_books
+from singlab.machine.access import kernel_books, plain_begin, plain_end
 from singlab.machine.hart import STOP_HOOK, hart_run
 from singlab.machine.jit import inner, jit
 from singlab.machine.state import raw_ld64
@@ -80,7 +80,9 @@ def resting_count(m):
 @inner()
 def hook(m):
     """Run the kernel function the hart stopped for; returns a reason to leave the loop, or 0."""
+    plain_begin(m)
     reason = _dispatch(m, m[_NUMBER])
+    plain_end(m)
     kernel_books(m)
     m[_PC] += _FOUR
     mirror_current(m)
