@@ -59,6 +59,8 @@ def resource_cells(manifest) -> list[tuple[str, r.Cell]]:
     return [
         *(("I/O memory", r.Cell(str(wanted), "mono")) for wanted in manifest.io_memory),
         *([("interrupts", r.Cell(", ".join(map(str, manifest.interrupts)), "mono"))] if manifest.interrupts else []),
+        *([("DMA memory", r.Cell(", ".join(f"{size} bytes" for size in manifest.dma), "mono"))] if manifest.dma else []),
+        *([("isolation", r.Cell(manifest.isolation))] if manifest.isolation else []),
         *(("provides", r.Cell(str(one), "mono")) for one in manifest.provides),
         *([("connects to", r.Cell(", ".join(manifest.wants), "mono"))] if manifest.wants else []),
         *(("extension", r.Cell(f"{e.image}, over {e.contract}")) for e in manifest.extensions),

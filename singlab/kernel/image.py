@@ -83,6 +83,10 @@ class Manifest:
     io_memory : list of IoMemoryRange
     interrupts : list of int
         The device registers and interrupt lines it is to have, and nobody else.
+    dma : list of int
+        Pieces of memory that a device is to read and write, in bytes each.
+    isolation : str
+        The setting it asks for where a system has SIPs of several; empty if it does not matter.
     extensions : list of Extension
         The programs it starts as children.
     provides : list of Provision
@@ -118,6 +122,8 @@ class Manifest:
     extensions: list[Extension] = field(default_factory=list)
     provides: list[Provision] = field(default_factory=list)
     wants: list[str] = field(default_factory=list)
+    dma: list[int] = field(default_factory=list)
+    isolation: str = ""
     sil: str = ""
     heap: dict = field(default_factory=dict)
 

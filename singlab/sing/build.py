@@ -182,6 +182,8 @@ def seal_module(
         exports={name: prints[name] for name in exports},
         io_memory=declared.io_memory,
         interrupts=declared.interrupts,
+        dma=declared.dma,
+        isolation=declared.isolation,
         extensions=declared.extensions,
         provides=declared.provides,
         wants=declared.wants,

@@ -313,6 +313,8 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             if CLOSED in state.get(instr.args[0], frozenset()):
                 self.closed(instr, CLOSED)
             state[instr.args[0]] = frozenset({CLOSED})
+        elif op == "wait":
+            self.waits(instr, state)
         elif op == "set_add":
             self.set_add(instr, state)
         elif op in ("name_register", "name_connect"):
