@@ -171,6 +171,11 @@ ABI = _table(
      "The principal that an endpoint's other side speaks for, in a new block; empty once it is closed, 0 if there is no such endpoint."),
     ("Security Principals", "match_principal", ("endpoint", "address", "bytes"), ("matches",), False,
      "1 if that principal matches a pattern, a text of the caller's with * for any text; else 0."),
+    ("Paged Memory", "get_room", ("bytes", "top", "limit", "stack"), ("status", "top", "limit"), True,
+     "Room for an object of this process, from top up to limit, in place of what the caller had. Its heap may be collected for that: objects move, "
+     "and words that stack maps name are changed. Status 1: there is none; 2: another thread is at no point yet, ask again; 3: the heap is damaged."),
+    ("Paged Memory", "remember", ("object",), ("status",), False,
+     "The write barrier: something is about to be stored into this object of the caller's, whose header says that its collector wants to know."),
 )
 
 #: By name.

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from singlab.kernel import layout as at
 from singlab.kernel.abi import ABI, ABI_VERSION, NO_STATE
+from singlab.kernel.heaps import check_heap
 from singlab.kernel.image import Manifest, SealedImage
 from singlab.kernel.manifest import NAME, SCALARS, VERSION, InstallError, difference, fingerprint
 from singlab.kernel.resources import check_conflicts, check_names, check_resources
@@ -56,6 +57,7 @@ def admit(image: SealedImage, installed: Mapping, allow_unverified: bool, ram_by
     check_parameters(manifest)
     if manifest.verified:
         scan(image.name, image.code, manifest.text_bytes, manifest.entry, calls)
+    check_heap(image)
     check_resources(image.name, manifest.io_memory, manifest.interrupts, ram_bytes)
     known = installed.get(image.name)
     if known is not None:
