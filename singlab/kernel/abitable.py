@@ -12,7 +12,7 @@ from functools import cache
 
 from singlab.kernel.abi import ABI, ABI_VERSION, STATUS_NAMES, AbiFunction
 from singlab.kernel.entry import inlined
-from singlab.kernel.native_files import CORE, CORE_FILES
+from singlab.kernel.native_files import CORE_FILES, source_path
 from singlab.machine.view import render as r
 
 #: What the words mean that functions take and give, by name; what is not here is a number.
@@ -62,7 +62,7 @@ def _calls() -> dict[str, tuple[frozenset[str], bool]]:
     """Return for each kernel function which others it calls, and whether it has a loop."""
     found = {}
     for file in CORE_FILES:
-        for node in ast.parse((CORE / f"{file}.py").read_text(encoding="utf-8")).body:
+        for node in ast.parse(source_path(file).read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef):
                 names = {part.func.id for part in ast.walk(node) if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)}
                 if node.name == _TAKES_NOTHING[0]:

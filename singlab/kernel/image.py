@@ -94,6 +94,10 @@ class Manifest:
         The names it provides, and those it connects to, which may have * for any text.
     sil : str
         Its SIL as text, if it was built to carry it; else empty.
+    collector : str
+        What collects its heap, one of ``heaplayout.COLLECTORS``; empty leaves it to the system.
+    heap_bytes : int
+        Most bytes of its heap, 0 = no bound.
     heap : dict
         For a program that makes objects: byte offsets in the code section of its ``types`` (``type_count`` of them), its
         stack ``maps`` and of ``grow``, which asks for pages.
@@ -125,7 +129,9 @@ class Manifest:
     dma: list[int] = field(default_factory=list)
     isolation: str = ""
     sil: str = ""
-    heap: dict = field(default_factory=dict)
+    heap: dict[str, int] = field(default_factory=dict)
+    collector: str = ""
+    heap_bytes: int = 0
 
 
 @dataclass(frozen=True)
