@@ -16,7 +16,7 @@ from lark import Lark, Token, Tree, UnexpectedInput
 
 from singlab.sing.contracts import Contract, declaration, parse_contracts, parse_declarations
 from singlab.sing.errors import SipError
-from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Class, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
+from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Class, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select, Trial
 from singlab.sing.sil_classes import MOST_NESTED_ARRAYS
 from singlab.sing.sil_table import OPS
 from singlab.sing.types import BOOL, CHAR, HANDLES, INTS, STR, Array, Endpoint, EndpointSet, Object, Struct, Tuple, Type, Vector
@@ -76,6 +76,8 @@ def format_instr(instr: Instr) -> str:
             arms.append(f"closed -> {instr.extra.closed}")
         if isinstance(instr.extra, Attempt) and instr.extra.function is not None:
             parts.insert(0, instr.extra.function)
+            if isinstance(instr.extra, Trial) and instr.extra.rest is not None:
+                parts.insert(1, str(instr.extra.rest))
         table = " { " + "; ".join(arms) + " }"
         if isinstance(instr.extra, NewChannel):
             parts.append(instr.extra.contract)
@@ -309,6 +311,9 @@ class _Reader:
                   "attempt_new": ["arms"], "attempt_vcall": ["name", "arms"], "attempt_spawn": ["name", "arms"], "getf": ["name"],
                   "putf": ["name"], "isinst": ["name"], "vcall": ["name"], "select": ["arms"],
                   "new_channel": ["name", "arms"], "create": ["number"], "give": ["number"], "child": ["name"], "ask_child": ["name"]}.get(op, [])  # fmt: skip
+        if op == "attempt_op":
+            wanted = ["name", {"create": "number", "child": "name", "ask_child": "name"}.get(str(others[0]) if others else ""), "arms"]
+            wanted = [kind for kind in wanted if kind is not None]
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
         fits = len(others) == len(wanted) and all(
             isinstance(o, Tree) if kind == "arms" else isinstance(o, Token) and o.type in kinds[kind] for o, kind in zip(others, wanted)
@@ -320,6 +325,9 @@ class _Reader:
         if op == "select":
             return self.rows(others[0])
         if wanted[-1] == "arms":
+            if op == "attempt_op":
+                rest = None if len(others) == 2 else self.integer(others[1]) if wanted[1] == "number" else str(others[1])
+                return self.arms(others[-1], Trial({}, None, str(others[0]), rest))
             kind = {"receive": Receive({}), "new_channel": NewChannel({}, contract=str(others[0]))}
             return self.arms(others[-1], kind.get(op) or Attempt({}, None, str(others[0]) if op != "attempt_new" else None))
         if op == "cbr":
