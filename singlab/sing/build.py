@@ -143,6 +143,9 @@ def seal_module(
     carry_sil: bool = False,
 ) -> SealedImage:  # fmt: skip
     """Generate a module's code and seal it with its manifest and contract tables."""
+    if not isinstance(module, Module):
+        raise SipError("sil.malformed", f"SIL is sealed, this is {type(module).__name__}", filename="<sil>",
+                       hint="write seal_module(module, verify(module).accepted), or build(program)")  # fmt: skip
     declared = declared or Declaration()
     module = replace(module, contracts=all_contracts({**declared.contracts, **module.contracts}))
     generated = compiled(module, verified, checks, optimiser)

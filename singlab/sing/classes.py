@@ -81,6 +81,8 @@ def managed(cls: type) -> ClassProgram:
     Fields are annotations (``value: u64``, ``next: "Node | None"``), methods typed functions with ``self``; a class
     without ``__init__`` is called with its fields in order. It may inherit from one other such class.
     """
+    if not isinstance(cls, type):
+        raise SipError("language", f"@managed stands above a class, this is {type(cls).__name__}", hint="write @managed above class Node: ...")
     frame = sys._getframe(1)
     filename, line = frame.f_code.co_filename, frame.f_lineno
     text = "".join(linecache.getlines(filename, frame.f_globals))

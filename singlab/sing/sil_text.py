@@ -105,6 +105,9 @@ def format_signature(function: Function) -> str:
 
 def format_module(module: Module) -> str:
     """Return a module as text; :func:`parse_sil` reads it."""
+    if not isinstance(module, Module):
+        raise SipError("sil.malformed", f"SIL is written as text, this is {type(module).__name__}", filename="<sil>",
+                       hint="write format_module(compile(program))")  # fmt: skip
     out = [f"sip {module.name} entry {module.entry} file {_quoted(module.filename)}", *_contracts(module)]
     if module.exceptions:
         out.append("exceptions: " + ", ".join(f"{number} {_quoted(name)}" for number, name in module.exceptions.items()))
@@ -406,6 +409,8 @@ def parse_sil(text: str, filename: str = "<sil>") -> Module:
     SipError
         If the text is no SIL; the message has the line of the text.
     """
+    if not isinstance(text, str):
+        raise SipError("sil.syntax", f"SIL is read from a text, this is {type(text).__name__}", filename=filename, hint="write parse_sil(str(module))")
     if len(text) > LARGEST_TEXT:
         raise SipError("sil.syntax", f"{len(text)} characters are too many", filename=filename, hint=f"a module has at most {LARGEST_TEXT}")
     try:
@@ -418,5 +423,6 @@ def parse_sil(text: str, filename: str = "<sil>") -> Module:
         found = "the end of the text" if token is not None and token.type == "$END" else "the end of the line" if token is not None and (
             token.type == "_NL") else repr(str(token)[:40]) if token is not None else repr(lines[line - 1][column - 1 : column] if lines else "")  # fmt: skip
         raise SipError("sil.syntax", f"this cannot be read at {found}", line=line, column=column,
-                       hint="one instruction a line, in the notation of docs/sil.md").at(filename, text) from None  # fmt: skip
+                       hint="one instruction a line, in the notation of docs/sil.md" if text.strip() else
+                       'SIL begins: sip NAME entry main; print(compile(program)) shows one').at(filename, text) from None  # fmt: skip
     return _Reader(text, filename).module(tree)
