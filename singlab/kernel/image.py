@@ -125,6 +125,20 @@ class Manifest:
     sil: str = ""
     heap: dict = field(default_factory=dict)
 
+    def _card(self):
+        from singlab.kernel.cards import ManifestCard
+
+        return ManifestCard(self)
+
+    def __str__(self) -> str:
+        return str(self._card())
+
+    def _repr_pretty_(self, printer, cycle) -> None:
+        printer.text(f"<Manifest of {self.name}>" if len(printer.stack) > 1 else str(self))
+
+    def _repr_html_(self) -> str:
+        return self._card()._repr_html_()
+
 
 @dataclass(frozen=True)
 class SealedImage:

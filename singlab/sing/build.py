@@ -138,6 +138,20 @@ def all_contracts(known: dict) -> dict:
     return found
 
 
+def whole_source(module: Module) -> str:
+    """Return a program's text with those of its helpers in the lines that it leaves empty.
+
+    A helper of another cell may have lines of the same numbers: these stay the program's.
+    """
+    lines = module.source.split("\n")
+    for function in module.functions.values():
+        if function.source and function.filename == module.filename and function.source != module.source:
+            other = function.source.split("\n")
+            lines += [""] * (len(other) - len(lines))
+            lines = [mine or theirs for mine, theirs in zip(lines, [*other, *[""] * (len(lines) - len(other))])]
+    return "\n".join(lines)
+
+
 def seal_module(
     module: Module, verified: bool, checks: bool = True, optimiser: bool = True, declared: Declaration | None = None,
     carry_sil: bool = False,
@@ -175,7 +189,7 @@ def seal_module(
         lines=generated.code.lines,
         heap=generated.heap,
         verified=verified and checks,
-        source=module.source,
+        source=whole_source(module),
         exceptions={str(number): name for number, name in module.exceptions.items()},
         result=str(module.functions[module.entry].result or ""),
         version=declared.version,
