@@ -154,7 +154,7 @@ def function(function: FunctionType) -> Program:
 
 @dataclass
 class SourceUnit:
-    """What a text declares: contracts, programs (``@sip``), helpers, classes (``@managed``), exceptions, constants, types and type variables."""
+    """What a text declares: contracts, programs (``@sip``), helpers, classes (``@managed``), exceptions, constants, texts, types and type variables."""
 
     contracts: dict[str, Contract] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
@@ -164,6 +164,7 @@ class SourceUnit:
     types: dict[str, Type] = field(default_factory=dict)
     classes: dict[str, Any] = field(default_factory=dict)
     variables: dict[str, TypeVar] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
     def names(self) -> dict:
         """Return all of them in one table."""
@@ -171,7 +172,7 @@ class SourceUnit:
 
     def tables(self) -> list[dict]:
         """Return the tables of them, those first whose names win."""
-        return [self.programs, self.functions, self.contracts, self.classes, self.exceptions, self.variables, self.types, self.constants]
+        return [self.programs, self.functions, self.contracts, self.classes, self.exceptions, self.variables, self.types, self.constants, self.texts]
 
 
 #: Characters of a text of programs, at most.
@@ -270,6 +271,8 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
                                        line=node.lineno, column=node.col_offset + 1, hint="call contract() once for each",
                                        ).at(filename, text)  # fmt: skip
                     unit.contracts[name] = next(iter(found.values()))
+            elif isinstance(value, ast.Constant) and isinstance(value.value, str):
+                unit.texts[name] = value.value
             elif getattr(called, "id", getattr(called, "attr", None)) == "TypeVar":
                 unit.variables[name] = TypeVar(name)
             else:
