@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, dataclass_transform
 
 from singlab.sing import sil
 from singlab.sing.errors import SipError
+from singlab.sing.modulenames import joined
 from singlab.sing.parsing import parse
 from singlab.sing.program import Program
 from singlab.sing.sil_classes import MOST_CLASSES, MOST_FIELDS, ancestry, fields, is_element, subclasses
@@ -52,9 +53,10 @@ class ClassProgram:
     bindings: dict[str, Type] = field(default_factory=dict)
 
     def __post_init__(self):
+        names, self.names = self.names, joined(self.node, self.names)
         for part in self.node.body:
             if isinstance(part, ast.FunctionDef):
-                self.methods[part.name] = Program(f"{self.name}~{part.name}", part, self.source, self.filename, self.names, False, owner=self)
+                self.methods[part.name] = Program(f"{self.name}~{part.name}", part, self.source, self.filename, names, False, owner=self)
 
     def __call__(self, *args, **kwargs):
         from singlab.sing.names import not_python

@@ -24,6 +24,7 @@ from singlab.sing.enums import DECLARE_ENUM, DECLARE_STRUCT
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import ExceptionClass
 from singlab.sing.exceptions import declared as declared_exception
+from singlab.sing.modulenames import joined
 from singlab.sing.names import ProcessState
 from singlab.sing.parsing import parse
 from singlab.sing.structs import struct_of
@@ -61,6 +62,9 @@ class Program:
     entry: bool
     owner: Any = None
     bindings: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.names = joined(self.node, self.names)
 
     def __call__(self, *args, **kwargs):
         from singlab.sing.names import not_python
