@@ -395,7 +395,8 @@ class FunctionLowering(ChildLowering, LoopLowering, TryLowering, TextLowering, E
         self.emit("store", node, None, (vector, self.index_of(target), value))
 
     def do_Return(self, node: ast.Return) -> None:
-        if node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None):
+        nothing = isinstance(node.value, ast.Constant) and node.value.value is None and not getattr(self.result, "nullable", False)
+        if node.value is None or nothing:
             if self.result is not None:
                 raise self.refuse("types", f"{self.program.name} returns {self.result}, here nothing", node, "return a value")
             self.unwind(0)
