@@ -226,7 +226,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         """
         if isinstance(image, str):
             if image not in self._host.installed:
-                raise KernelError(f"no image {image!r} is installed; there are {', '.join(self._host.installed) or 'none'}")
+                raise KernelError(f"no image {image!r:.64} is installed; there are {', '.join(self._host.installed) or 'none'}")
             installed = self._host.installed[image]
         else:
             installed = self.install(image)
