@@ -130,7 +130,7 @@ class AbiTable(r.Shown):
         for group, functions in chosen.items():
             out.append(r.Heading(group, r.counted(len(functions), "function")))
             out.append(r.Table(("no.", "function", "cost", "what it does"), [
-                r.Row((r.Cell(str(f.number), "num soft"), r.Cell(signature(f), "mono"), r.Cell(cost_class(f), "soft"), r.Cell(f.doc, "wrap")))
+                r.Row((r.Cell(str(f.number), "num soft"), r.Cell(signature(f), "mono wrap"), r.Cell(cost_class(f), "soft"), r.Cell(f.doc, "wrap")))
                 for f in functions
             ]))  # fmt: skip
         return out
