@@ -24,6 +24,10 @@ STYLE = """
 .slv table.slv-t th.slv-num{text-align:right}.slv table.slv-t th{white-space:normal;vertical-align:bottom;font-weight:400;opacity:.65;border-bottom:1px solid rgba(128,128,128,.35)}
 .slv table.slv-t tr,.slv table.slv-t tr:nth-child(odd){background:none}
 .slv table.slv-t td.slv-num{text-align:right}.slv table.slv-t td.slv-wrap{white-space:normal;min-width:16ch}
+@media (max-width:820px){.slv table.slv-t:has(td.slv-wrap:nth-child(n+3)) thead{display:none}
+.slv table.slv-t tr:has(td.slv-wrap:nth-child(n+3)){display:flex;flex-wrap:wrap}
+.slv table.slv-t tr:has(td.slv-wrap:nth-child(n+3)) td:first-child{flex:0 0 15em}
+.slv table.slv-t tr td.slv-wrap:nth-child(n+3){flex:0 0 100%;padding:0 4px 5px 16px;box-sizing:border-box}}
 .slv .slv-mono,.slv table.slv-t td.slv-mono{font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace);font-size:12px}
 .slv .slv-soft,.slv table.slv-t td.slv-soft{opacity:.62}.slv .slv-bad{color:#D55E00;color:color-mix(in srgb,#D55E00 80%,currentColor)}.slv .slv-good{color:#009E73;color:color-mix(in srgb,#009E73 80%,currentColor)}
 .slv .slv-strong{font-weight:650}
