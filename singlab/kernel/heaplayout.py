@@ -31,6 +31,8 @@ EXTENT_LISTS = (56, 192)
 #: In the upper half of an object's header: it is marked; it is old. What lies above is the collector's.
 MARK = 1 << 32
 OLD = 1 << 32
+#: What a collector does in a step of a film, as in ``singlab.trace.heapfilm``.
+PHASE, ROOT, REACH, SCAN, MOVE, FREE, REMEMBER = range(7)
 #: Lists of free runs, each of runs twice as large as the one before it.
 RUN_LISTS = 16
 

@@ -18,10 +18,15 @@ Source: Ungar, "Generation scavenging", 1984; Bartok's generational semi-space c
 from singlab.kernel.abi import ABI_NUMBER
 from singlab.kernel.core.memory import bytes_copy
 from singlab.kernel.core.objectheaps import SMALLEST_LIMIT, extent_free, extent_new, extent_trim, extents_free, pages_tagged
-from singlab.kernel.core.words import emit, ld32, ld64, st64
+from singlab.kernel.core.words import emit, film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
     COLLECT_GENERATIONAL,
+    MOVE,
     OLD,
+    PHASE,
+    REMEMBER,
+    ROOT,
+    SCAN,
     X_END,
     X_NEXT,
     X_START,
@@ -85,6 +90,7 @@ def promote(m, heap, tag, skip, word):
     bytes_copy(m, at, free + window, size)
     st64(m, free + window, header & TYPE | OLD)
     st64(m, at, free | MOVED)
+    film_step(m, MOVE, word, free)
     st64(m, heap + Z_FREE, free + size)
     return free
 
@@ -111,9 +117,11 @@ def promote_inside(m, heap, tag, skip, at):
 def promote_roots(m, heap, tag, skip):
     """Copy what roots name; returns how many roots there are."""
     roots = 0
+    film_step(m, PHASE, 0, 0)
     roots_begin(m, heap)
     slot = root_next(m, heap)
     while slot != 0:
+        film_step(m, ROOT, slot, 0)
         st64(m, slot, promote(m, heap, tag, skip, ld64(m, slot)))
         roots += 1
         slot = root_next(m, heap)
@@ -165,8 +173,11 @@ def old_room(m, heap, size):
 def scan_on(m, heap, tag, skip, scan):
     """Look at the references of all objects that have come behind a place, until none comes any more."""
     window = ld64(m, G_WINDOW)
+    film_step(m, PHASE, 2, 0)
     while scan < ld64(m, heap + Z_FREE):
-        scan += promote_inside(m, heap, tag, skip, scan + window)
+        size = promote_inside(m, heap, tag, skip, scan + window)
+        film_step(m, SCAN, scan, 0)
+        scan += size
     st64(m, ld64(m, heap + Z_TO) + X_TOP, scan)
     return scan
 
@@ -196,6 +207,7 @@ def remembered_scan(m, heap, tag):
     """Let the remembered objects name where young ones are now, and forget them."""
     up = RAM_BASE + ld64(m, G_WINDOW)
     place = ld64(m, heap + Z_REMEMBERED)
+    film_step(m, PHASE, 1, 0)
     while place != LAST:
         word = (place << 3) + RAM_BASE
         if pages_tagged(m, word, 8, tag) == 0:  # a SIP could have written that
@@ -208,6 +220,7 @@ def remembered_scan(m, heap, tag):
             st64(m, heap + Z_TROUBLE, word)
             return 0
         promote_inside(m, heap, tag, OLD, at)
+        film_step(m, REMEMBER, word, 0)
         place = header >> NEXT_SHIFT
     st64(m, heap + Z_REMEMBERED, LAST)
     return 0
