@@ -66,7 +66,7 @@ class Collected:
         if collector in hp.WITH_BARRIER:
             raise KernelError(f'the {collector} collector needs a write barrier in the program: build it with @sip(collector="{collector}")')
         self._store(at.G_COLLECTOR, collector_number(collector))
-        self._store(at.G_COLLECT_EVERY, int(every))
+        self.collect_every = every
 
     def _choose_collector(self, process, collector: str | None, heap_bytes: int | None) -> None:
         """Let a process that has not started have another collector, or bound, than its manifest says."""
@@ -79,6 +79,15 @@ class Collected:
                 raise KernelError(f"{process.name}: its code has no write barrier, which the {collector} collector needs: "
                                   f'build it with @sip(collector="{collector}")')  # fmt: skip
             self._store(process.record + at.P_COLLECTOR, collector_number(collector))
+
+    @property
+    def collect_every(self) -> bool:
+        """Whether there is a collection whenever a program makes an object; it can be set between two runs."""
+        return bool(self._load(at.G_COLLECT_EVERY))
+
+    @collect_every.setter
+    def collect_every(self, every: bool) -> None:
+        self._store(at.G_COLLECT_EVERY, int(every))
 
     def heap(self, process) -> HeapState | None:
         """Return how the heap of a process stands; None if it has no collector, has made no objects yet, or has ended."""
