@@ -15,7 +15,7 @@ from singlab.kernel.image import SealedImage
 from singlab.kernel.manifest import InstallError
 from singlab.kernel.startup import KernelError
 
-CAUSES = {hp.CAUSE_LIMIT: "limit", hp.CAUSE_MEMORY: "memory", hp.CAUSE_FORCED: "forced"}
+CAUSES = {hp.CAUSE_LIMIT: "limit", hp.CAUSE_MEMORY: "memory", hp.CAUSE_FORCED: "forced", hp.CAUSE_STEP: "step"}
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class HeapState:
     limit, most : int
         Bytes beyond which there is a collection, and the most there can be (None: no bound).
     collections : int
+        Of a concurrent collector every step counts.
     cause : str
-        Of the last one: "limit", "memory", "forced"; empty if there was none.
+        Of the last one: "limit", "memory", "forced", "step"; empty if there was none.
     roots, live, moved, freed : int
         Of the last one: how many roots, and bytes.
     cycles, longest : int

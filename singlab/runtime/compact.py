@@ -13,6 +13,7 @@ from singlab.kernel.core.memory import bytes_copy
 from singlab.kernel.core.objectheaps import extent_trim, extents_free
 from singlab.kernel.core.words import ld32, ld64, st64
 from singlab.kernel.heaplayout import (
+    LAST,
     MARK,
     X_END,
     X_FILLED,
@@ -199,7 +200,7 @@ def compact_collect(m, heap):
     if ld64(m, heap + Z_EXTENTS) == 0:
         return 1
     tag = ld64(m, heap + Z_TAG)
-    st64(m, heap + Z_GRAY, 0)
+    st64(m, heap + Z_GRAY, LAST)
     st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
     trace_all(m, heap, tag)
     if ld64(m, heap + Z_TROUBLE) != 0:
