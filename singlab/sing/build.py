@@ -142,11 +142,28 @@ def all_contracts(known: dict) -> dict:
     return found
 
 
+def whole_source(module: Module) -> str:
+    """Return a program's text with those of its helpers in the lines that it leaves empty.
+
+    A helper of another cell may have lines of the same numbers: these stay the program's.
+    """
+    lines = module.source.split("\n")
+    for function in module.functions.values():
+        if function.source and function.filename == module.filename and function.source != module.source:
+            other = function.source.split("\n")
+            lines += [""] * (len(other) - len(lines))
+            lines = [mine or theirs for mine, theirs in zip(lines, [*other, *[""] * (len(lines) - len(other))])]
+    return "\n".join(lines)
+
+
 def seal_module(
     module: Module, verified: bool, checks: bool = True, optimiser: bool = True, declared: Declaration | None = None,
     carry_sil: bool = False,
 ) -> SealedImage:  # fmt: skip
     """Generate a module's code and seal it with its manifest and contract tables."""
+    if not isinstance(module, Module):
+        raise SipError("sil.malformed", f"SIL is sealed, this is {type(module).__name__}", filename="<sil>",
+                       hint="write seal_module(module, verify(module).accepted), or build(program)")  # fmt: skip
     declared = declared or Declaration()
     module = replace(module, contracts=all_contracts({**declared.contracts, **module.contracts}))
     generated = compiled(module, verified, checks, optimiser, declared.collector in WITH_BARRIER)
@@ -176,7 +193,7 @@ def seal_module(
         lines=generated.code.lines,
         heap=generated.heap,
         verified=verified and checks,
-        source=module.source,
+        source=whole_source(module),
         exceptions={str(number): name for number, name in module.exceptions.items()},
         result=str(module.functions[module.entry].result or ""),
         version=declared.version,
@@ -186,6 +203,8 @@ def seal_module(
         exports={name: prints[name] for name in exports},
         io_memory=declared.io_memory,
         interrupts=declared.interrupts,
+        dma=declared.dma,
+        isolation=declared.isolation,
         extensions=declared.extensions,
         provides=declared.provides,
         wants=declared.wants,

@@ -146,7 +146,7 @@ class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HandleCode, Hea
     def fault(self, code: int, instr: Instr) -> str:
         """Return the label of the stub that ends the process with a fault at this line."""
         key = (code, instr.position.line)
-        return self.faults.setdefault(key, f"{self.function.name}.fault{code}.{instr.position.line}")
+        return self.instead.get(code) or self.faults.setdefault(key, f"{self.function.name}.fault{code}.{instr.position.line}")
 
     # ---- a function -----------------------------------------------------------------------------------------------
 

@@ -89,9 +89,9 @@ def p(n: u64) -> u64:
 '''
 
 
-def program(text: str, collector: str, name: str = "p", **options):
+def program(text: str, collector: str, name: str = "p", called: str = "p", **options):
     """Return the image of a program in a text whose SIPs have a collector."""
-    return build(programs_from_source(text.replace("@sip\n", f'@sip(collector="{collector}")\n'), "text").programs[name], **options)
+    return build(programs_from_source(text.replace("@sip\n", f'@sip(collector="{collector}", name="{called}")\n'), "text").programs[name], **options)
 
 
 def reached(process) -> tuple[int, int]:

@@ -254,7 +254,7 @@ def hungry(n: u64) -> u64:
 @pytest.mark.parametrize("collector", ALL)
 def test_a_full_heap_is_the_programs_exception(collector):
     system = System(ram="8M")
-    hungry = system.create(program(HUNGRY, collector, "hungry"), heap_bytes=20_000, n=3)
+    hungry = system.create(program(HUNGRY, collector, "hungry", called="hungry"), heap_bytes=20_000, n=3)
     other = system.create(IMAGES["semispace"], n=9_120)
     assert system.run(cycles=200_000_000).outcome == "finished"
     assert hungry.fault.code == 22 and "out of memory" in str(hungry.fault), "caught three times, then not"
@@ -266,7 +266,7 @@ def test_a_full_heap_is_the_programs_exception(collector):
 @pytest.mark.parametrize("collector", ALL)
 def test_memory_that_is_exhausted_is_the_programs_exception(collector):
     system = System(ram="4M")
-    hungry = system.create(program(HUNGRY, collector, "hungry"), n=1)
+    hungry = system.create(program(HUNGRY, collector, "hungry", called="hungry"), n=1)
     assert system.run(cycles=2_000_000_000).outcome == "finished"
     assert hungry.fault.code == 22
     check(system)
