@@ -4,7 +4,7 @@ A picture is read out of simulated memory between two instructions. For a film t
 which the next collection takes place, the picture is taken there, and the collector writes down what it does to each
 object. That costs no simulated cycle, and the system goes on as if nobody had looked.
 
-What it leaves out: collections of more steps than the event ring has places for, some 65,000.
+What it leaves out: the concurrent collector, whose steps lie between the program's; collections of more steps than the event ring has places for, some 65,000.
 """
 
 from __future__ import annotations
@@ -161,6 +161,9 @@ def collection_film(process: Process, program: Program | None = None) -> HeapFil
     """
     system, m = process._system, process._system._m
     _run_before(process)
+    collector = heap_picture(process).collector
+    if collector not in PHASES:
+        raise KernelError(f"a {collector} collection cannot be filmed: its steps lie between the program's own. There are films of: {', '.join(PHASES)}")
     before, here = heap_picture(process, program), system.snapshot()
     first = len(system.trace.events)
     m[_s.TRACE_ON] |= np.uint64(FILM)

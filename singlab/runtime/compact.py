@@ -14,6 +14,7 @@ from singlab.kernel.core.objectheaps import extent_trim, extents_free
 from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
     FREE,
+    LAST,
     MARK,
     MOVE,
     PHASE,
@@ -206,7 +207,7 @@ def compact_collect(m, heap):
     if ld64(m, heap + Z_EXTENTS) == 0:
         return 1
     tag = ld64(m, heap + Z_TAG)
-    st64(m, heap + Z_GRAY, 0)
+    st64(m, heap + Z_GRAY, LAST)
     st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
     trace_all(m, heap, tag)
     if ld64(m, heap + Z_TROUBLE) != 0:

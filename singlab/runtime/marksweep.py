@@ -17,6 +17,7 @@ from singlab.kernel.core.objectheaps import CHUNK, extent_free
 from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
     FREE,
+    LAST,
     MARK,
     PHASE,
     REACH,
@@ -187,7 +188,7 @@ def trace_all(m, heap, tag):
     up = RAM_BASE + ld64(m, G_WINDOW)
     waiting = ld64(m, heap + Z_GRAY)
     film_step(m, PHASE, 1, 0)
-    while waiting != 0:
+    while waiting != LAST:
         at = (waiting << 3) + up
         header = ld64(m, at)
         st64(m, heap + Z_GRAY, header >> NEXT_SHIFT)
@@ -241,7 +242,7 @@ def extent_sweep(m, heap, extent):
 def marksweep_collect(m, heap):
     """Collect a heap; it is always possible."""
     tag = ld64(m, heap + Z_TAG)
-    st64(m, heap + Z_GRAY, 0)
+    st64(m, heap + Z_GRAY, LAST)
     st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
     trace_all(m, heap, tag)
     place = heap + Z_RUNS
