@@ -178,6 +178,11 @@ ABI = _table(
      "The record of one of them, by its place in the manifest: whole pages in a row, zeroed, this process's until it ends; 0 if it cannot be had."),
     ("Hardware Access", "get_dma_address", ("io_memory",), ("address",), False,
      "Where a device finds memory that get_dma_memory has given this process; 0 for anything else."),
+    ("Paged Memory", "get_room", ("bytes", "top", "limit", "stack"), ("status", "top", "limit"), True,
+     "Room for an object of this process, from top up to limit, in place of what the caller had. Its heap may be collected for that: objects move, "
+     "and words that stack maps name are changed. Status 1: there is none; 2: another thread is at no point yet, ask again; 3: the heap is damaged."),
+    ("Paged Memory", "remember", ("object",), ("status",), False,
+     "The write barrier: something is about to be stored into this object of the caller's, whose header says that its collector wants to know."),
 )
 
 #: By name.

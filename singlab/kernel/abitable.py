@@ -12,7 +12,7 @@ from functools import cache
 
 from singlab.kernel.abi import ABI, ABI_VERSION, STATUS_NAMES, AbiFunction
 from singlab.kernel.entry import inlined
-from singlab.kernel.native_files import CORE, CORE_FILES
+from singlab.kernel.native_files import CORE_FILES, source_path
 from singlab.machine.view import render as r
 
 #: What the words mean that functions take and give, by name; what is not here is a number.
@@ -62,7 +62,7 @@ def _calls() -> dict[str, tuple[frozenset[str], bool]]:
     """Return for each kernel function which others it calls, and whether it has a loop."""
     found = {}
     for file in CORE_FILES:
-        for node in ast.parse((CORE / f"{file}.py").read_text(encoding="utf-8")).body:
+        for node in ast.parse(source_path(file).read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef):
                 names = {part.func.id for part in ast.walk(node) if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)}
                 if node.name == _TAKES_NOTHING[0]:
@@ -130,7 +130,7 @@ class AbiTable(r.Shown):
         for group, functions in chosen.items():
             out.append(r.Heading(group, r.counted(len(functions), "function")))
             out.append(r.Table(("no.", "function", "cost", "what it does"), [
-                r.Row((r.Cell(str(f.number), "num soft"), r.Cell(signature(f), "mono"), r.Cell(cost_class(f), "soft"), r.Cell(f.doc, "wrap")))
+                r.Row((r.Cell(str(f.number), "num soft"), r.Cell(signature(f), "mono wrap"), r.Cell(cost_class(f), "soft"), r.Cell(f.doc, "wrap")))
                 for f in functions
             ]))  # fmt: skip
         return out

@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from singlab.kernel import heaplayout as hp
 from singlab.kernel import layout as at
 from singlab.machine import state as _s
 
@@ -29,6 +30,8 @@ KINDS = {
     "domain": (at.G_FREE_DOMAINS, at.DOMAIN_BYTES),
     "object": (at.G_FREE_OBJECTS, at.OBJECT_BYTES),
     "name": (at.G_FREE_NAMES, at.NAME_BYTES),
+    "heap": (at.G_FREE_HEAPS, hp.HEAP_BYTES),
+    "extent": (at.G_FREE_EXTENTS, hp.EXTENT_BYTES),
 }
 _LIVE = (at.RUNNING, at.SUSPENDING, at.SUSPENDING_RECURSIVE, at.SUSPENDED, at.STOPPING)
 _AT_REST = (at.SUSPENDING, at.SUSPENDING_RECURSIVE, at.SUSPENDED)
@@ -103,6 +106,7 @@ class _Audit:
         self.look_at_messages()
         self.look_at_handles()
         self.look_at_objects()
+        self.look_at_heaps()
         self.look_at_records()
         self.look_at_pages()
         self.look_at_domains()
@@ -329,6 +333,30 @@ class _Audit:
     def whole_blocks(self) -> set[int]:
         """Return the records that have data: blocks that have theirs alone, what waits for its receiver, and regions."""
         return {block for block in (*self.blocks, *self.staged) if not self.load(block + at.B_SPAN) >> 63} | set(self.regions)
+
+    def look_at_heaps(self) -> None:
+        """The extents of a heap with a collector are its process's pages of objects, each once."""
+        load = self.load
+        for number, record in self.processes.items():
+            heap = load(record + at.P_OBJECT_HEAP)
+            if not heap:
+                continue
+            self.live["heap"].add(heap)
+            self.need(load(heap + hp.Z_MAGIC) == at.MAGIC_HEAP and load(heap + hp.Z_PROCESS) == record, f"the heap of process {number} is not its own")
+            pages: Counter[int] = Counter()
+            total = 0
+            for head in hp.EXTENT_LISTS:
+                for extent in self.list(heap + head, hp.X_NEXT, f"the extents of process {number}"):
+                    self.live["extent"].add(extent)
+                    start, end, top = load(extent + hp.X_START), load(extent + hp.X_END), load(extent + hp.X_TOP)
+                    self.need(start <= top <= end and not (start | end) % at.PAGE, f"extent {extent:#x} of process {number} has its ends in a wrong order")
+                    pages.update(range((start - at.RAM_BASE) // at.PAGE, (end - at.RAM_BASE) // at.PAGE))
+                    total += end - start
+            tag = number << at.OWNER_SHIFT | at.TAG_HEAP
+            self.need(total == load(heap + hp.Z_BYTES), f"the heap of process {number} counts {load(heap + hp.Z_BYTES)} bytes and has {total}")
+            self.need(set(pages.values()) <= {1}, f"two extents of process {number} have a page in common")
+            own = {page for page in range(self.user, self.pages) if self.tags[page] == tag}
+            self.need(set(pages) == own, f"process {number} has {len(own)} pages of objects, its extents {len(pages)}")
 
     def look_at_records(self) -> None:
         """Each record of a kernel page is in use or on its free list, once; so is each record of a block."""

@@ -74,7 +74,7 @@ mv t4, t5
 timer_set:
 csrw stimecmp, t4"""
 #: ABI functions that can take pages out of a domain, or put some in where others were.
-_UNMAPPING = ("send", "free", "close", "free_pages", "extend_pages", "get_io_memory", "close_handle")
+_UNMAPPING = ("send", "free", "close", "free_pages", "extend_pages", "get_room", "get_io_memory", "close_handle")
 
 
 def _switch_code(isolation: Isolation) -> str:

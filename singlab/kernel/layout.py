@@ -19,9 +19,9 @@ PAGE_SHIFT = 12
 
 TEXT_BASE = RAM_BASE  #: entry code: ABI vector, trap handler, context switch
 CORE_TEXT = RAM_BASE + 0x4000  #: compiled kernel functions (see charges.json)
-POLICY_TEXT = RAM_BASE + 0x1_C000  #: policies, each in its slot
+POLICY_TEXT = RAM_BASE + 0x2_C000  #: policies, each in its slot
 POLICY_BYTES = 0x800
-GLOBALS = RAM_BASE + 0x2_0000  #: one page of kernel variables
+GLOBALS = RAM_BASE + 0x3_0000  #: one page of kernel variables
 PAGE_TAGS = GLOBALS + PAGE  #: one 32-bit tag a page
 
 # ---- kernel variables (addresses) ---------------------------------------------------------------------
@@ -391,6 +391,18 @@ SHORTEST_QUANTUM = 1000
 LONGEST_QUANTUM = 1 << 40
 #: Why a policy had to go: it gave a word that cannot be, it raised, it ran without end.
 NONSENSE, RAISED, ENDLESS = 1, 2, 3
+
+# ---- heaps of objects with a collector: the last words of older records; the rest is in singlab.kernel.heaplayout -----
+P_HEAP_MOST = 360  #: most bytes of objects the operator allows, 0 = as the manifest says
+P_COLLECTOR = 368  #: collector the operator has chosen, 0 = as the manifest says
+P_OBJECT_HEAP = 376  #: record of its heap, 0 = none yet
+I_HEAP = 120  #: what the image says about its objects, 0 = it makes none
+G_FREE_HEAPS = GLOBALS + 2048
+G_FREE_EXTENTS = GLOBALS + 2056
+G_COLLECTOR = GLOBALS + 2064  #: number of the collector of those who do not say
+G_COLLECT_EVERY = GLOBALS + 2072  #: 1 = whenever somebody asks for room there is a collection, and room for one object alone
+MAGIC_HEAP = 0x4845_4150
+MAGIC_EXTENT = 0x4558_544E
 
 # ---- hooks: numbers below HOOK_TIMER are ABI functions --------------------------------------------------------
 HOOK_TIMER = 512

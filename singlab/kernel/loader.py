@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from singlab.kernel import layout as at
 from singlab.kernel.entry import abi_entry, inlined
+from singlab.kernel.heaplayout import COLLECTORS, IMAGE_HEAP_BYTES
 from singlab.kernel.image import SealedImage, SealError, open_image
 from singlab.kernel.isolation import BESIDE, Isolation
 from singlab.kernel.manifest import InstallError
@@ -132,7 +133,7 @@ def image_lead(image: SealedImage) -> int:
 def record_bytes(image: SealedImage, setting: Isolation) -> bytes:
     """Return room for an image's record and its lists, with what makes its place a multiple of 8."""
     about = image.manifest
-    size = at.IMAGE_BYTES + (16 << setting.mixed) * len(about.relocations) + 16 * len(about.parameters) + 8 * len(about.extensions)
+    size = at.IMAGE_BYTES + (16 << setting.mixed) * len(about.relocations) + 16 * len(about.parameters) + 8 * len(about.extensions) + IMAGE_HEAP_BYTES * bool(about.heap)
     return bytes(size + -(image_lead(image) + len(image.data)) % 8)
 
 
@@ -201,5 +202,9 @@ def image_record(installed: Installed, children: list[int], setting: Isolation) 
         at.I_RESOURCES: installed.resources,
         at.I_DOMAIN_KIND: BESIDE[about.isolation].domain_kind if setting.mixed and about.isolation else 0,
     }
-    whole = [*words.values(), *relocations, *parameters, *children]
+    heap = []
+    if about.heap:
+        words[at.I_HEAP] = place + 8 * len(relocations) + 8 * len(parameters) + 8 * len(children)
+        heap = [about.heap["types"], about.heap["type_count"], about.heap["maps"], COLLECTORS.index(about.collector), about.heap_bytes]
+    whole = [*words.values(), *relocations, *parameters, *children, *heap]
     return struct.pack(f"<{len(whole)}Q", *whole)

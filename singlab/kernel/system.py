@@ -16,6 +16,7 @@ from singlab.kernel import layout as at
 from singlab.kernel.boot import boot
 from singlab.kernel.devices import Devices
 from singlab.kernel.gate import STOP_EVENTS, STOP_POLICY, mirror_current, system_run
+from singlab.kernel.heaps import Collected
 from singlab.kernel.host import HostSide
 from singlab.kernel.image import SealedImage
 from singlab.kernel.installer import Installing
@@ -95,7 +96,7 @@ class Run:
         printer.text(str(self))
 
 
-class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed):
+class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed, Collected):
     """A Singularity-style system on a simulated machine.
 
     Parameters
@@ -126,6 +127,10 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed)
     reclaim : {"lists", "walk"}
         How the kernel finds what a dead process had: by the process's own lists, or by a walk over everybody's records,
         as the real system's does.
+    collector : str
+        What collects the heaps of processes whose manifests do not say (see :mod:`singlab.runtime`): "none", "semispace".
+    collect_every : bool
+        Collect whenever a program makes an object: for tests, and to see what moves.
     disk : path, bytes or Disk, optional
         Contents of a virtio disk in slot 0.
     net : "loopback", callable or Net, optional
@@ -153,6 +158,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed)
         trace: bool = True,
         policies=(),
         reclaim: str = "lists",
+        collector: str = "none",
+        collect_every: bool = False,
         disk=None,
         net=None,
         personality: str = "sealed",
@@ -184,11 +191,13 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed)
         for policy in policies:
             self.use(policy)
         self._store(at.G_WALK, reclaim == "walk")
+        self._choose_collectors(collector, collect_every)
 
     # ---- putting programs in --------------------------------------------------------------------------
 
     def create(
-        self, image: SealedImage | str, name: str | None = None, *, domain: str | None = None, isolation: str | None = None, **arguments: int
+        self, image: SealedImage | str, name: str | None = None, *, domain: str | None = None, isolation: str | None = None,
+        collector: str | None = None, heap_bytes: int | None = None, **arguments: int,
     ) -> Process:
         """Create a process that has not started.
 
@@ -203,6 +212,10 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed)
             default what the isolation setting says. Only where addresses are translated.
         isolation : {"pages", "domain", "ring3", "ring3-domains"}, optional
             Its setting, in a system in which SIPs of several can be; by default what its manifest asks for, else the system's.
+        collector : str, optional
+            What collects its heap, whatever its manifest says.
+        heap_bytes : int, optional
+            Most bytes of its heap.
         **arguments : int
             Its integer startup arguments, by name. Endpoints come with :meth:`connect`.
 
@@ -213,7 +226,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed)
         """
         if isinstance(image, str):
             if image not in self._host.installed:
-                raise KernelError(f"no image {image!r} is installed; there are {', '.join(self._host.installed) or 'none'}")
+                raise KernelError(f"no image {image!r:.64} is installed; there are {', '.join(self._host.installed) or 'none'}")
             installed = self._host.installed[image]
         else:
             installed = self.install(image)
@@ -228,6 +241,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed)
         code, size = process._field(at.P_CODE), process._field(at.P_CODE_BYTES)
         self.machine.code_written(code, size)  # what stands for the kernel's fence.i
         self._store(at.G_NEW_CODE, 0)
+        self._choose_collector(process, collector, heap_bytes)
         self._host.processes[process.number] = self._host.unstarted[process.number] = process
         return process
 

@@ -11,6 +11,7 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from singlab.kernel.heaplayout import COLLECTORS, SMALLEST_HEAP
 from singlab.kernel.manifest import LARGEST_DMA, MOST_DMA, NAME, PATH, PATTERN, SIP_SETTINGS, VERSION, Extension, IoMemoryRange, Provision
 from singlab.sing.contracts import Contract
 from singlab.sing.errors import SipError
@@ -25,6 +26,7 @@ EXAMPLES = {
     "name": 'name="disk"', "version": 'version="1.2"', "publisher": 'publisher="MSR"', "category": 'category="driver"',
     "io_memory": "io_memory=[(0x10001000, 0x1000)]", "interrupts": "interrupts=[1]", "dma": "dma=[4096]", "isolation": 'isolation="ring3-domains"', "imports": 'imports=["Disk"]',
     "exports": 'exports=["Files"]', "provides": 'provides=["/dev/disk"]', "wants": 'wants=["/dev/disk"]', "extensions": 'extensions=[("plugin", "WebApp")]',
+    "collector": 'collector="semispace"', "heap_bytes": "heap_bytes=65536",
 }  # fmt: skip
 
 
@@ -43,6 +45,10 @@ class Declaration:
     extensions : list of Extension
     provides : list of Provision
     wants : list of str
+    collector : str
+        Empty: the system's.
+    heap_bytes : int
+        0: no bound.
     imports, exports : list of str, or None
         None: as the program's types say.
     contracts : dict of str to Contract
@@ -62,6 +68,8 @@ class Declaration:
     extensions: list[Extension] = field(default_factory=list)
     provides: list[Provision] = field(default_factory=list)
     wants: list[str] = field(default_factory=list)
+    collector: str = ""
+    heap_bytes: int = 0
     imports: list[str] | None = None
     exports: list[str] | None = None
     contracts: dict[str, Contract] = field(default_factory=dict)
@@ -218,6 +226,18 @@ class _Reader:
 
     def wants(self, node: ast.expr, what: str) -> list[str]:
         return [self.text(item, what, PATTERN) for item in self.items(node, what)]
+
+    def collector(self, node: ast.expr, what: str) -> str:
+        value = self.text(node, what)
+        if value not in COLLECTORS[1:]:
+            raise self.refuse(f"there is no collector {value!r}", node, f"choose one of {', '.join(COLLECTORS[1:])}")
+        return value
+
+    def heap_bytes(self, node: ast.expr, what: str) -> int:
+        value = self.number(node, what)
+        if not SMALLEST_HEAP <= value < 1 << 40:
+            raise self.refuse(f"a heap of {value} bytes cannot be", node, f"it has at least {SMALLEST_HEAP} bytes, a page: write {EXAMPLES[what]}")
+        return value
 
     def extensions(self, node: ast.expr, what: str) -> list[Extension]:
         return [Extension(*(self.text(part, what, NAME) for part in self.pair(item, what))) for item in self.items(node, what)]

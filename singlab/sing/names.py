@@ -164,6 +164,8 @@ def exchange(cls: type) -> type:
     from singlab.sing.enums import DECLARE_STRUCT
     from singlab.sing.structs import field_of_python, struct_of_python
 
+    if not isinstance(cls, type):
+        raise SipError("types", f"@exchange stands above a class, this is {type(cls).__name__}", hint="write @exchange above class Packet: ...")
     caller = sys._getframe(1)
     names = {**caller.f_globals, **caller.f_locals}
     fields = [(name, field_of_python(kind, names)) for name, kind in cls.__dict__.get("__annotations__", {}).items()]

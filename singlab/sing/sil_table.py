@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from singlab.sing.attempted import ATTEMPTED
+
 
 @dataclass(frozen=True)
 class Op:
@@ -171,6 +173,9 @@ TABLE = (
     Op("attempt_spawn", "attempt_spawn f, a... { returned(%1: u64) -> B; raised(%2: u64) -> C }", "as for `spawn`; %1 u64",
        "Starts a thread as `spawn` does. If none can be started, C gets the exception RuntimeError, and what the thread would have been given is still the "
        "caller's.", "", -1, False),
+    Op("attempt_op", "attempt_op f, n, a... { returned(%1: u64) -> B; raised(%2: u64) -> C }", "a..., n and the registers of `returned` as f has them; n is absent if f has none",
+       "Does what the instruction f does, one of " + ", ".join(f"`{name}`" for name in ATTEMPTED) + "; where that would end the process because something cannot be "
+       "made or done, C gets the exception instead, and what was handed over is still the caller's. `ask_child` is attempted with `join` alone.", "", -1, False),
     Op("raise", "raise a", "a u64", "Ends the function by the exception a: its class's number in the low 16 bits, its line above them. In a function that "
        "is not declared `raises` nobody can catch it, and it ends the process with that fault.", "", 1, False),
     Op("select", "select a, b... { (M(%1: u64), _) -> B; (_, closed) -> C; otherwise -> D }",
@@ -195,7 +200,7 @@ def document() -> str:
         "",
         "The typed intermediate language between the compiler, the verifier and the code generator. A function is a graph of blocks over",
         "typed registers that may be assigned more than once; each block ends in exactly one of `br`, `cbr`, `ret`, `receive`, `select`,",
-        "`new_channel`, `attempt`, `attempt_vcall`, `attempt_new`, `attempt_spawn`, `raise` and `fault`. Every way an exception can take is one of these ways",
+        "`new_channel`, `attempt`, `attempt_vcall`, `attempt_new`, `attempt_spawn`, `attempt_op`, `raise` and `fault`. Every way an exception can take is one of these ways",
         "out: there are no hidden ones. A method may end by `raise` if the method of the parent that it stands for may. A function that may end by `raise` says so: `function f(%0: u64) -> u64 raises`. A line `exceptions: 256 \"Full\"` behind the contracts",
         "says what exceptions are called, by number; numbers below 256 are those of faults.",
         "No instruction forms an address. Memory is reached through exchange-heap structs and vectors, which have one owner at a time, and through references",

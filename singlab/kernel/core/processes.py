@@ -16,6 +16,7 @@ from singlab.kernel.core.handles import handles_free
 from singlab.kernel.core.heap import block_free
 from singlab.kernel.core.images import image_load
 from singlab.kernel.core.names import names_forget
+from singlab.kernel.core.objectheaps import heap_forget
 from singlab.kernel.core.objects import ends_forget
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import queue_remove, suspension_settle, thread_wake
@@ -328,6 +329,7 @@ def process_release(m, process):
         resource_close(m, process, found)
         found = ld64(m, process + P_OBJECTS)
     handles_free(m, process)
+    heap_forget(m, process)
     process_pages_free(m, process)
     domain_leave(m, process)
     st64(m, process + P_STATE, STOPPED)

@@ -389,7 +389,7 @@ class HeapPanes {
     }
     small.textContent = found.around ? `around ${heap.name(this.selected)}` : "by distance from the roots";
     const at = new Map(), width = Math.max(260, place.clientWidth - 8), most = Math.max(...found.ordered.map((c) => c.length), 1);
-    const gap = Math.max(18, Math.min(30, 300 / most)), step = Math.max(28, Math.min(90, (width - 40) / Math.max(1, found.ordered.length - 1)));
+    const gap = Math.max(24, Math.min(30, 300 / most)), step = Math.max(28, Math.min(90, (width - 40) / Math.max(1, found.ordered.length - 1)));
     const tall = most * gap;
     found.ordered.forEach((column, c) => {
       if (c) { // where what refers to it stands, so that lines cross less
