@@ -75,7 +75,7 @@ assert EVENT.itemsize == 32
 
 #: Page types, the low four bits of a page tag; the owner is in the bits from OWNER_SHIFT on (0 = nobody, 1 = kernel).
 OWNER_SHIFT = 8
-PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles", "objects")
+PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles", "objects", "dma")
 
 #: Slots for policies, in their order.
 POLICIES = ("pick", "place", "quantum", "fit", "pages", "admit")
