@@ -12,6 +12,7 @@ moments at which a thread waits for something else than a message.
 from __future__ import annotations
 
 import sys
+from typing import NamedTuple
 
 from singlab.grading import lifecycle as life
 from singlab.grading.lifecycle import LAYOUT as L
@@ -176,13 +177,28 @@ def _queue(load, layout, end: int, blocks: list[int]) -> list[int]:
 
 def moments() -> list[Tables]:
     """Return the recorded moments as tables of the exercise."""
-    from singlab.experiments.datasets import load_dataset
+    import csv
 
-    frame = load_dataset(NAME).fillna({"state": "", "queue": ""})
-    return [_tables(list(rows.itertuples(index=False)), int(moment)) for moment, rows in frame.groupby("moment")]
+    from singlab.experiments.datasets import dataset_path
+
+    by_moment: dict[int, list[_Row]] = {}
+    with dataset_path(NAME).open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            by_moment.setdefault(int(row["moment"]), []).append(
+                _Row(row["what"], int(row["number"]), int(row["owner"]), row["state"], int(row["other"]), row["queue"]))  # fmt: skip
+    return [_tables(rows, moment) for moment, rows in by_moment.items()]
 
 
-def _tables(rows: list, seed: int) -> Tables:
+class _Row(NamedTuple):
+    what: str
+    number: int
+    owner: int
+    state: str
+    other: int
+    queue: str
+
+
+def _tables(rows: list[_Row], seed: int) -> Tables:
     """Put one moment into tables, on records drawn by the seed."""
     led = Life(seed, empty=True)
     t = led.tables
@@ -217,7 +233,7 @@ def _tables(rows: list, seed: int) -> Tables:
             t.put(L["G_CURRENT"], thread)
     for row in (row for row in rows if row.what == "endpoint"):
         end, head = of["endpoint"][row.number], led.rng.randrange(L["E_SLOTS"])
-        queue = [0 if word == "-" else of["block"][int(word)] for word in str(row.queue).split()]
+        queue = [0 if word == "-" else of["block"][int(word)] for word in row.queue.split()]
         for name, value in (("E_OWNER", of["process"][row.owner]), ("E_PEER", of["endpoint"][row.other]), ("E_CLOSED", 0), ("E_WAITER", 0),
                             ("E_HEAD", head), ("E_COUNT", len(queue))):  # fmt: skip
             t.put(end + L[name], value)
