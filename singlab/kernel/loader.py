@@ -188,6 +188,7 @@ def image_record(installed: Installed, children: list[int], ring3: bool) -> byte
         at.I_EXTENSIONS: place + 8 * len(relocations) + 8 * len(parameters),
         at.I_EXTENSION_COUNT: len(children),
         at.I_RESOURCES: installed.resources,
+        at.I_UNLINK: about.unlink,
     }
     whole = [*words.values(), *relocations, *parameters, *children]
     return struct.pack(f"<{len(whole)}Q", *whole)

@@ -9,8 +9,8 @@ CORE_CODE = Path(__file__).parent / "core_code.hex"
 
 #: In the order of their imports: each uses only what stands before it.
 CORE_FILES = (
-    "policies", "memory", "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "walker", "handles",
-    "images", "timers", "objects", "hardware", "names", "processes", "threads", "calls", "service", "children", "regions", "paging",
+    "policies", "memory", "pages", "records", "domains", "stacks", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "walker", "handles",
+    "images", "timers", "objects", "hardware", "names", "processes", "threads", "calls", "stackcalls", "service", "children", "regions", "paging",
     "synchronisation", "directory", "interrupts",
     "spaces", "pipes", "tasks", "openfiles", "openmemory", "opens",
 )  # fmt: skip

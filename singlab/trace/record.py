@@ -61,6 +61,8 @@ class Kind(enum.IntEnum):
     INTERRUPT = 54  #: a = line: a device's interrupt was taken
     NAME_BIND = 55  #: a = channel to who provides it, b = process that does (0 = it is bound no more)
     NAME_CONNECT = 56  #: a = channel to who provides it, b = status: what became of a connection by name
+    STACK_LINK = 57  #: a = address of the segment, b = its pages: the running thread's stack grew
+    STACK_UNLINK = 58  #: a = address of the segment, b = its pages: the function it was for has returned
 
 
 #: Structured view of a ring or of a saved trace.
