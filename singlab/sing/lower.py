@@ -40,7 +40,7 @@ LEFT_OUT = {
     "Lambda": ("lambda", "write a @function"), "With": ("with", "call what you need directly"),
     "Import": ("import", "a sealed program brings all its code with it: call a @function of this or another cell by its name"),
     "Dict": ("dictionary", "use variables or an exchange-heap vector"), "Set": ("set", "use an exchange-heap vector: new(u8, n)"),
-    "List": ("list", "use an exchange-heap vector: new(u8, n)"),
+    "List": ("list", "use an array, array(u64, n), or an exchange-heap vector, new(u64, n)"),
     "Global": ("global variable", "pass values as parameters"), "Nonlocal": ("variable of an outer function", "pass values as parameters"),
     "Delete": ("del", "free(v) gives a vector back"), "FunctionDef": ("function inside a function", "write it beside this one, as a @function"),
     "ClassDef": ("class inside a function", "use variables and exchange-heap vectors"),
@@ -395,7 +395,8 @@ class FunctionLowering(ChildLowering, LoopLowering, TryLowering, TextLowering, E
         self.emit("store", node, None, (vector, self.index_of(target), value))
 
     def do_Return(self, node: ast.Return) -> None:
-        if node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None):
+        nothing = isinstance(node.value, ast.Constant) and node.value.value is None and not getattr(self.result, "nullable", False)
+        if node.value is None or nothing:
             if self.result is not None:
                 raise self.refuse("types", f"{self.program.name} returns {self.result}, here nothing", node, "return a value")
             self.unwind(0)

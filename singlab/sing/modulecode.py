@@ -10,7 +10,7 @@ from singlab.kernel.manifest import CodeFrame
 from singlab.sing.codegen import A0, RA, FunctionCode
 from singlab.sing.emitter import Code, Emitter
 from singlab.sing.expand import expanded
-from singlab.sing.heapcode import GROW, GROW_FRAME, LIMIT, TOP, grow, makes_objects
+from singlab.sing.heapcode import GROW, GROW_FRAME, LIMIT, REMEMBER, REMEMBER_FRAME, TOP, grow, makes_objects, remember
 from singlab.sing.heaptables import HeapTables
 from singlab.sing.sil import Module, started
 from singlab.sing.sil_classes import called
@@ -52,7 +52,7 @@ UNTESTED_STACK = 64 * 1024
 class ModuleCode:
     """Generate a module: an entry that calls the SIP and exits with its value, then every function."""
 
-    def __init__(self, module: Module, start: bool = True, outside: dict[str, int] | None = None, linked: bool = True):
+    def __init__(self, module: Module, start: bool = True, outside: dict[str, int] | None = None, barrier: bool = False, linked: bool = True):
         self.module, self.start = expanded(module), start
         #: Whether functions test for room on their stack: there is a kernel that knows how to give more.
         self.linked = start and linked
@@ -63,6 +63,8 @@ class ModuleCode:
         self.frames: dict[str, int] = {}
         self.placed = Placement({}, frozenset())
         self.heap = makes_objects(module)
+        self.barrier = barrier and self.heap
+        self.stubs: list[tuple[str, int, str]] = []  # of the function that is being generated: where the barrier's rare ways begin, which register, where back to
         self.tables = HeapTables(module)
 
     def fresh(self) -> str:
@@ -98,13 +100,17 @@ class ModuleCode:
             part.generate()
         heap = {}
         if self.heap:
-            grow(self.out)
+            self.tables.points.append((grow(self.out), 0, ()))
             self.out.label(f"{GROW}.end")
+            if self.barrier:
+                remember(self.out)
+                self.out.label(f"{REMEMBER}.end")
         if self.placed.tests:
             unlink(self.out)
-        code = self.out.finish(self.data, self.tables.finish() if self.heap else self.tables.data)
+        code = self.out.finish(self.data, self.tables.finish(self.barrier) if self.heap else self.tables.data)
         if self.heap:
-            heap = {"types": code.labels[".types"], "type_count": self.tables.count, "maps": code.labels[".maps"], "grow": code.labels[GROW]}
+            heap = {"types": code.labels[".types"], "type_count": self.tables.count, "maps": code.labels[".maps"], "grow": code.labels[GROW],
+                    "barrier": int(self.barrier)}  # fmt: skip
         code.text += bytes(-len(code.text) % 8)
         blocks = {}
         for key, (first, last) in self.spans.items():
@@ -147,7 +153,8 @@ class ModuleCode:
         """Return where functions test for room, or that none does."""
         callees = {name: list(dict.fromkeys(c for b in f.blocks for i in b.instrs for c in called(self.module, i)))
                    for name, f in self.module.functions.items()}  # fmt: skip
-        frames = {part.function.name: part.frame + GROW_FRAME * self.heap for part in parts}
+        runtime = max(GROW_FRAME, (16 + REMEMBER_FRAME) * self.barrier) * self.heap  # what a function of objects calls besides
+        frames = {part.function.name: part.frame + runtime for part in parts}
         if not self.start:
             return Placement({}, frozenset())
         if self.linked:
@@ -159,14 +166,16 @@ class ModuleCode:
         return Placement({name: UNTESTED_STACK if entered else bound for name, bound in bounds.items()}, frozenset())
 
 
-def generate(module: Module, linked: bool = True) -> Generated:
+def generate(module: Module, barrier: bool = False, linked: bool = True) -> Generated:
     """Return the code of a module; its first instruction is the entry.
 
     Parameters
     ----------
     module : Module
         The verifier has accepted it.
+    barrier : bool
+        Whether what is stored into objects is told to a collector.
     linked : bool
         Whether functions test for room on their stack where the call graph says so.
     """
-    return ModuleCode(module, linked=linked).generate()
+    return ModuleCode(module, barrier=barrier, linked=linked).generate()

@@ -238,6 +238,8 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             return self.attempt(last, state)
         if last.op == "attempt_spawn":
             return self.attempt_spawn(last, state)
+        if last.op == "attempt_op":
+            return self.attempt_op(last, state)
         if last.op == "attempt_new":
             return self.ways(last, state, {"returned": state, "raised": state})
         if last.op == "select":
@@ -313,6 +315,8 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             if CLOSED in state.get(instr.args[0], frozenset()):
                 self.closed(instr, CLOSED)
             state[instr.args[0]] = frozenset({CLOSED})
+        elif op == "wait":
+            self.waits(instr, state)
         elif op == "set_add":
             self.set_add(instr, state)
         elif op in ("name_register", "name_connect"):
@@ -400,6 +404,15 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             if isinstance(reg.type, Endpoint):
                 self.move_away(reg, started, instr)
         return self.ways(instr, state, {"returned": started, "raised": state})
+
+    def attempt_op(self, instr: Instr, state: dict[Reg, Status]) -> list[tuple[str, dict[Reg, Status]]]:
+        """Follow an instruction that may fail on its two ways: where it does, nothing was handed over."""
+        done = dict(state)
+        self.instruction(instr.extra.plain(instr), done)
+        ways = []
+        for name, (_, label) in instr.extra.arms.items():
+            ways += [(label, done)] if name == "returned" else self.ways(instr, state, {"raised": state})
+        return self.together(ways)
 
     def ways(self, instr: Instr, state: dict[Reg, Status], taken: dict[str, dict[Reg, Status]],
              result_states: frozenset = frozenset()) -> list[tuple[str, dict[Reg, Status]]]:  # fmt: skip
