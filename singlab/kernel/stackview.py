@@ -6,7 +6,8 @@ walk goes on behind it. An interrupted thread left all its registers, and may st
 or after it has gone. From then on each frame says where the next begins. Where a function returns to the code that
 unlinks, the segment's record says what it was linked for, and the walk goes on in the segment before.
 
-Kernel functions have no frames here: they run as a whole, and what the kernel keeps of a call is its record.
+Kernel functions have no frames here: they run as a whole, and what the kernel keeps of a call is its record. Within the entry
+code itself, and in the rare way of a write barrier, the walk may lose its way, and says so.
 """
 
 from __future__ import annotations

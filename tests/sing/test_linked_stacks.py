@@ -236,6 +236,16 @@ def test_the_walk_finds_the_roots_of_all_segments(isolation):
     assert len(newest) < len(found) / 2
 
 
+@pytest.mark.parametrize("collector", ["semispace", "marksweep", "compact", "generational"])
+def test_collectors_find_what_frames_of_other_segments_hold(collector):
+    """A collection at every allocation, with objects held by frames of several segments."""
+    programs = programs_from_source(OBJECTS, "text").programs
+    system = System(ram="8M", collector=collector, collect_every=True, trace=False)
+    process = system.create(build(programs["p"], optimiser=False), n=120)
+    system.run()
+    assert process.exit_value == 2 * sum(range(121)) and process._field(at.P_LINKS) >= 2 and audit(system) == []
+
+
 OWNING = TALK + """
 @function
 def passed(v: ExVec[u8], n: u64) -> ExVec[u8]:
