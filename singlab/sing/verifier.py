@@ -313,6 +313,9 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             if CLOSED in state.get(instr.args[0], frozenset()):
                 self.closed(instr, CLOSED)
             state[instr.args[0]] = frozenset({CLOSED})
+        elif op in ("peer_principal", "principal_is"):
+            if CLOSED in state.get(instr.args[0], frozenset()):
+                self.closed(instr, CLOSED)
         elif op == "set_add":
             self.set_add(instr, state)
         elif op in ("name_register", "name_connect"):
