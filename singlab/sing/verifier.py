@@ -317,6 +317,9 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             state[instr.args[0]] = frozenset({CLOSED})
         elif op == "wait":
             self.waits(instr, state)
+        elif op in ("peer_principal", "principal_is"):
+            if CLOSED in state.get(instr.args[0], frozenset()):
+                self.closed(instr, CLOSED)
         elif op == "set_add":
             self.set_add(instr, state)
         elif op in ("name_register", "name_connect"):
