@@ -10,8 +10,8 @@ CORE_CODE = Path(__file__).parent / "core_code.hex"
 
 #: In the order of their imports: each uses only what stands before it.
 CORE_FILES = (
-    "policies", "memory", "pages", "records", "domains", "objectheaps", "heap", "crossing", "scheduler", "timers", "objects", "endpoints", "waiting", "channels", "sets", "walker",
-    "handles", "images", "hardware", "dma", "names", "processes", "threads", "calls", "service", "children", "regions", "paging",
+    "policies", "memory", "pages", "records", "domains", "stacks", "objectheaps", "heap", "crossing", "scheduler", "timers", "objects", "endpoints", "waiting", "channels", "sets", "walker",
+    "handles", "images", "hardware", "dma", "names", "processes", "threads", "calls", "stackcalls", "service", "children", "regions", "paging",
     "synchronisation", "waitfirst", "directory", "interrupts",
     "spaces", "pipes", "tasks", "openfiles", "openmemory", "opens",
     "stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "concurrent", "collecting",

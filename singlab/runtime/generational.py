@@ -276,6 +276,11 @@ def generational_collect(m, heap):
         done = minor(m, heap)
     if done == 0:
         done = major(m, heap)
+    young = ld64(m, heap + Z_EXTENTS)
+    if (done != 0) and (ld64(m, heap + Z_BYTES) > ld64(m, heap + Z_MOST)):  # what has survived leaves no room for young ones
+        st64(m, heap + Z_EXTENTS, 0)
+        st64(m, heap + Z_BYTES, ld64(m, heap + Z_BYTES) - bytes_in(m, young))
+        extents_free(m, heap, young)
     limit = bytes_in(m, ld64(m, heap + Z_OLD)) + ld64(m, heap + Z_NURSERY)
     if limit > ld64(m, heap + Z_MOST):
         limit = ld64(m, heap + Z_MOST)

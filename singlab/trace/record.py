@@ -61,6 +61,8 @@ class Kind(enum.IntEnum):
     INTERRUPT = 54  #: a = line: a device's interrupt was taken
     NAME_BIND = 55  #: a = channel to who provides it, b = process that does (0 = it is bound no more)
     NAME_CONNECT = 56  #: a = channel to who provides it, b = status: what became of a connection by name
+    STACK_LINK = 57  #: a = address of the segment, b = its pages: the running thread's stack grew
+    STACK_UNLINK = 58  #: a = address of the segment, b = its pages: the function it was for has returned
     GC_BEGIN = 60  #: a = collector | cause << 8 (1 the heap's limit, 2 memory, 3 forced), b = bytes of the heap's pages
     GC_END = 61  #: a = bytes alive, b = cycles it took
     GC_WORK = 62  #: a = roots, b = bytes moved | bytes given back << 32
@@ -75,7 +77,7 @@ assert EVENT.itemsize == 32
 
 #: Page types, the low four bits of a page tag; the owner is in the bits from OWNER_SHIFT on (0 = nobody, 1 = kernel).
 OWNER_SHIFT = 8
-PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles", "objects")
+PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles", "objects", "dma")
 
 #: Slots for policies, in their order.
 POLICIES = ("pick", "place", "quantum", "fit", "pages", "admit")

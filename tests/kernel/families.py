@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
+import numpy as np
+
 from singlab.kernel import System
-from singlab.kernel.image import SealedImage
+from singlab.kernel.image import SealedImage, seal
 
 SOURCE = '''
 Work = contract("""
@@ -123,10 +126,21 @@ def images() -> dict[str, SealedImage]:
     return {name: build(program) for name, program in programs_from_source(SOURCE, "families").programs.items()}
 
 
+#: Settings that the members of a family have in a mixed system.
+MIXED = {"chief": "ring3-domains", "foreman": "domain", "worker": "ring3", "bystander": "pages"}
+
+
+@cache
+def mixed_images() -> dict[str, SealedImage]:
+    """Return the same images with manifests that ask for settings of their own."""
+    return {name: seal(replace(image.manifest, isolation=MIXED[name]), image.code, np.frombuffer(image.tables, np.uint64)) for name, image in images().items()}
+
+
 def family(isolation: str = "sip", rounds: int = 1, size: int = 64, turns: int = 60, **options):
     """Return a system with a chief, whose family there will be, and a bystander; and both."""
     system = System(isolation=isolation, ram="4M", **options)
+    built = mixed_images() if isolation == "mixed" else images()
     for name in ("worker", "foreman"):
-        system.install(images()[name])
-    chief = system.create(images()["chief"], rounds=rounds, size=size)
-    return system, chief, system.create(images()["bystander"], turns=turns)
+        system.install(built[name])
+    chief = system.create(built["chief"], rounds=rounds, size=size)
+    return system, chief, system.create(built["bystander"], turns=turns)

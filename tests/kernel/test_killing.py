@@ -11,7 +11,7 @@ from programs import talk
 from singlab.kernel import System
 from singlab.kernel import layout as at
 from singlab.kernel.audit import audit, check
-from singlab.kernel.isolation import SETTINGS
+from singlab.kernel.isolation import CHOICES
 from singlab.sing import build, programs_from_source
 
 
@@ -92,18 +92,18 @@ def kill_all_over(isolation: str, stride: int, everybody: bool) -> int:
     return stopped
 
 
-@pytest.mark.parametrize("isolation", SETTINGS)
+@pytest.mark.parametrize("isolation", CHOICES)
 def test_a_family_is_stopped_here_and_there(isolation):
     assert kill_all_over(isolation, 907, everybody=True) > 30
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("isolation", SETTINGS)
+@pytest.mark.parametrize("isolation", CHOICES)
 def test_a_family_is_stopped_at_every_instruction(isolation):
     assert kill_all_over(isolation, 1, everybody=False) > 5_000
 
 
-@pytest.mark.parametrize("isolation", ["sip", "ring3-domains"])
+@pytest.mark.parametrize("isolation", ["sip", "ring3-domains", "mixed"])
 def test_stopped_at_every_instruction_of_one_kernel_call(isolation):
     """From the call to the return: entry code, the call's function, the switch to another thread, its resumption."""
     system, chief, bystander = family(isolation, rounds=1, size=5000)

@@ -11,7 +11,7 @@ from programs import images as talking_images
 from singlab.kernel import System
 from singlab.kernel import layout as at
 from singlab.kernel.audit import audit
-from singlab.kernel.isolation import SETTINGS
+from singlab.kernel.isolation import CHOICES
 
 MOST = 12
 
@@ -24,7 +24,7 @@ class Systems(RuleBasedStateMachine):
         self.system: System | None = None
         self.snapshots: list = []
 
-    @initialize(isolation=st.sampled_from(sorted(SETTINGS)), transfer=st.sampled_from(["ownership", "copy"]), quantum=st.sampled_from([1, 20, 10_000]),
+    @initialize(isolation=st.sampled_from(sorted(CHOICES)), transfer=st.sampled_from(["ownership", "copy"]), quantum=st.sampled_from([1, 20, 10_000]),
                 reclaim=st.sampled_from(["lists", "walk"]))  # fmt: skip
     def boot(self, isolation, transfer, quantum, reclaim):
         self.system = System(isolation=isolation, transfer=transfer, ram="4M", quantum_us=quantum, reclaim=reclaim)
@@ -35,16 +35,18 @@ class Systems(RuleBasedStateMachine):
         return [p for p in self.system.processes if p.state != "stopped"]
 
     @precondition(lambda self: self.system and len(self.alive()) < MOST)
-    @rule(rounds=st.integers(0, 30), size=st.sampled_from([1, 64, 3000, 9000]))
-    def two_who_talk(self, rounds, size):
-        client = self.system.create(talking_images()["client"], rounds=rounds, size=size)
-        server = self.system.create(talking_images()["server"])
+    @rule(rounds=st.integers(0, 30), size=st.sampled_from([1, 64, 3000, 9000]), data=st.data())
+    def two_who_talk(self, rounds, size, data):
+        """In a mixed system each in a setting of its own."""
+        one, other = (data.draw(st.sampled_from(self.system.settings())) for _ in range(2))
+        client = self.system.create(talking_images()["client"], rounds=rounds, size=size, isolation=one)
+        server = self.system.create(talking_images()["server"], isolation=other)
         self.system.connect(client["ch"], server["ch"])
 
     @precondition(lambda self: self.system and len(self.alive()) < MOST)
-    @rule(rounds=st.integers(0, 20), size=st.sampled_from([1, 5000]))
-    def a_family(self, rounds, size):
-        self.system.create(family_images()["chief"], rounds=rounds, size=size)
+    @rule(rounds=st.integers(0, 20), size=st.sampled_from([1, 5000]), data=st.data())
+    def a_family(self, rounds, size, data):
+        self.system.create(family_images()["chief"], rounds=rounds, size=size, isolation=data.draw(st.sampled_from(self.system.settings())))
 
     @precondition(lambda self: self.system and self.alive())
     @rule(instructions=st.integers(1, 4000))

