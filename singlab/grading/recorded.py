@@ -181,12 +181,19 @@ def moments() -> list[Tables]:
 
     from singlab.experiments.datasets import dataset_path
 
-    by_moment: dict[int, list[_Row]] = {}
     with dataset_path(NAME).open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            by_moment.setdefault(int(row["moment"]), []).append(
-                _Row(row["what"], int(row["number"]), int(row["owner"]), row["state"], int(row["other"]), row["queue"]))  # fmt: skip
-    return [_tables(rows, moment) for moment, rows in by_moment.items()]
+        head, *rows = csv.reader(file)
+    if tuple(head) != COLUMNS:
+        raise ValueError(f"{NAME} has columns {', '.join(head)}, not {', '.join(COLUMNS)}")
+    return as_tables(rows)
+
+
+def as_tables(rows) -> list[Tables]:
+    """Return recorded rows as tables of the exercise, one for each moment."""
+    by_moment: dict[int, list[_Row]] = {}
+    for moment, what, number, owner, state, other, queue in rows:
+        by_moment.setdefault(int(moment), []).append(_Row(what, int(number), int(owner), state, int(other), queue))
+    return [_tables(found, moment) for moment, found in by_moment.items()]
 
 
 class _Row(NamedTuple):
