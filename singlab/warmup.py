@@ -55,12 +55,12 @@ def warm_up(progress: bool = True) -> float:
 
 def _count() -> int:
     """Return how many functions there are to compile."""
-    from singlab.kernel.native_files import CORE, CORE_FILES
+    from singlab.kernel.native_files import CORE_FILES, source_path
     from singlab.machine.jit import PACKAGE
 
     files = [*(PACKAGE / "machine").glob("*.py"), *(PACKAGE / "trace").glob("*.py"), PACKAGE / "kernel" / "gate.py"]
     marked = sum(file.read_text(encoding="utf-8").count('@jit("') for file in files)
-    return marked + sum((CORE / f"{name}.py").read_text(encoding="utf-8").count("\ndef ") for name in CORE_FILES)
+    return marked + sum(source_path(name).read_text(encoding="utf-8").count("\ndef ") for name in CORE_FILES)
 
 
 def _compile(tick) -> None:

@@ -18,13 +18,14 @@ MAY = {
     "machine": set(),
     "trace": {"machine"},
     "kernel": {"machine", "trace"},
+    "runtime": {"machine", "trace", "kernel"},
     "sing": {"machine", "trace", "kernel"},
     "experiments": {"machine", "trace", "kernel", "sing"},
     "grading": {"machine", "trace", "kernel", "sing", "experiments", "lectures"},
     "widgets": {"trace"},
 }
 #: Of the kernel the language may know the ABI, system calls, formats of images and open programs, slots of policies, where sources lie; nothing that runs.
-SING_MAY = {"abi", "image", "manifest", "layout", "native_files", "core", "policyslots", "opencalls", "openprogram"}
+SING_MAY = {"abi", "image", "manifest", "layout", "heaplayout", "native_files", "core", "policyslots", "opencalls", "openprogram"}
 #: Of traces it may know how a contract in them is drawn.
 SING_TRACE_MAY = {"statemachine"}
 #: numpy structures of a trace need the machine's constants, and only those.

@@ -270,6 +270,7 @@ def plot(frame, papers: bool = True):
     matplotlib.figure.Figure
     """
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     from singlab.experiments import style
     from singlab.experiments.datasets import load_dataset
@@ -292,8 +293,8 @@ def plot(frame, papers: bool = True):
             values.append(row.cycles)
             colours.append(style.VERMILION if row.system == "open" else style.BLUE)
         places = list(range(len(labels)))
-        axes.barh(places, values, color=colours, height=0.6, zorder=2)
-        axes.hlines(places, points["least"], points["most"], color="#222222", linewidth=1.5, zorder=3)
+        axes.scatter(values, places, c=colours, s=52, zorder=3)
+        axes.hlines(places, points["least"], points["most"], colors=colours, linewidth=2.2, zorder=2)
         if papers:
             column = {"system_call": "api_call"}.get(name, name)
             for row in theirs.dropna(subset=[column]).to_dict("records"):
@@ -301,18 +302,21 @@ def plot(frame, papers: bool = True):
                 axes.plot([row[column]], [len(labels) - 1], color=style.GREY, zorder=4, **{**style.THEIRS, "linestyle": "none"})
         axes.set_yticks(range(len(labels)), labels, fontsize=9)
         axes.invert_yaxis()
-        axes.set_xlim(left=0)
+        axes.set_xscale("log")
         axes.margins(x=0.12)
+        axes.grid(True, axis="x", color="#E5E7EB", linewidth=0.8)
+        axes.set_axisbelow(True)
         axes.set_title(titles[name], loc="left", fontsize=11, fontweight="bold")
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="x", labelsize=9)
-        axes.xaxis.set_major_locator(plt.MaxNLocator(4))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:,.0f} k" if value >= 10_000 else f"{value:,.0f}")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1,)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     for axes in list(grid.flat)[len(known) :]:
         axes.remove()
-    figure.supxlabel("cycles per operation", fontsize=11)
+    figure.supxlabel("cycles per operation, by powers of ten", fontsize=11)
     if papers:
-        figure.suptitle("bars: simulated machine, measured now (black: least to most); circles: real hardware, EuroSys 2007 table 8 and MSPC 2006 table 1",
+        figure.suptitle("full: simulated machine, measured now (line: least to most); circles: real hardware, EuroSys 2007 table 8 and MSPC 2006 table 1",
                         fontsize=9, color=style.GREY, x=0.01, ha="left")  # fmt: skip
     return figure
 

@@ -12,7 +12,7 @@ from functools import cache
 
 from singlab.kernel.abi import ABI, ABI_VERSION, STATUS_NAMES, AbiFunction
 from singlab.kernel.entry import inlined
-from singlab.kernel.native_files import CORE, CORE_FILES
+from singlab.kernel.native_files import CORE_FILES, source_path
 from singlab.machine.view import render as r
 
 #: What the words mean that functions take and give, by name; what is not here is a number.
@@ -20,6 +20,7 @@ KINDS = {
     **dict.fromkeys(("endpoint", "endpoint0", "endpoint1", "endpoint2", "endpoint3", "imp", "exp"), "endpoint"),
     **dict.fromkeys(("block", "part"), "block"),
     **dict.fromkeys(("handle", "handle0", "handle1", "handle2", "handle3"), "handle"),
+    **dict.fromkeys(("waited0", "waited1", "waited2", "waited3"), "waited"),
     **dict.fromkeys(("word0", "word1", "word2", "word3"), "word"),
     **dict.fromkeys(("bytes", "stack", "size"), "bytes"), **dict.fromkeys(("address", "entry"), "own address"),
     **dict.fromkeys(("until", "cycles"), "cycles"), "set": "set", "child": "child", "status": "status", "io_memory": "I/O memory",
@@ -34,7 +35,8 @@ SAID = {
     "block": "a block that the caller owns",
     "child": "a child process that the caller has made",
     "handle": "an event, a mutex or an interrupt that the caller has opened",
-    "I/O memory": "the record of device registers that the caller has opened",
+    "waited": "a handle, an endpoint or a set that the caller has",
+    "I/O memory": "the record of device registers, or of memory for devices, that the caller has opened",
     "bytes": "a size",
     "own address": "an address in the caller's own image, or of its own pages",
     "cycles": "a time, as the cycle counter counts",
@@ -60,7 +62,7 @@ def _calls() -> dict[str, tuple[frozenset[str], bool]]:
     """Return for each kernel function which others it calls, and whether it has a loop."""
     found = {}
     for file in CORE_FILES:
-        for node in ast.parse((CORE / f"{file}.py").read_text(encoding="utf-8")).body:
+        for node in ast.parse(source_path(file).read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef):
                 names = {part.func.id for part in ast.walk(node) if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)}
                 if node.name == _TAKES_NOTHING[0]:
@@ -128,7 +130,7 @@ class AbiTable(r.Shown):
         for group, functions in chosen.items():
             out.append(r.Heading(group, r.counted(len(functions), "function")))
             out.append(r.Table(("no.", "function", "cost", "what it does"), [
-                r.Row((r.Cell(str(f.number), "num soft"), r.Cell(signature(f), "mono"), r.Cell(cost_class(f), "soft"), r.Cell(f.doc, "wrap")))
+                r.Row((r.Cell(str(f.number), "num soft"), r.Cell(signature(f), "mono wrap"), r.Cell(cost_class(f), "soft"), r.Cell(f.doc, "wrap")))
                 for f in functions
             ]))  # fmt: skip
         return out

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 
 from singlab.kernel import layout as at
 from singlab.kernel.abi import ABI, ABI_VERSION, NO_STATE
+from singlab.kernel.heaps import check_heap
 from singlab.kernel.image import Manifest, SealedImage
+from singlab.kernel.isolation import BESIDE
 from singlab.kernel.manifest import NAME, SCALARS, VERSION, InstallError, difference, fingerprint
-from singlab.kernel.resources import check_conflicts, check_names, check_resources
+from singlab.kernel.resources import check_conflicts, check_dma, check_names, check_resources
 from singlab.kernel.scan import scan
 from singlab.kernel.tables import sound
 
@@ -56,7 +58,11 @@ def admit(image: SealedImage, installed: Mapping, allow_unverified: bool, ram_by
     check_parameters(manifest)
     if manifest.verified:
         scan(image.name, image.code, manifest.text_bytes, manifest.entry, calls)
+    check_heap(image)
     check_resources(image.name, manifest.io_memory, manifest.interrupts, ram_bytes)
+    check_dma(image.name, manifest.dma)
+    if manifest.isolation and manifest.isolation not in BESIDE:
+        raise InstallError(f"{image.name}: isolation {manifest.isolation!r:.40} is no setting of a single SIP. There are: {', '.join(BESIDE)}.")
     known = installed.get(image.name)
     if known is not None:
         raise InstallError(

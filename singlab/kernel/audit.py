@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from singlab.kernel import heaplayout as hp
 from singlab.kernel import layout as at
 from singlab.machine import state as _s
 
@@ -29,6 +30,8 @@ KINDS = {
     "domain": (at.G_FREE_DOMAINS, at.DOMAIN_BYTES),
     "object": (at.G_FREE_OBJECTS, at.OBJECT_BYTES),
     "name": (at.G_FREE_NAMES, at.NAME_BYTES),
+    "heap": (at.G_FREE_HEAPS, hp.HEAP_BYTES),
+    "extent": (at.G_FREE_EXTENTS, hp.EXTENT_BYTES),
 }
 _LIVE = (at.RUNNING, at.SUSPENDING, at.SUSPENDING_RECURSIVE, at.SUSPENDED, at.STOPPING)
 _AT_REST = (at.SUSPENDING, at.SUSPENDING_RECURSIVE, at.SUSPENDED)
@@ -103,6 +106,7 @@ class _Audit:
         self.look_at_messages()
         self.look_at_handles()
         self.look_at_objects()
+        self.look_at_heaps()
         self.look_at_records()
         self.look_at_pages()
         self.look_at_domains()
@@ -185,9 +189,13 @@ class _Audit:
             where = load(thread + at.T_WAITS)
             self.need(load(where + at.E_WAITER) == thread and load(where + at.E_PROCESS) == load(at.G_NAME_SERVICE), f"{name} waits for no provider")
         elif load(thread + at.T_SELECTS) >= at.WAIT_OBJECTS:
-            lists = {at.WAIT_OBJECTS: (record + at.P_WAIT_FIRST, at.T_NEXT), at.WAIT_TIME: (at.G_SLEEPERS, at.T_LATER), at.WAIT_TURN: (at.G_CONNECTING, at.T_NEXT)}
+            lists = {at.WAIT_OBJECTS: (record + at.P_WAIT_FIRST, at.T_NEXT), at.WAIT_EITHER: (record + at.P_WAIT_FIRST, at.T_NEXT),
+                     at.WAIT_TIME: (at.G_SLEEPERS, at.T_LATER), at.WAIT_TURN: (at.G_CONNECTING, at.T_NEXT)}
             head, link = lists[load(thread + at.T_SELECTS)]
             self.need(thread in self.list(head, link, "a list of threads that wait"), f"{name} waits, and nobody knows of it")
+            for where in map(load, range(thread + at.T_SELECTED, thread + at.T_SELECTED + 8 * at.WAIT_MOST, 8)) if load(thread + at.T_SELECTS) == at.WAIT_EITHER else ():
+                if load(where) in (at.MAGIC_ENDPOINT, at.MAGIC_SET):
+                    self.need(load(where + at.E_WAITER) == thread and load(where + at.E_PROCESS) == record, f"{name} waits at {where:#x}, which does not know of it")
         elif (other := load(thread + at.T_JOINS)) != 0:
             self.need(load(other + at.T_JOINER) == thread and load(other + at.T_PROCESS) == record, f"{name} waits for a thread that does not know of it")
         else:
@@ -293,14 +301,17 @@ class _Audit:
         """What processes wait for is their own; names have the kernel's ends of channels; a region counts the blocks that share it."""
         load = self.load
         self.registers: set[int] = set()
+        self.dma: Counter[int] = Counter()
         for number, record in self.processes.items():
             for found in self.list(record + at.P_OBJECTS, at.O_NEXT, f"the objects of process {number}"):
                 self.live["object"].add(found)
                 self.need(load(found + at.O_PROCESS) == record, f"object {found:#x} of process {number} is not its own")
-                if load(found + at.O_MAGIC) == at.MAGIC_IO_MEMORY:
+                if load(found + at.O_MAGIC) in (at.MAGIC_IO_MEMORY, at.MAGIC_DMA):
                     self.registers.add(load(found + at.O_VALUE))
+                if load(found + at.O_MAGIC) == at.MAGIC_DMA:
+                    self.dma[number] += -(-load(load(found + at.O_VALUE) + at.B_SIZE) // at.PAGE)
             for thread in self.list(record + at.P_WAIT_FIRST, at.T_NEXT, f"the waiting threads of process {number}"):
-                self.need(self.threads.get(thread) == record and load(thread + at.T_SELECTS) == at.WAIT_OBJECTS, f"{thread:#x} waits for no object of process {number}")
+                self.need(self.threads.get(thread) == record and load(thread + at.T_SELECTS) in (at.WAIT_OBJECTS, at.WAIT_EITHER), f"{thread:#x} waits for no object of process {number}")
         times = [load(thread + at.T_WAKE) for thread in self.list(at.G_SLEEPERS, at.T_LATER, "the sleepers")]
         self.need(times == sorted(times) and load(at.G_WAKE) == (times[0] if times else at.NEVER), "the sleepers do not stand in the order in which they wake")
         if service := load(at.G_NAME_SERVICE):
@@ -322,6 +333,30 @@ class _Audit:
     def whole_blocks(self) -> set[int]:
         """Return the records that have data: blocks that have theirs alone, what waits for its receiver, and regions."""
         return {block for block in (*self.blocks, *self.staged) if not self.load(block + at.B_SPAN) >> 63} | set(self.regions)
+
+    def look_at_heaps(self) -> None:
+        """The extents of a heap with a collector are its process's pages of objects, each once."""
+        load = self.load
+        for number, record in self.processes.items():
+            heap = load(record + at.P_OBJECT_HEAP)
+            if not heap:
+                continue
+            self.live["heap"].add(heap)
+            self.need(load(heap + hp.Z_MAGIC) == at.MAGIC_HEAP and load(heap + hp.Z_PROCESS) == record, f"the heap of process {number} is not its own")
+            pages: Counter[int] = Counter()
+            total = 0
+            for head in hp.EXTENT_LISTS:
+                for extent in self.list(heap + head, hp.X_NEXT, f"the extents of process {number}"):
+                    self.live["extent"].add(extent)
+                    start, end, top = load(extent + hp.X_START), load(extent + hp.X_END), load(extent + hp.X_TOP)
+                    self.need(start <= top <= end and not (start | end) % at.PAGE, f"extent {extent:#x} of process {number} has its ends in a wrong order")
+                    pages.update(range((start - at.RAM_BASE) // at.PAGE, (end - at.RAM_BASE) // at.PAGE))
+                    total += end - start
+            tag = number << at.OWNER_SHIFT | at.TAG_HEAP
+            self.need(total == load(heap + hp.Z_BYTES), f"the heap of process {number} counts {load(heap + hp.Z_BYTES)} bytes and has {total}")
+            self.need(set(pages.values()) <= {1}, f"two extents of process {number} have a page in common")
+            own = {page for page in range(self.user, self.pages) if self.tags[page] == tag}
+            self.need(set(pages) == own, f"process {number} has {len(own)} pages of objects, its extents {len(pages)}")
 
     def look_at_records(self) -> None:
         """Each record of a kernel page is in use or on its free list, once; so is each record of a block."""
@@ -373,7 +408,8 @@ class _Audit:
                 self.need(kinds[at.TAG_STACK] == stacks, f"process {number} has {kinds[at.TAG_STACK]} pages of stacks, its threads {stacks}")
                 code = -(-self.load(record + at.P_CODE_BYTES) // at.PAGE)
                 self.need(kinds[at.TAG_CODE] == code, f"process {number} has {kinds[at.TAG_CODE]} pages of code, not {code}")
-                self.need(set(kinds) <= {at.TAG_STACK, at.TAG_CODE, at.TAG_HEAP}, f"process {number} has pages of kinds that no process has")
+                self.need(kinds[at.TAG_DMA] == self.dma[number], f"process {number} has {kinds[at.TAG_DMA]} pages for devices, not {self.dma[number]}")
+                self.need(set(kinds) <= {at.TAG_STACK, at.TAG_CODE, at.TAG_HEAP, at.TAG_DMA}, f"process {number} has pages of kinds that no process has")
         large: Counter[int] = Counter()
         for block in self.whole_blocks():
             if (span := self.load(block + at.B_SPAN)) > at.LARGEST_BUCKET:
@@ -415,7 +451,8 @@ class _Audit:
             for region in range(self.user >> at.REGION_SHIFT, (self.pages - 1 >> at.REGION_SHIFT) + 1):
                 leaf = self.load(middle + 8 * region) >> 10 << at.PAGE_SHIFT
                 for page in range(max(self.user, region << at.REGION_SHIFT), min(self.pages, region + 1 << at.REGION_SHIFT)) if leaf else ():
-                    if self.load(leaf + (page & at.REGION_MASK) * 8):
+                    if entry := self.load(leaf + (page & at.REGION_MASK) * 8):
+                        self.need(entry & at.PTE_U == self.load(domain + at.D_USER), f"{name} maps page {page} for the other ring")
                         self.need(page not in seen, f"page {page} is mapped in two domains")
                         seen[page] = domain
                         tag = self.tags[page]

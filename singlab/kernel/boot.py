@@ -29,7 +29,7 @@ _WINDOW_PAGE = at.PTE_V | at.PTE_R | at.PTE_W | at.PTE_G | at.PTE_A | at.PTE_D
 _RECORD_PAGE = at.PTE_V | at.PTE_R | at.PTE_G | at.PTE_A
 _REGION = 512  #: pages that one lowest table maps
 _SUM = 1 << 18  # the supervisor may touch user pages
-_MXR_SPIE = 1 << 5
+_SPIE = 1 << 5
 _SPP = 1 << 8
 _STIE = 1 << 5
 _SEIE = 1 << 9
@@ -89,8 +89,7 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
         at.G_KERNEL_HINT: kernel,
         at.G_RECORD_HINT: record,
         at.G_USER_HINT: user,
-        at.G_STATUS: first_status(isolation.ring3),
-        at.G_RING3: int(isolation.ring3),
+        at.G_STATUS: first_status(isolation.ring3, isolation.user_pages),
         at.G_WAKE: at.NEVER,
         at.G_HERTZ: int(machine.profile.clock_hz),
     }
@@ -106,14 +105,14 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
     m[_s.PC] = labels["idle"]
     if isolation.paged:
         m[_s.SATP] = _page_table(machine, isolation, record, user, pages)
-    if isolation.ring3:
+    if isolation.user_pages:
         m[_s.SSTATUS] = _SUM
     return labels
 
 
-def first_status(ring3: bool) -> int:
-    """Return the sstatus with which a new thread starts: its ring, and interrupts on."""
-    return _MXR_SPIE | (_SUM if ring3 else _SPP)
+def first_status(ring3: bool, user_pages: bool) -> int:
+    """Return the sstatus with which a new thread starts: its ring, interrupts on, and whether the supervisor may touch user pages."""
+    return _SPIE | (0 if ring3 else _SPP) | (_SUM if user_pages else 0)
 
 
 def _page_table(machine: Machine, isolation: Isolation, record: int, user: int, pages: int) -> int:
@@ -122,7 +121,7 @@ def _page_table(machine: Machine, isolation: Isolation, record: int, user: int, 
     needed = regions + 4
     first = record - needed  # the top of the kernel zone
     page = np.arange(user, dtype=np.uint64)
-    user_bit = at.PTE_U if isolation.ring3 and not isolation.open else 0  # open processes have no blocks to read
+    user_bit = at.PTE_U if isolation.user_pages and not isolation.open else 0  # open processes have no blocks to read
     rights = np.full(user, _KERNEL_PAGE, dtype=np.uint64)
     # SIPs read records where they are; the kernel writes them through its window, for a page its supervisor may write
     # is writable for everybody who may see it
@@ -148,13 +147,12 @@ def _page_table(machine: Machine, isolation: Isolation, record: int, user: int, 
     satp = at.SV39 | root_at // at.PAGE
     variables = {
         at.G_WINDOW: at.WINDOW,
-        at.G_USER: user_bit,
         at.G_SATP: satp,
         at.G_ROOT: root_at,
         at.G_LOW: low_at,
         at.G_MIDDLE: middle_at,
         at.G_LEAF: address + (regions - 1) * at.PAGE,
-        at.G_OWN_DOMAINS: int(isolation.own_domains),
+        at.G_DOMAIN_KIND: isolation.domain_kind,
     }
     for place, value in variables.items():
         machine.store_u64(place, value)

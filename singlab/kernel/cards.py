@@ -11,7 +11,7 @@ from singlab.machine.view.disassembly import read_instruction
 from singlab.machine.view.source import Symbols
 
 if TYPE_CHECKING:
-    from singlab.kernel.image import SealedImage
+    from singlab.kernel.image import Manifest, SealedImage
     from singlab.kernel.loader import Installed
 
 
@@ -28,7 +28,6 @@ class ImageCard(r.Shown):
 
     def blocks(self) -> list[r.Block]:
         manifest = self.image.manifest
-        identity = ", ".join(filter(None, (f"version {manifest.version}", manifest.publisher, manifest.category)))
         verdict = r.Cell("accepted by the verifier", "good") if manifest.verified else r.Cell("NOT verified", "bad strong")
         parts = [("text", manifest.text_bytes), ("read-only data", len(self.image.code) - manifest.text_bytes),
                  ("contract tables", len(self.image.tables))]  # fmt: skip
@@ -37,21 +36,45 @@ class ImageCard(r.Shown):
             ("verified", verdict),
             ("seal", r.Cell(f"SHA-256 {self.image.seal[:32]}…", "mono")),
             ("ABI", r.Cell(f"version {manifest.abi_version}, {r.counted(len(manifest.relocations), 'call place')}")),
-            ("starts with", r.Cell(", ".join(f"{p.name}: {p.type}" for p in manifest.parameters) or "nothing", "mono")),
-            ("returns", r.Cell(manifest.result or "nothing", "mono")),
-            ("size", r.Cell(f"{bytes_of(len(self.image.data))}: " + ", ".join(f"{name} {size:,}" for name, size in parts))),
+            *interface_cells(manifest),
+            ("size", r.Cell(f"{bytes_of(len(self.image.data))}: " + ", ".join(f"{name} {size:,}" for name, size in parts), "wrap")),
             ("stack", r.Cell(f"{bytes_of(manifest.stack_bytes)} at most")),
             *resource_cells(manifest),
         ]
         if manifest.sil:
-            rows.append(("carries", r.Cell("its SIL, so an installer can verify it again")))
+            rows.append(("carries", r.Cell("its SIL, so an installer can verify it again", "wrap")))
         if self.image.remarks is not None:
-            rows += [(name, r.Cell(text)) for name, text in self.image.remarks()]
+            rows += [(name, r.Cell(text, "wrap")) for name, text in self.image.remarks()]
         blocks: list[r.Block] = [
-            r.Heading(f"Sealed image {manifest.name}", identity),
+            r.Heading(f"Sealed image {manifest.name}", identity(manifest)),
             r.Table((), [r.Row((r.Cell(name, "soft"), cell)) for name, cell in rows]),
         ]
         return blocks + contract_blocks(manifest)
+
+
+@dataclass(repr=False)
+class ManifestCard(r.Shown):
+    """What a program says of itself: who it is, what it starts with, and all that it wants of the system."""
+
+    manifest: Manifest
+
+    def blocks(self) -> list[r.Block]:
+        manifest = self.manifest
+        rows = [("ABI", r.Cell(f"version {manifest.abi_version}")), *interface_cells(manifest), ("stack", r.Cell(f"{bytes_of(manifest.stack_bytes)} at most")),
+                *(resource_cells(manifest) or [("resources", r.Cell("none"))])]  # fmt: skip
+        table = r.Table((), [r.Row((r.Cell(name, "soft"), cell)) for name, cell in rows])
+        return [r.Heading(f"Manifest of {manifest.name}", identity(manifest)), table, *contract_blocks(manifest)]
+
+
+def identity(manifest) -> str:
+    """Return who a program is, besides its name."""
+    return ", ".join(filter(None, (f"version {manifest.version}", manifest.publisher, manifest.category)))
+
+
+def interface_cells(manifest) -> list[tuple[str, r.Cell]]:
+    """Return what a program starts with and returns."""
+    return [("starts with", r.Cell(", ".join(f"{p.name}: {p.type}" for p in manifest.parameters) or "nothing", "mono")),
+            ("returns", r.Cell(manifest.result or "nothing", "mono"))]  # fmt: skip
 
 
 def resource_cells(manifest) -> list[tuple[str, r.Cell]]:
@@ -59,6 +82,8 @@ def resource_cells(manifest) -> list[tuple[str, r.Cell]]:
     return [
         *(("I/O memory", r.Cell(str(wanted), "mono")) for wanted in manifest.io_memory),
         *([("interrupts", r.Cell(", ".join(map(str, manifest.interrupts)), "mono"))] if manifest.interrupts else []),
+        *([("DMA memory", r.Cell(", ".join(f"{size} bytes" for size in manifest.dma), "mono"))] if manifest.dma else []),
+        *([("isolation", r.Cell(manifest.isolation))] if manifest.isolation else []),
         *(("provides", r.Cell(str(one), "mono")) for one in manifest.provides),
         *([("connects to", r.Cell(", ".join(manifest.wants), "mono"))] if manifest.wants else []),
         *(("extension", r.Cell(f"{e.image}, over {e.contract}")) for e in manifest.extensions),
@@ -85,8 +110,8 @@ class InstalledCard(r.Shown):
     def blocks(self) -> list[r.Block]:
         installed, manifest = self.installed, self.installed.image.manifest
         rows = [
-            ("lies at", r.Cell(f"{installed.address:#x}, {bytes_of(installed.bytes)} of the kernel's memory", "mono")),
-            ("sealed as", r.Cell(f"SHA-256 {installed.seal[:32]}…, looked at again before each start", "mono")),
+            ("lies at", r.Cell(f"{installed.address:#x}, {bytes_of(installed.bytes)} of the kernel's memory", "mono wrap")),
+            ("sealed as", r.Cell(f"SHA-256 {installed.seal[:32]}…, looked at again before each start", "mono wrap")),
             ("verified", r.Cell("accepted by the verifier", "good") if manifest.verified else r.Cell("NOT verified", "bad strong")),
             *resource_cells(manifest),
         ]

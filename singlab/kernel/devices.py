@@ -52,12 +52,14 @@ class Devices:
 
     def _awaits_device(self) -> bool:
         """Whether a thread waits for an interrupt, which only the outside can cause."""
-        load = self._load
-        for process in self.processes:
-            if process.state == "running":
-                for thread in process.threads():
-                    if load(thread + at.T_STATE) == at.BLOCKED and load(thread + at.T_SELECTS) == at.WAIT_OBJECTS:
-                        waited = [load(thread + at.T_SELECTED + 8 * i) for i in range(at.WAIT_MOST)]
-                        if any(o and load(o + at.O_MAGIC) == at.MAGIC_INTERRUPT for o in waited):
-                            return True
+        load, known = self._load, self._load(at.G_HARDWARE)
+        while known:  # few have hardware, however many processes there are
+            if load(known + at.O_MAGIC) == at.MAGIC_INTERRUPT:
+                thread = load(load(known + at.O_PROCESS) + at.P_WAIT_FIRST)
+                while thread:
+                    waited = range(thread + at.T_SELECTED, thread + at.T_SELECTED + 8 * at.WAIT_MOST, 8)
+                    if load(thread + at.T_STATE) == at.BLOCKED and known in map(load, waited):
+                        return True
+                    thread = load(thread + at.T_NEXT)
+            known = load(known + at.O_LINK)
         return False

@@ -3,8 +3,9 @@
 This code runs on the simulated machine instruction by instruction. Where it would call a kernel
 function it executes a ``hook``, at which the native form of that function runs and charges its cost.
 
-Two forms are made, each without and with pages. In ring 0 a SIP calls the vector directly; interrupts are off inside. In ring 3 it
-executes ``ecall`` with the function's number in a7 and comes here through the trap. ``tp`` holds the
+Three forms are made, the first two without and with pages. In ring 0 a SIP calls the vector directly; interrupts are off inside. In ring 3 it
+executes ``ecall`` with the function's number in a7 and comes here through the trap. In the setting "mixed" both happen, and the way
+back looks at the thread's sstatus for the ring it goes to. ``tp`` holds the
 running thread's record while the kernel runs (in ring 0, always), ``sscratch`` holds it otherwise. An
 ABI call preserves sp and s0 to s11 only, so a thread that blocks in one saves no more than that;
 an interrupted thread saves everything.
@@ -27,6 +28,7 @@ STUB_BYTES = 128  #: room for each of its entries
 _BRANCH_REACH = 4096  #: bytes a conditional branch goes back; an entry further on jumps to the switch code
 _CALLEE_SAVED = (2, 8, 9, *range(18, 28))  # sp, s0 to s11
 _RESULTS = range(10, 15)  # a0 to a4
+_SPP = 1 << 8  # of sstatus: sret goes to ring 0
 
 
 def abi_entry(number: int) -> int:
@@ -49,6 +51,14 @@ def _move(op: str, registers) -> str:
     return "\n".join(f"{op} x{r}, {at.T_CONTEXT + 8 * r}(tp)" for r in registers)
 
 
+def _resume(isolation: Isolation, user: str) -> str:
+    """Return the way back to what called the kernel, at the address in ra; ``user`` says how to come to it in user mode, where both can be."""
+    call = "csrrsi x0, sstatus, 2\nret"
+    if isolation.mixed:
+        return f"ld t5, {at.T_STATUS}(tp)\nandi t5, t5, {_SPP}\n{user}\n{call}"
+    return "csrw sepc, ra\nli tp, 0\nsret" if isolation.ring3 else call
+
+
 #: With pages: leave the domain of a process that ends.
 _LEAVE_DOMAIN = f"la t3, {at.G_SATP}\nld t4, 0(t3)\ncsrw satp, t4"
 #: Forget translations that no longer hold, where there may be such; what is rare stands out of the way.
@@ -64,7 +74,7 @@ mv t4, t5
 timer_set:
 csrw stimecmp, t4"""
 #: ABI functions that can take pages out of a domain, or put some in where others were.
-_UNMAPPING = ("send", "free", "close", "free_pages", "extend_pages", "get_io_memory", "close_handle")
+_UNMAPPING = ("send", "free", "close", "free_pages", "extend_pages", "get_room", "get_io_memory", "close_handle")
 
 
 def _switch_code(isolation: Isolation) -> str:
@@ -81,7 +91,13 @@ other_domain:
     csrw satp, t4
     j same_domain
 {_FORGET}"""
-    resume = "csrw sepc, ra\nli tp, 0\nsret" if ring3 else "csrrsi x0, sstatus, 2\nret"
+    resume = _resume(isolation, "beqz t5, to_user")
+    to_user = f"""to_user:                            # the last trap may have come from ring 0
+    li t5, {_SPP}
+    csrc sstatus, t5
+    csrw sepc, ra
+    li tp, 0
+    sret"""
     others = [r for r in range(1, 32) if r not in (4, 30)]
     return f"""
 trap:                               # interrupts, faults and, in ring 3, ABI calls
@@ -162,7 +178,7 @@ full_restore:
     ld t4, {at.T_STATUS}(tp)
     csrw sstatus, t4
 {_move("ld", (*others, 30))}
-    {f"ld tp, {at.T_CONTEXT + 8 * 4}(tp)" if ring3 else ""}
+    {f"ld tp, {at.T_CONTEXT + 8 * 4}(tp)" if ring3 or isolation.mixed else ""}
     sret
 sooner:                             # somebody wakes before the quantum ends
     csrw stimecmp, t5
@@ -177,6 +193,7 @@ idle:
     hook {at.HOOK_IDLE}
     j pick
     {apart if paged else ""}
+    {to_user if isolation.mixed else ""}
 service:                            # the service thread, and the operator's interrupt
     hook {at.HOOK_SERVICE}
     j served
@@ -199,7 +216,7 @@ def _stub(number: int, isolation: Isolation) -> str:
     function = ABI[number]
     ring3 = isolation.ring3
     enter = "" if ring3 else "csrrci x0, sstatus, 2"
-    leave = "csrw sepc, ra\nli tp, 0\nsret" if ring3 else "csrrsi x0, sstatus, 2\nret"
+    leave = _resume(isolation, "bnez t5, ring0\nj to_user\nring0:")
     pick = f"la t3, {at.G_CURRENT}\nld t2, 0(t3)"
     if function.kind == "ends":
         leave_domain, fence, forget = (_LEAVE_DOMAIN, _FENCE, _FORGET) if isolation.paged else ("", "", "")

@@ -13,7 +13,7 @@ import numpy as np
 from singlab.kernel import layout as at
 from singlab.kernel.native import native
 from singlab.machine import state as _s
-from singlab.machine.access import kernel_books
+from singlab.machine.access import kernel_books, plain_begin, plain_end
 from singlab.machine.hart import STOP_HOOK, hart_run
 from singlab.machine.jit import inner, jit
 from singlab.machine.state import raw_ld64
@@ -28,6 +28,12 @@ _ZERO, _FOUR = _W(0), _W(4)
 _CURRENT = _W(_s.RAM_OFFSET + at.G_CURRENT - at.RAM_BASE)
 _LIVE = _W(_s.RAM_OFFSET + at.G_LIVE - at.RAM_BASE)
 _TO_OFFSET = _W(_s.RAM_OFFSET - at.RAM_BASE & 0xFFFF_FFFF_FFFF_FFFF)
+_PROCESSES = _W(_s.RAM_OFFSET + at.G_PROCESSES - at.RAM_BASE)
+_P_NEXT, _P_STATE, _P_THREADS, _P_HELD, _P_HELD_ABOVE, _T_SIBLING, _T_STATE = (
+    _W(offset) for offset in (at.P_NEXT, at.P_STATE, at.P_THREADS, at.P_HELD, at.P_HELD_ABOVE, at.T_SIBLING, at.T_STATE)
+)
+_RUNNING, _STOPPED, _BLOCKED = _W(at.RUNNING), _W(at.STOPPED), _W(at.BLOCKED)
+_ONE, _HELD_ONE = _W(1), _W(1 << 32)
 _T_ID, _T_PROCESS, _P_ID = _W(at.T_ID), _W(at.T_PROCESS), _W(at.P_ID)
 
 _PC, _NUMBER, _EVENTS, _STOP_EVENT = _s.PC, _s.HOOK_NUMBER, _s.EVENT_COUNT, _s.STOP_EVENT
@@ -50,10 +56,33 @@ def mirror_current(m):
         m[_PROCESS] = raw_ld64(m, raw_ld64(m, record + _T_PROCESS) + _TO_OFFSET + _P_ID)
 
 
+@jit("uint64(uint64[::1])")
+def resting_count(m):
+    """Return how many threads of running processes are blocked, and how many processes are held, << 32."""
+    found = _ZERO
+    process = raw_ld64(m, _PROCESSES)
+    while process != _ZERO:
+        process += _TO_OFFSET
+        state = raw_ld64(m, process + _P_STATE)
+        if state != _STOPPED and (raw_ld64(m, process + _P_HELD) | raw_ld64(m, process + _P_HELD_ABOVE)) != _ZERO:
+            found += _HELD_ONE
+        if state == _RUNNING:
+            thread = raw_ld64(m, process + _P_THREADS)
+            while thread != _ZERO:
+                thread += _TO_OFFSET
+                if raw_ld64(m, thread + _T_STATE) == _BLOCKED:
+                    found += _ONE
+                thread = raw_ld64(m, thread + _T_SIBLING)
+        process = raw_ld64(m, process + _P_NEXT)
+    return found
+
+
 @inner()
 def hook(m):
     """Run the kernel function the hart stopped for; returns a reason to leave the loop, or 0."""
+    plain_begin(m)
     reason = _dispatch(m, m[_NUMBER])
+    plain_end(m)
     kernel_books(m)
     m[_PC] += _FOUR
     mirror_current(m)

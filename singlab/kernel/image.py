@@ -40,6 +40,10 @@ _HASH_BYTES = 32
 _PREFIX = len(MAGIC) + 1 + 12
 
 
+#: Characters of a path that a message shows.
+_LONGEST_PATH = 300
+
+
 class SealError(Exception):
     """An image is not (or no longer) what was sealed; the message says what is wrong and what to do."""
 
@@ -83,6 +87,10 @@ class Manifest:
     io_memory : list of IoMemoryRange
     interrupts : list of int
         The device registers and interrupt lines it is to have, and nobody else.
+    dma : list of int
+        Pieces of memory that a device is to read and write, in bytes each.
+    isolation : str
+        The setting it asks for where a system has SIPs of several; empty if it does not matter.
     extensions : list of Extension
         The programs it starts as children.
     provides : list of Provision
@@ -90,6 +98,10 @@ class Manifest:
         The names it provides, and those it connects to, which may have * for any text.
     sil : str
         Its SIL as text, if it was built to carry it; else empty.
+    collector : str
+        What collects its heap, one of ``heaplayout.COLLECTORS``; empty leaves it to the system.
+    heap_bytes : int
+        Most bytes of its heap, 0 = no bound.
     heap : dict
         For a program that makes objects: byte offsets in the code section of its ``types`` (``type_count`` of them), its
         stack ``maps`` and of ``grow``, which asks for pages.
@@ -118,8 +130,26 @@ class Manifest:
     extensions: list[Extension] = field(default_factory=list)
     provides: list[Provision] = field(default_factory=list)
     wants: list[str] = field(default_factory=list)
+    dma: list[int] = field(default_factory=list)
+    isolation: str = ""
     sil: str = ""
-    heap: dict = field(default_factory=dict)
+    heap: dict[str, int] = field(default_factory=dict)
+    collector: str = ""
+    heap_bytes: int = 0
+
+    def _card(self):
+        from singlab.kernel.cards import ManifestCard
+
+        return ManifestCard(self)
+
+    def __str__(self) -> str:
+        return str(self._card())
+
+    def _repr_pretty_(self, printer, cycle) -> None:
+        printer.text(f"<Manifest of {self.name}>" if len(printer.stack) > 1 else str(self))
+
+    def _repr_html_(self) -> str:
+        return self._card()._repr_html_()
 
 
 @dataclass(frozen=True)
@@ -171,12 +201,16 @@ class SealedImage:
     @classmethod
     def load(cls, path: str | Path) -> SealedImage:
         """Read an image from a file; raises SealError if it cannot be read or is not intact."""
-        path = Path(path)
+        try:
+            path = Path(path)
+        except TypeError:
+            raise SealError(f"{type(path).__name__} is no path. Write SealedImage.load(\"name.img\"); what is in memory already, open_image(data) opens.") from None
         try:
             with path.open("rb") as file:
                 data = file.read(MAX_IMAGE_BYTES + 1)
         except (OSError, ValueError) as error:
-            raise SealError(f"{path}: no image can be read there: {_reason(error)}.") from None
+            shown = str(path) if len(str(path)) <= _LONGEST_PATH and str(path).isprintable() else f"{str(path)[:_LONGEST_PATH]!a}"
+            raise SealError(f"{shown}: no image can be read there: {_reason(error)}.") from None
         return open_image(data, str(path))
 
     def code_view(self):
@@ -209,6 +243,8 @@ class SealedImage:
 
 def _reason(error: Exception) -> str:
     """Return what a file's error means and what to do."""
+    if isinstance(error, ValueError):
+        return "this is no path that a file can have; look at its characters"
     if isinstance(error, FileNotFoundError):
         return "there is no such file or folder; look at the path"
     if isinstance(error, IsADirectoryError):

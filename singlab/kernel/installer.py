@@ -40,7 +40,7 @@ class Installing:
             return known
         image = open_image(image.data, image.name)  # what its bytes say, whatever the object says
         notes = admit(image, self._host.installed, self.allow_unverified, int(self._m[_s.RAM_BYTES]))
-        record, before, table = record_bytes(image), image_lead(image), declared_table(image.manifest)
+        record, before, table = record_bytes(image, self._setting), image_lead(image), declared_table(image.manifest)
         whole = before + len(image.data) + len(record) + len(table)
         pages = self._kernel_pages(whole, IMAGE_TAG)
         try:
@@ -54,7 +54,7 @@ class Installing:
         installed.resources = installed.record + len(record)
         self.machine.write(installed.resources, table)
         children = [self._host.installed[extension.image].record for extension in image.manifest.extensions]
-        self.machine.write(installed.record, image_record(installed, children, self._ring3))
+        self.machine.write(installed.record, image_record(installed, children, self._setting))
         self._host.installed[image.name] = installed
         self._host.images[installed.record] = installed
         return installed
@@ -112,7 +112,7 @@ class Installing:
         """What is installed, one row an image: identity, contracts, resources, where it lies (a pandas DataFrame)."""
         import pandas as pd
 
-        columns = ("name", "version", "publisher", "category", "verified", "imports", "exports", "I/O memory", "interrupts", "provides", "wants",
+        columns = ("name", "version", "publisher", "category", "verified", "imports", "exports", "I/O memory", "interrupts", "DMA", "isolation", "provides", "wants",
                    "extensions",
                    "address", "bytes", "seal")  # fmt: skip
         return pd.DataFrame([image.row() for image in self._host.installed.values()], columns=columns).set_index("name")

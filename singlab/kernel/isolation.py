@@ -2,12 +2,17 @@
 
 Each setting says how SIPs are kept apart and how they enter the kernel. What it costs follows from that: calls
 or traps, tables to write and to walk, buffers that lose what they knew when the table changes.
-Leaves out SIPs of different rings in one system.
+In the setting "mixed" each SIP has one of the four with pages: the kernel domain of ring 0, a domain of its own there, the shared
+user domain, a user domain of its own. Leaves out SIPs on physical memory beside others: the kernel reaches everything
+through a window, which only a page table gives it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from singlab.kernel.layout import KIND_OWN, KIND_RING0, KIND_RING3
+from singlab.kernel.manifest import SIP_SETTINGS
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Isolation:
         The configuration of MSPC 2006 it corresponds to; empty if to none.
     open : bool
         The processes are open ones, with system calls instead of the ABI.
+    mixed : bool
+        SIPs of both rings; the kernel is entered by call and by trap.
     """
 
     name: str
@@ -40,6 +47,17 @@ class Isolation:
     checked: bool = True
     paper: str = ""
     open: bool = False
+    mixed: bool = False
+
+    @property
+    def user_pages(self) -> bool:
+        """Whether there are pages that user mode may reach, and the kernel as well."""
+        return self.ring3 or self.mixed
+
+    @property
+    def domain_kind(self) -> int:
+        """The kind of domain (``layout.KIND_...``) of a SIP in this setting, 0 without pages."""
+        return (KIND_RING3 if self.ring3 else KIND_RING0) | (KIND_OWN if self.own_domains else 0) if self.paged else 0
 
 
 #: Not of the ladder: open processes, as :mod:`singlab.kernel.opensystem` has them.
@@ -58,3 +76,12 @@ SETTINGS = {
                   paper="HIP-R3"),
     )
 }  # fmt: skip
+
+#: Not of the ladder either: each SIP has the setting that it, its image or its parent chooses; without a choice it is in "pages".
+MIXED = Isolation("mixed", "4 KB pages, for each SIP its own ring and domain, ABI by call or trap", paged=True, mixed=True)
+
+#: All that a sealed system can be booted with.
+CHOICES = {**SETTINGS, MIXED.name: MIXED}
+#: The settings that SIPs of one system can have beside each other, by name and by kind of domain.
+BESIDE = {name: SETTINGS[name] for name in SIP_SETTINGS}
+BY_KIND = {setting.domain_kind: name for name, setting in BESIDE.items()}

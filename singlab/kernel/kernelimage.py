@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -20,8 +21,13 @@ from singlab.kernel import layout as at
 from singlab.kernel.abi import ABI
 from singlab.kernel.entry import STUB_BYTES, VECTOR, abi_entry
 from singlab.kernel.native_files import CHARGES, CORE_CODE
+from singlab.kernel.opencalls import OPEN_CALLS
 from singlab.machine import Machine
 from singlab.machine.view import render as r
+
+#: Names of the calls by number: of the ABI, and of an open system.
+ABI_ENTRIES = tuple(function.name for function in ABI)
+OPEN_ENTRIES = tuple(call.name for call in OPEN_CALLS)
 
 
 @cache
@@ -37,9 +43,9 @@ def core_places() -> tuple[tuple[int, int, str], ...]:
     return tuple((at.CORE_TEXT + about["offset"], about["bytes"], name.replace(":", ".")) for name, about in functions.items())
 
 
-def places() -> list[tuple[int, int, str]]:
-    """Return address, size and name of all parts of the kernel's code, by address."""
-    stubs = [(abi_entry(function.number), STUB_BYTES, f"entry of {function.name}") for function in ABI]
+def places(entries: Sequence[str] = ABI_ENTRIES) -> list[tuple[int, int, str]]:
+    """Return address, size and name of all parts of the kernel's code, by address; ``entries`` are the names of its calls by number."""
+    stubs = [(abi_entry(number), STUB_BYTES, f"entry of {name}") for number, name in enumerate(entries)]
     return [(at.TEXT_BASE, VECTOR - at.TEXT_BASE, "trap and switch code"), *stubs, *core_places()]
 
 
@@ -55,11 +61,14 @@ class KernelImage:
         The core functions, from ``layout.CORE_TEXT`` on.
     seal : str
         SHA-256 over both, in hexadecimal.
+    entries : tuple of str
+        Names of the calls by number: the ABI's functions, or the system calls of an open system.
     """
 
     entry: bytes = field(repr=False)
     core: bytes = field(repr=False)
     seal: str
+    entries: tuple[str, ...] = field(default=ABI_ENTRIES, repr=False)
 
     @property
     def data(self) -> bytes:
@@ -67,11 +76,11 @@ class KernelImage:
         return self.entry + self.core
 
 
-def read_kernel(machine: Machine) -> KernelImage:
-    """Return the kernel's code as it lies in a machine's memory now."""
-    entry = machine.read(at.TEXT_BASE, VECTOR + len(ABI) * STUB_BYTES - at.TEXT_BASE)
+def read_kernel(machine: Machine, entries: tuple[str, ...] = ABI_ENTRIES) -> KernelImage:
+    """Return the kernel's code as it lies in a machine's memory now, with an entry for each of its calls."""
+    entry = machine.read(at.TEXT_BASE, abi_entry(len(entries)) - at.TEXT_BASE)
     core = machine.read(at.CORE_TEXT, len(core_code()))
-    return KernelImage(entry, core, hashlib.sha256(entry + core).hexdigest())
+    return KernelImage(entry, core, hashlib.sha256(entry + core).hexdigest(), entries)
 
 
 @dataclass(frozen=True)
@@ -139,11 +148,11 @@ class KernelCheck(r.Shown):
         ]
 
 
-def _changes(before: bytes, after: bytes, base: int) -> list[Change]:
+def _changes(before: bytes, after: bytes, base: int, entries: tuple[str, ...]) -> list[Change]:
     """Compare a piece of code with what it was, part by part."""
     differ = [base + i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
     changes = []
-    for address, size, part in [*places(), (0, 1 << 62, "between the parts")]:
+    for address, size, part in [*places(entries), (0, 1 << 62, "between the parts")]:
         here = [one for one in differ if address <= one < address + size]
         differ = [one for one in differ if not address <= one < address + size]
         if here:
@@ -169,6 +178,9 @@ class Sealed:
         KernelCheck
             True if nothing has changed; shows what has.
         """
-        sealed, found = self.kernel_image, read_kernel(self.machine)
-        rows = [] if sealed.seal == found.seal else _changes(sealed.entry, found.entry, at.TEXT_BASE) + _changes(sealed.core, found.core, at.CORE_TEXT)
+        sealed = self.kernel_image
+        found = read_kernel(self.machine, sealed.entries)
+        rows = []
+        if sealed.seal != found.seal:
+            rows = _changes(sealed.entry, found.entry, at.TEXT_BASE, sealed.entries) + _changes(sealed.core, found.core, at.CORE_TEXT, sealed.entries)
         return KernelCheck(sealed.seal, found.seal, tuple(rows), len(found.data))

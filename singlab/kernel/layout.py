@@ -19,9 +19,9 @@ PAGE_SHIFT = 12
 
 TEXT_BASE = RAM_BASE  #: entry code: ABI vector, trap handler, context switch
 CORE_TEXT = RAM_BASE + 0x4000  #: compiled kernel functions (see charges.json)
-POLICY_TEXT = RAM_BASE + 0x1_C000  #: policies, each in its slot
+POLICY_TEXT = RAM_BASE + 0x2_C000  #: policies, each in its slot
 POLICY_BYTES = 0x800
-GLOBALS = RAM_BASE + 0x2_0000  #: one page of kernel variables
+GLOBALS = RAM_BASE + 0x3_0000  #: one page of kernel variables
 PAGE_TAGS = GLOBALS + PAGE  #: one 32-bit tag a page
 
 # ---- kernel variables (addresses) ---------------------------------------------------------------------
@@ -53,19 +53,18 @@ G_LIVE = GLOBALS + 192  #: processes started and not ended
 G_PRINT_ADDRESS = GLOBALS + 200  #: the last print: address or value, and length (1 << 63 marks a number)
 G_PRINT_BYTES = GLOBALS + 208
 G_HERTZ = GLOBALS + 216  #: clock rate of the machine's profile
-G_STATUS = GLOBALS + 224  #: sstatus with which a thread starts
-G_RING3 = GLOBALS + 232  #: 1 = SIPs run in user mode
+G_STATUS = GLOBALS + 224  #: sstatus with which a thread starts whose process is in no domain
 G_BUCKETS = GLOBALS + 256  #: free lists of small exchange-heap data, 16 to 2048 bytes
 G_FRESH_DATA = G_BUCKETS + 64  #: for each of them the next piece of a page that has never been used
 G_WINDOW = GLOBALS + 384  #: how much higher the kernel finds RAM in its window; 0 without pages
-G_USER = GLOBALS + 392  #: the bit that lets user mode reach a page, 0 where SIPs run in ring 0
+G_USER_DOMAIN = GLOBALS + 392  #: the domain that those share which share one in user mode, 0 = none yet
 G_SATP = GLOBALS + 400  #: the kernel's own page table: no SIP's pages
 G_ROOT = GLOBALS + 408  #: tables that a new domain copies: top, middle, and the lowest one in which the user zone begins
 G_MIDDLE = GLOBALS + 416
 G_LEAF = GLOBALS + 424
-G_OWN_DOMAINS = GLOBALS + 432  #: 1 = each new process gets a domain of its own, 0 = they share one
-G_DOMAIN = GLOBALS + 440  #: the one they share, 0 = none yet
-G_CHOICE = GLOBALS + 448  #: domain that the next process joins, whatever the setting: its record, NEW_DOMAIN, or 0
+G_DOMAIN_KIND = GLOBALS + 432  #: kind of domain (KIND_...) for who chooses none; 0 without pages
+G_DOMAIN = GLOBALS + 440  #: the domain that those share which share one in ring 0, 0 = none yet
+G_CHOICE = GLOBALS + 448  #: where the next process goes, whatever its image and parent say: a domain's record, a kind of domain, with NEW_DOMAIN in a new one; or 0
 G_FREE_DOMAINS = GLOBALS + 456
 G_NEXT_DOMAIN = GLOBALS + 464
 G_FENCE = GLOBALS + 472  #: 1 = translations may be remembered that no longer hold
@@ -78,7 +77,8 @@ G_USUAL_QUANTUM = GLOBALS + 1560
 G_POLICY_RANDOM = GLOBALS + 1568
 G_POLICY_NOTES = GLOBALS + 1576
 POLICY_NOTES = 16
-NEW_DOMAIN = 1
+KIND_OWN, KIND_RING0, KIND_RING3 = 1, 2, 4  #: a domain of one's own, or the shared one (without it), in ring 0 or user mode
+NEW_DOMAIN = 8
 # of waiting for time, of devices and of names
 G_FREE_OBJECTS = GLOBALS + 768  #: free list of what handles of synchronisation and hardware name
 G_WAKE = GLOBALS + 776  #: when the first sleeper wakes, NEVER = nobody sleeps
@@ -120,6 +120,7 @@ TAG_CODE = 5
 TAG_HEAP = 7  #: objects of a process; 6 is a page nobody knows anything of
 TAG_HANDLES = 8  #: handles of a process, in the kernel zone
 TAG_OBJECTS = 9  #: what handles of synchronisation and hardware name
+TAG_DMA = 10  #: memory of a process that a device is told of
 KERNEL_OWNER = 1  #: process number of the kernel
 #: The real system has 16 bits for the owner, which end a system after 65,535 processes; here the type's four unused
 #: neighbours are four, not twelve, and the owner has 24.
@@ -203,7 +204,7 @@ T_STACK_PAGES = T_STATUS + 40
 T_SELECTS = T_STATUS + 48  #: 1 = it waits on what stands in T_SELECTED
 T_SELECTED = T_STATUS + 56  #: endpoints of a select, 0 = none
 #: What a thread that waits waits for (T_SELECTS).
-WAIT_ONE, WAIT_SELECT, WAIT_ANSWER, WAIT_OTHERS, WAIT_OBJECTS, WAIT_TIME, WAIT_TURN = range(7)
+WAIT_ONE, WAIT_SELECT, WAIT_ANSWER, WAIT_OTHERS, WAIT_OBJECTS, WAIT_TIME, WAIT_TURN, WAIT_EITHER = range(8)
 # a call loses its caller's t3 to t6, so while a thread is blocked their places are free
 T_WAKE = T_CONTEXT + 28 * 8  #: when it wakes at the latest
 T_LATER = T_CONTEXT + 29 * 8  #: the next sleeper
@@ -274,9 +275,12 @@ D_MEMBERS = 40  #: processes in it
 D_LOW = 48  #: its own table of the addresses below RAM, and the lowest one in which the devices are; 0 = none
 D_DEVICES = 56
 D_BUCKETS = 64  #: its own exchange heap's free lists, and fresh data
+D_KIND = 192  #: ring of its members, and whether it was made for one of them (KIND_...)
+D_USER = 200  #: the bit that lets user mode reach its pages, 0 in ring 0
+D_STATUS = 208  #: sstatus with which its members' threads start
 
 # An installed image as the kernel has it: what a process is made from. It lies in the kernel zone, with its lists.
-IMAGE_BYTES = 128
+IMAGE_BYTES = 144
 I_MAGIC = 0
 I_CODE = 8  #: where its code lies in the sealed image, at a multiple of 8
 I_CODE_BYTES = 16
@@ -292,6 +296,8 @@ I_PARAMETER_COUNT = 88
 I_EXTENSIONS = 96  #: records of the images it may start as children
 I_EXTENSION_COUNT = 104
 I_RESOURCES = 112  #: as P_RESOURCES
+I_USER_RELOCATIONS = 128  #: as I_RELOCATIONS, for a process in user mode
+I_DOMAIN_KIND = 136  #: kind of domain that its manifest asks for, 0 = none
 RELOCATION_CALL = 1 << 32
 #: First word of a parameter: this | bits << 8 | signed << 16; or of an endpoint its side << 8, and the second is its contract's table.
 PARAMETER_INTEGER = 1
@@ -350,6 +356,7 @@ MAGIC_MANUAL_EVENT = 0x4D41_4E55
 MAGIC_MUTEX = 0x4D55_5458
 MAGIC_INTERRUPT = 0x4952_5121
 MAGIC_IO_MEMORY = 0x494F_4D45
+MAGIC_DMA = 0x444D_4121  #: O_VALUE is its record as of device registers, O_COUNT its place in the manifest
 WAIT_MOST = 4  #: objects of one wait_any
 #: Objects of one process.
 MOST_OBJECTS = 256
@@ -384,6 +391,18 @@ SHORTEST_QUANTUM = 1000
 LONGEST_QUANTUM = 1 << 40
 #: Why a policy had to go: it gave a word that cannot be, it raised, it ran without end.
 NONSENSE, RAISED, ENDLESS = 1, 2, 3
+
+# ---- heaps of objects with a collector: the last words of older records; the rest is in singlab.kernel.heaplayout -----
+P_HEAP_MOST = 360  #: most bytes of objects the operator allows, 0 = as the manifest says
+P_COLLECTOR = 368  #: collector the operator has chosen, 0 = as the manifest says
+P_OBJECT_HEAP = 376  #: record of its heap, 0 = none yet
+I_HEAP = 120  #: what the image says about its objects, 0 = it makes none
+G_FREE_HEAPS = GLOBALS + 2048
+G_FREE_EXTENTS = GLOBALS + 2056
+G_COLLECTOR = GLOBALS + 2064  #: number of the collector of those who do not say
+G_COLLECT_EVERY = GLOBALS + 2072  #: 1 = whenever somebody asks for room there is a collection, and room for one object alone
+MAGIC_HEAP = 0x4845_4150
+MAGIC_EXTENT = 0x4558_544E
 
 # ---- hooks: numbers below HOOK_TIMER are ABI functions --------------------------------------------------------
 HOOK_TIMER = 512

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 
 from singlab.kernel import layout as at
 from singlab.kernel.entry import abi_entry, inlined
+from singlab.kernel.heaplayout import COLLECTORS, IMAGE_HEAP_BYTES
 from singlab.kernel.image import SealedImage, SealError, open_image
+from singlab.kernel.isolation import BESIDE, Isolation
 from singlab.kernel.manifest import InstallError
 from singlab.machine.asm import encode
 
@@ -75,6 +77,7 @@ class Installed:
             "name": self.name, "version": manifest.version, "publisher": manifest.publisher, "category": manifest.category,
             "verified": manifest.verified, "imports": ", ".join(manifest.imports), "exports": ", ".join(manifest.exports),
             "I/O memory": ", ".join(map(str, manifest.io_memory)), "interrupts": ", ".join(map(str, manifest.interrupts)),
+            "DMA": ", ".join(map(str, manifest.dma)), "isolation": manifest.isolation,
             "provides": ", ".join(map(str, manifest.provides)), "wants": ", ".join(manifest.wants), "extensions": ", ".join(e.image for e in manifest.extensions), "address": f"{self.address:#x}", "bytes": self.bytes,
             "seal": self.seal[:12],
         }  # fmt: skip
@@ -127,10 +130,10 @@ def image_lead(image: SealedImage) -> int:
     return -(len(image.data) - 32 - len(image.tables) - len(image.code)) % 8
 
 
-def record_bytes(image: SealedImage) -> bytes:
+def record_bytes(image: SealedImage, setting: Isolation) -> bytes:
     """Return room for an image's record and its lists, with what makes its place a multiple of 8."""
     about = image.manifest
-    size = at.IMAGE_BYTES + 16 * len(about.relocations) + 16 * len(about.parameters) + 8 * len(about.extensions)
+    size = at.IMAGE_BYTES + (16 << setting.mixed) * len(about.relocations) + 16 * len(about.parameters) + 8 * len(about.extensions) + IMAGE_HEAP_BYTES * bool(about.heap)
     return bytes(size + -(image_lead(image) + len(image.data)) % 8)
 
 
@@ -142,7 +145,22 @@ def code_sum(code: bytes) -> int:
     return found
 
 
-def image_record(installed: Installed, children: list[int], ring3: bool) -> bytes:
+def relocation_list(image: SealedImage, ring3: bool) -> list[int]:
+    """Return what the kernel fills in where an image calls it, two words each, in a ring."""
+    found = []
+    for relocation in image.manifest.relocations:
+        if ring3:
+            pair = (encode("addi", 17, 0, relocation.value), encode("ecall"))
+        elif (short := inlined(relocation.value)) is not None:
+            pair = short
+        else:
+            found += [relocation.offset | at.RELOCATION_CALL, abi_entry(relocation.value)]
+            continue
+        found += [relocation.offset, pair[0] | pair[1] << 32]
+    return found
+
+
+def image_record(installed: Installed, children: list[int], setting: Isolation) -> bytes:
     """Return the record of an installed image, with its lists behind it.
 
     Parameters
@@ -151,20 +169,13 @@ def image_record(installed: Installed, children: list[int], ring3: bool) -> byte
         ``record`` says where it will lie.
     children : list of int
         Records of its extensions.
-    ring3 : bool
-        Whether processes enter the kernel by a trap.
+    setting : Isolation
+        The system's. Processes in user mode enter the kernel by a trap, and where there are both a list is kept for each.
     """
     image, about = installed.image, installed.image.manifest
-    relocations, parameters = [], []
-    for relocation in about.relocations:
-        if ring3:
-            pair = (encode("addi", 17, 0, relocation.value), encode("ecall"))
-        elif (short := inlined(relocation.value)) is not None:
-            pair = short
-        else:
-            relocations += [relocation.offset | at.RELOCATION_CALL, abi_entry(relocation.value)]
-            continue
-        relocations += [relocation.offset, pair[0] | pair[1] << 32]
+    parameters: list[int] = []
+    lists = [relocation_list(image, ring3) for ring3 in ((False, True) if setting.mixed else (setting.ring3,))]
+    relocations = [word for one in lists for word in one]
     for parameter in about.parameters:
         if parameter.contract is not None:
             parameters += [(parameter.side == "Exp") << 8, installed.tables[parameter.contract]]
@@ -182,12 +193,18 @@ def image_record(installed: Installed, children: list[int], ring3: bool) -> byte
         at.I_CONTRACTS: installed.directory,
         at.I_CONTRACT_COUNT: len(installed.tables),
         at.I_RELOCATIONS: place,
+        at.I_USER_RELOCATIONS: place + 8 * len(relocations) - 8 * len(lists[-1]),
         at.I_RELOCATION_COUNT: len(about.relocations),
         at.I_PARAMETERS: place + 8 * len(relocations),
         at.I_PARAMETER_COUNT: len(about.parameters),
         at.I_EXTENSIONS: place + 8 * len(relocations) + 8 * len(parameters),
         at.I_EXTENSION_COUNT: len(children),
         at.I_RESOURCES: installed.resources,
+        at.I_DOMAIN_KIND: BESIDE[about.isolation].domain_kind if setting.mixed and about.isolation else 0,
     }
-    whole = [*words.values(), *relocations, *parameters, *children]
+    heap = []
+    if about.heap:
+        words[at.I_HEAP] = place + 8 * len(relocations) + 8 * len(parameters) + 8 * len(children)
+        heap = [about.heap["types"], about.heap["type_count"], about.heap["maps"], COLLECTORS.index(about.collector), about.heap_bytes]
+    whole = [*words.values(), *relocations, *parameters, *children, *heap]
     return struct.pack(f"<{len(whole)}Q", *whole)

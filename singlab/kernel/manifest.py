@@ -5,7 +5,7 @@ The manifest of an image is one JSON object with exactly the fields of a datacla
 values mean is the installer's to judge (:mod:`singlab.kernel.admission`). A contract's fingerprint is a hash
 over its canonical form, so two images agree on a contract when, and only when, their fingerprints do.
 
-Leaves out I/O ports and DMA ranges: the machine has no ports, and no device here is programmed by a SIP's address.
+Leaves out I/O ports, for the machine has none.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ NAME = re.compile(r"[A-Za-z_][\w.+-]{0,63}", re.ASCII)
 #: A name one provides is a path of letters, digits and _ . - between slashes; what one wants, and a rule, can have * for any text.
 PATH = re.compile(r"(/[\w.-]+)+", re.ASCII)
 PATTERN = re.compile(r"[\w.+/*-]+", re.ASCII)
+#: Pieces of memory for devices of one program, and bytes of each.
+MOST_DMA, LARGEST_DMA = 8, 1 << 20
+#: The isolation settings that a single SIP can ask for (see :mod:`singlab.kernel.isolation`).
+SIP_SETTINGS = ("pages", "domain", "ring3", "ring3-domains")
 VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,3}", re.ASCII)
 
 

@@ -31,7 +31,7 @@ from singlab.kernel.layout import (
     HOOK_TIMER,
     RAM_BASE,
 )
-from singlab.kernel.native_files import CHARGES, CORE, CORE_FILES
+from singlab.kernel.native_files import CHARGES, CORE_FILES, module_name, source_path
 from singlab.kernel.opencalls import OPEN_CALLS
 from singlab.machine.jit import CACHE, jit
 from singlab.machine.state import RAM_OFFSET
@@ -196,8 +196,8 @@ def host_source() -> str:
     pool: dict[int, str] = {}
     functions = []
     for file in CORE_FILES:
-        source = (CORE / f"{file}.py").read_text(encoding="utf-8")
-        module = importlib.import_module(f"singlab.kernel.core.{file}")
+        source = source_path(file).read_text(encoding="utf-8")
+        module = importlib.import_module(module_name(file))
         constants = {n: v for n, v in vars(module).items() if isinstance(v, int) and not isinstance(v, bool)}
         for node in ast.parse(source).body:
             if isinstance(node, ast.FunctionDef):

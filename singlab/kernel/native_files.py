@@ -3,14 +3,28 @@
 from pathlib import Path
 
 CORE = Path(__file__).parent / "core"
+RUNTIME = Path(__file__).parent.parent / "runtime"
 CHARGES = Path(__file__).parent / "charges.json"
 #: The functions as RV64 code, in hexadecimal, as boot puts it in place.
 CORE_CODE = Path(__file__).parent / "core_code.hex"
 
 #: In the order of their imports: each uses only what stands before it.
 CORE_FILES = (
-    "policies", "memory", "pages", "records", "domains", "heap", "crossing", "scheduler", "endpoints", "waiting", "channels", "sets", "walker", "handles",
-    "images", "timers", "objects", "hardware", "names", "processes", "threads", "calls", "service", "children", "regions", "paging",
-    "synchronisation", "directory", "interrupts",
+    "policies", "memory", "pages", "records", "domains", "objectheaps", "heap", "crossing", "scheduler", "timers", "objects", "endpoints", "waiting", "channels", "sets", "walker",
+    "handles", "images", "hardware", "dma", "names", "processes", "threads", "calls", "service", "children", "regions", "paging",
+    "synchronisation", "waitfirst", "directory", "interrupts",
     "spaces", "pipes", "tasks", "openfiles", "openmemory", "opens",
+    "stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "collecting",
 )  # fmt: skip
+#: Those of them that are a SIP's runtime, not the kernel's: compiled together with it, charged by the same rule.
+RUNTIME_FILES = ("stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "collecting")
+
+
+def source_path(file: str) -> Path:
+    """Return where the source of a file of functions lies."""
+    return (RUNTIME if file in RUNTIME_FILES else CORE) / f"{file}.py"
+
+
+def module_name(file: str) -> str:
+    """Return the name of the module that a file of functions is for Python."""
+    return f"singlab.runtime.{file}" if file in RUNTIME_FILES else f"singlab.kernel.core.{file}"

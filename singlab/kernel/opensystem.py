@@ -22,7 +22,7 @@ from singlab.kernel.boot import boot
 from singlab.kernel.gate import mirror_current
 from singlab.kernel.host import HostSide
 from singlab.kernel.isolation import OPEN
-from singlab.kernel.kernelimage import read_kernel
+from singlab.kernel.kernelimage import OPEN_ENTRIES, read_kernel
 from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, InstallError
 from singlab.kernel.native import native
 from singlab.kernel.openprocess import OpenProcess
@@ -77,7 +77,7 @@ class OpenSystem(System):
         self._attach(None, None)
         quantum = max(1, int(quantum_us * self.machine.profile.clock_hz / 1e6))
         self._labels = boot(self.machine, isolation=OPEN, copy=True, check=False, quantum=quantum)
-        self._kernel_image = read_kernel(self.machine)
+        self._kernel_image = read_kernel(self.machine, OPEN_ENTRIES)
         self._store(at.G_POLICY_RANDOM, (seed * 0x9E37_79B9_7F4A_7C15 + 1) & 0xFFFF_FFFF_FFFF_FFFF or 1)
         self._store(at.G_OPEN, 1)
         self._store(at.G_EAGER, int(fork == "at once"))

@@ -14,6 +14,7 @@ import numpy as np
 
 from singlab.kernel import layout as at
 from singlab.kernel.gate import STOP_EVENTS, system_run
+from singlab.kernel.isolation import Isolation
 from singlab.kernel.native import STOP_ENDED, STOP_PRINT, native
 from singlab.kernel.process import Process
 from singlab.kernel.startup import KernelError
@@ -34,9 +35,9 @@ _SOFTWARE_INTERRUPT = _W(1 << 63 | 1)
 _MOST_STEPS = 20_000
 
 
-def write_service(machine, labels: dict[str, int], ring3: bool) -> None:
+def write_service(machine, labels: dict[str, int], setting: Isolation) -> None:
     """Write the kernel's own process, its service thread and the record of the operator's requests, as boot does."""
-    satp, status = machine.load_u64(at.G_SATP), 1 << 8 | (1 << 18 if ring3 else 0)
+    satp, status = machine.load_u64(at.G_SATP), 1 << 8 | (1 << 18 if setting.user_pages else 0)
     words = {
         at.KERNEL_PROCESS + at.P_MAGIC: at.MAGIC_PROCESS,
         at.KERNEL_PROCESS + at.P_ID: at.KERNEL_OWNER,
@@ -50,7 +51,7 @@ def write_service(machine, labels: dict[str, int], ring3: bool) -> None:
         at.SERVICE_THREAD + at.T_FULL: 1,
         at.SERVICE_THREAD + at.T_PC: labels["service"],
         at.SERVICE_THREAD + at.T_STATUS: status,
-        at.SERVICE_THREAD + at.T_CONTEXT + 32: 0 if ring3 else at.SERVICE_THREAD,
+        at.SERVICE_THREAD + at.T_CONTEXT + 32: 0 if setting.ring3 else at.SERVICE_THREAD,
         at.OPERATOR_THREAD + at.T_MAGIC: at.MAGIC_THREAD,
         at.OPERATOR_THREAD + at.T_PROCESS: at.KERNEL_PROCESS,
     }

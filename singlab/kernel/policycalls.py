@@ -15,7 +15,7 @@ from numba.extending import intrinsic, overload
 
 from singlab.machine import state as _s
 from singlab.machine.jit import jit
-from singlab.machine.state import CYCLES, KERNEL_DUE
+from singlab.machine.state import CYCLES, DUE_0, DUE_1, DUE_2, DUE_3
 
 _W = np.uint64
 _0 = _W(0)
@@ -110,4 +110,4 @@ def policy_stop(m):
 @jit("uint64(uint64[::1])")
 def now(m):
     """Return the cycle counter."""
-    return m[CYCLES] + m[KERNEL_DUE]
+    return m[CYCLES] + m[DUE_0] + m[DUE_1] + m[DUE_2] + m[DUE_3]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from singlab.kernel import layout as at
 from singlab.kernel.image import Parameter
+from singlab.kernel.isolation import BY_KIND
 from singlab.kernel.loader import Installed
 from singlab.trace.record import FAULTS
 
@@ -82,6 +84,8 @@ class Process:
         self.name = name
         self.values = values
         self.number = self._field(at.P_ID)
+        domain = self._field(at.P_DOMAIN)
+        self._setting = BY_KIND[system.machine.load_u64(domain + at.D_KIND)] if domain else system.isolation
         #: Number of its main thread.
         self.thread_number = system.machine.load_u64(self._field(at.P_THREADS) + at.T_ID)
 
@@ -113,6 +117,11 @@ class Process:
     def resume(self) -> None:
         """Let this process go on after :meth:`suspend`."""
         self._system.resume(self)
+
+    @property
+    def isolation(self) -> str:
+        """The setting it runs in, or ran in: its system's, or in a mixed one its own."""
+        return self._setting
 
     @property
     def parent(self) -> Process | None:
@@ -227,7 +236,7 @@ class Process:
             return f"waits for the end of thread {load(other + at.T_ID)}"
         if load(thread + at.T_SELECTS) == at.WAIT_TIME:
             return f"sleeps until cycle {load(thread + at.T_WAKE):,}"
-        if load(thread + at.T_SELECTS) == at.WAIT_OBJECTS:
+        if load(thread + at.T_SELECTS) in (at.WAIT_OBJECTS, at.WAIT_EITHER):
             waited = [load(thread + at.T_SELECTED + 8 * i) for i in range(at.WAIT_MOST)]
             until = load(thread + at.T_WAKE)
             return f"waits for {' or '.join(self._object(o) for o in waited if o)}" + (f" until cycle {until:,}" if until != at.NEVER else "")
@@ -240,6 +249,8 @@ class Process:
         """Return in words what an object is that a thread waits for."""
         load = self._system.machine.load_u64
         magic, state = load(record + at.O_MAGIC), load(record + at.O_STATE)
+        if magic in (at.MAGIC_ENDPOINT, at.MAGIC_SET):
+            return self._waits_at(record)
         if magic == at.MAGIC_INTERRUPT:
             return f"interrupt {load(record + at.O_VALUE)}"
         if magic == at.MAGIC_MUTEX:
@@ -281,8 +292,8 @@ class Process:
 
 def blocked_report(system: System) -> str:
     """Return a sentence for each process that has not ended, up to a screenful: what it waits for."""
-    running = [p for p in system.processes if p.state not in ("unstarted", "stopped")]
-    lines = [f"{p.name} {p.waits_for()}" for p in running[:_TOLD]]
-    if len(running) > _TOLD:
-        lines.append(f"and {len(running) - _TOLD:,} more")
+    running = (p for p in system.processes if p.state not in ("unstarted", "stopped"))
+    lines = [f"{p.name} {p.waits_for()}" for p in islice(running, _TOLD)]
+    if (more := system.machine.load_u64(at.G_LIVE) - len(lines)) > 0:
+        lines.append(f"and {more:,} more")
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from singlab.kernel.layout import LONGEST_NAME, LONGEST_RULE
-from singlab.kernel.manifest import PATH, PATTERN, InstallError, IoMemoryRange, Provision
+from singlab.kernel.manifest import LARGEST_DMA, MOST_DMA, PATH, PATTERN, InstallError, IoMemoryRange, Provision
 from singlab.machine import devices as _d
 from singlab.machine import virtio as _v
 from singlab.machine.state import RAM_BASE
@@ -48,17 +48,17 @@ MOST_RANGES = MOST_LINES = MOST_NAMES = 32
 def declared_table(manifest) -> bytes:
     """Return what the kernel keeps of a manifest, as 64-bit words and then texts.
 
-    The number of ranges of device registers, and of interrupt lines << 32; the number of names provided, and wanted << 32; the
-    program's name; start and size of each range; the lines; for each name provided that name and its rule; each name wanted.
+    The number of ranges of device registers, of pieces of memory for devices << 16, and of interrupt lines << 32; the number of names provided, and wanted << 32; the
+    program's name; start and size of each range; the lines; the bytes of each piece of memory; for each name provided that name and its rule; each name wanted.
     A text is its offset, and its length << 32.
     """
     texts = [manifest.name, *(text for one in manifest.provides for text in (one.name, one.rule)), *manifest.wants]
-    numbers = [word for one in manifest.io_memory for word in (one.start, one.size)] + list(manifest.interrupts)
+    numbers = [word for one in manifest.io_memory for word in (one.start, one.size)] + [*manifest.interrupts, *manifest.dma]
     at, places, data = 8 * (2 + len(texts) + len(numbers)), [], b""
     for text in texts:
         places.append(at + len(data) | len(text.encode()) << 32)
         data += text.encode()
-    counts = [len(manifest.io_memory) | len(manifest.interrupts) << 32, len(manifest.provides) | len(manifest.wants) << 32]
+    counts = [len(manifest.io_memory) | len(manifest.dma) << 16 | len(manifest.interrupts) << 32, len(manifest.provides) | len(manifest.wants) << 32]
     words = [*counts, places[0], *numbers, *places[1:]]
     return struct.pack(f"<{len(words)}Q", *words) + data
 
@@ -120,6 +120,15 @@ def check_resources(name: str, io_memory: list[IoMemoryRange], interrupts: list[
                                f"There are: {', '.join(map(str, sorted(INTERRUPTS)))} (see system.resources).")  # fmt: skip
         if line in interrupts[:index]:
             raise InstallError(f"{name}: interrupt {line} is declared twice. Remove one.")
+
+
+def check_dma(name: str, dma: list[int]) -> None:
+    """Refuse memory for devices of sizes that cannot be."""
+    if len(dma) > MOST_DMA:
+        raise InstallError(f"{name}: it declares {len(dma)} pieces of memory for devices, and a program can have {MOST_DMA}. Declare fewer.")
+    for size in dma:
+        if not 0 < size <= LARGEST_DMA:
+            raise InstallError(f"{name}: {size} bytes of memory for devices cannot be had. Declare 1 to {LARGEST_DMA}.")
 
 
 def check_conflicts(name: str, io_memory: list[IoMemoryRange], interrupts: list[int], installed: Iterable) -> None:

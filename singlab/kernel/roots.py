@@ -93,13 +93,13 @@ class StackMaps:
             frames.append(Frame(start, end, size, kept, _bits(mask)))
             where += 16
         pairs = [struct.unpack_from("<II", code, where + 8 * i) for i in range(points)]
-        where += 8 * points
-        maps = []
+        first = where = where + 8 * points
+        maps = {}
         for _ in range(distinct):
             registers, count = struct.unpack_from("<II", code, where)
-            maps.append((_bits(registers), struct.unpack_from(f"<{count}I", code, where + 8)))
+            maps[where - first] = _bits(registers), struct.unpack_from(f"<{count}I", code, where + 8)
             where += 8 + 4 * count
-        return cls(types, tuple(sorted(frames, key=lambda f: f.start)), {point: maps[number] for point, number in pairs})
+        return cls(types, tuple(sorted(frames, key=lambda f: f.start)), {point: maps[place] for point, place in pairs})
 
     def frame(self, offset: int) -> Frame | None:
         """Return the function whose call returns to a byte of the code; None in the code that starts and ends the process."""

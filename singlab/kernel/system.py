@@ -16,16 +16,19 @@ from singlab.kernel import layout as at
 from singlab.kernel.boot import boot
 from singlab.kernel.devices import Devices
 from singlab.kernel.gate import STOP_EVENTS, STOP_POLICY, mirror_current, system_run
+from singlab.kernel.heaps import Collected
 from singlab.kernel.host import HostSide
 from singlab.kernel.image import SealedImage
 from singlab.kernel.installer import Installing
-from singlab.kernel.isolation import SETTINGS
+from singlab.kernel.isolation import CHOICES
 from singlab.kernel.kernelimage import Sealed, read_kernel
-from singlab.kernel.loader import Installed, InstallError, reopen
+from singlab.kernel.loader import InstallError, reopen
 from singlab.kernel.native import STOP_ENDED, native
 from singlab.kernel.operating import Operating, write_service
+from singlab.kernel.placing import Placing
 from singlab.kernel.policies import Policies
 from singlab.kernel.process import Process, blocked_report
+from singlab.kernel.resting import Resting
 from singlab.kernel.startup import KernelError, startup_values
 from singlab.kernel.tables import first_difference
 from singlab.machine import Machine
@@ -35,14 +38,14 @@ from singlab.machine.csr import csr_write
 from singlab.machine.hart import STOP_DEVICE, STOP_LIMIT, STOP_WFI
 from singlab.machine.translate import tlb_flush
 from singlab.trace.record import EVENT, Kind
-from singlab.trace.ring import emit, read_ring
+from singlab.trace.ring import read_ring
 from singlab.trace.trace import Trace
 
 _W = np.uint64
 _NEVER = _W(0xFFFF_FFFF_FFFF_FFFF)
 _SATP, _SUM = _W(0x180), _W(1 << 18)
 
-ISOLATION = {name: setting.doc for name, setting in SETTINGS.items()}
+ISOLATION = {name: setting.doc for name, setting in CHOICES.items()}
 TRANSFER = ("ownership", "copy")
 RECLAIM = ("lists", "walk")
 
@@ -93,16 +96,16 @@ class Run:
         printer.text(str(self))
 
 
-class System(Installing, Operating, Devices, Policies, Sealed):
+class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed, Collected):
     """A Singularity-style system on a simulated machine.
 
     Parameters
     ----------
     profile : str or Profile
         Timing of the machine: "athlon64", "teaching" or "modern".
-    isolation : {"unchecked", "sip", "pages", "domain", "ring3", "ring3-domains"}
+    isolation : {"unchecked", "sip", "pages", "domain", "ring3", "ring3-domains", "mixed"}
         How SIPs are kept apart, from nothing at all to user mode and an address space for each (see
-        :mod:`singlab.kernel.isolation`).
+        :mod:`singlab.kernel.isolation`); with "mixed" each SIP has a setting of its own.
     transfer : {"ownership", "copy"}
         Whether exchange-heap blocks in messages change owner or are copied.
     seed : int
@@ -124,6 +127,10 @@ class System(Installing, Operating, Devices, Policies, Sealed):
     reclaim : {"lists", "walk"}
         How the kernel finds what a dead process had: by the process's own lists, or by a walk over everybody's records,
         as the real system's does.
+    collector : str
+        What collects the heaps of processes whose manifests do not say (see :mod:`singlab.runtime`): "none", "semispace".
+    collect_every : bool
+        Collect whenever a program makes an object: for tests, and to see what moves.
     disk : path, bytes or Disk, optional
         Contents of a virtio disk in slot 0.
     net : "loopback", callable or Net, optional
@@ -151,6 +158,8 @@ class System(Installing, Operating, Devices, Policies, Sealed):
         trace: bool = True,
         policies=(),
         reclaim: str = "lists",
+        collector: str = "none",
+        collect_every: bool = False,
         disk=None,
         net=None,
         personality: str = "sealed",
@@ -165,7 +174,7 @@ class System(Installing, Operating, Devices, Policies, Sealed):
             raise KernelError(f"a time slice must be longer than {quantum_us} microseconds")
         self.machine = Machine(profile=profile, ram=ram, seed=seed)
         self.isolation, self.transfer = isolation, transfer
-        self._setting = SETTINGS[isolation]
+        self._setting = CHOICES[isolation]
         self.allow_unverified = allow_unverified or not self._setting.checked
         self._ring3 = self._setting.ring3
         self._m = self.machine.m
@@ -177,16 +186,18 @@ class System(Installing, Operating, Devices, Policies, Sealed):
             self.machine, isolation=self._setting, copy=transfer == "copy", check=check_contracts, quantum=quantum
         )
         self._kernel_image = read_kernel(self.machine)
-        write_service(self.machine, self._labels, self._ring3)
+        write_service(self.machine, self._labels, self._setting)
         self._store(at.G_POLICY_RANDOM, (seed * 0x9E37_79B9_7F4A_7C15 + 1) & 0xFFFF_FFFF_FFFF_FFFF or 1)
         for policy in policies:
             self.use(policy)
         self._store(at.G_WALK, reclaim == "walk")
+        self._choose_collectors(collector, collect_every)
 
     # ---- putting programs in --------------------------------------------------------------------------
 
     def create(
-        self, image: SealedImage | str, name: str | None = None, *, domain: str | None = None, **arguments: int
+        self, image: SealedImage | str, name: str | None = None, *, domain: str | None = None, isolation: str | None = None,
+        collector: str | None = None, heap_bytes: int | None = None, **arguments: int,
     ) -> Process:
         """Create a process that has not started.
 
@@ -199,6 +210,12 @@ class System(Installing, Operating, Devices, Policies, Sealed):
         domain : str, optional
             Name of the protection domain it runs in, together with all others created with this name; by
             default what the isolation setting says. Only where addresses are translated.
+        isolation : {"pages", "domain", "ring3", "ring3-domains"}, optional
+            Its setting, in a system in which SIPs of several can be; by default what its manifest asks for, else the system's.
+        collector : str, optional
+            What collects its heap, whatever its manifest says.
+        heap_bytes : int, optional
+            Most bytes of its heap.
         **arguments : int
             Its integer startup arguments, by name. Endpoints come with :meth:`connect`.
 
@@ -209,13 +226,13 @@ class System(Installing, Operating, Devices, Policies, Sealed):
         """
         if isinstance(image, str):
             if image not in self._host.installed:
-                raise KernelError(f"no image {image!r} is installed; there are {', '.join(self._host.installed) or 'none'}")
+                raise KernelError(f"no image {image!r:.64} is installed; there are {', '.join(self._host.installed) or 'none'}")
             installed = self._host.installed[image]
         else:
             installed = self.install(image)
         intact = reopen(self.machine, installed)
         values = startup_values(intact.manifest, arguments)
-        record = self._new_process(domain, installed)
+        record = self._new_process(domain, isolation, installed)
         if record == 0:
             raise KernelError(
                 f"no room for another process: give the machine more RAM, or begin afresh if it has had {at.LAST_PROCESS:,} of them"
@@ -224,6 +241,7 @@ class System(Installing, Operating, Devices, Policies, Sealed):
         code, size = process._field(at.P_CODE), process._field(at.P_CODE_BYTES)
         self.machine.code_written(code, size)  # what stands for the kernel's fence.i
         self._store(at.G_NEW_CODE, 0)
+        self._choose_collector(process, collector, heap_bytes)
         self._host.processes[process.number] = self._host.unstarted[process.number] = process
         return process
 
@@ -384,20 +402,6 @@ class System(Installing, Operating, Devices, Policies, Sealed):
             if m[_s.POLICY_STOP] and (error := self._policy_fault()) is not None:
                 raise error
 
-    def _idle(self) -> str:
-        if self._load(at.G_LIVE) == 0:
-            return "finished"
-        if self._awaits_device():
-            return "waiting"
-        if any(p.held for p in self.processes):
-            return "suspended"
-        waiting = sum(self._load(t + at.T_STATE) == at.BLOCKED for p in self.processes if p.state == "running" for t in p.threads())
-        if not self._host.deadlock_told:
-            emit(self._m, _W(Kind.DEADLOCK), _W(waiting), _W(0))
-            self._host.deadlock_told = True
-            self._drain()
-        return "deadlock"
-
     def _ready(self) -> bool:
         return bool(self._load(at.G_UNBLOCKED_HEAD) or self._load(at.G_PREEMPTED_HEAD))
 
@@ -410,7 +414,7 @@ class System(Installing, Operating, Devices, Policies, Sealed):
         self._m[_s.X + 7] = thread  # t2, where the switch code expects it
         self._m[_s.PC] = self._labels["switch_in"]
         self._m[_s.MODE] = _s.S
-        self._m[_s.SSTATUS] = _W(1 << 18) if self._ring3 else _W(0)
+        self._m[_s.SSTATUS] = _W(1 << 18) if self._setting.user_pages else _W(0)
         mirror_current(self._m)
 
     # ---- looking and going back ---------------------------------------------------------------------------
@@ -495,27 +499,6 @@ class System(Installing, Operating, Devices, Policies, Sealed):
                     tlb_flush(m, _W(0))
                 csr_write(m, _SATP, satp)
             m[_s.MODE], m[_s.SSTATUS] = mode, status
-
-    def _new_process(self, domain: str | None, installed: Installed) -> int:
-        """Make a process of an image in the domain of a name, or in the one the setting says; returns its record, 0 = memory is exhausted."""
-        if domain is not None:
-            if not self._setting.paged:
-                raise KernelError(f"isolation {self.isolation!r} has no domains; choose one with pages, such as 'pages' or 'ring3'")
-            self._store(at.G_CHOICE, self._domain(domain) or at.NEW_DOMAIN)
-        with self._kernel():
-            record = int(native.process_make(self._m, _W(0), _W(installed.record)))
-        if domain is not None:
-            self._store(at.G_CHOICE, 0)
-            if record:
-                joined = self._load(record + at.P_DOMAIN)
-                self._host.domains[domain] = joined, self._load(joined + at.D_ID)
-        return record
-
-    def _domain(self, name: str) -> int:
-        """Return the record of the domain with a name if it is still there, else 0."""
-        record, number = self._host.domains.get(name, (0, 0))
-        there = record and self._load(record + at.D_MAGIC) == at.MAGIC_DOMAIN and self._load(record + at.D_ID) == number
-        return record if there else 0
 
     def _drain(self) -> None:
         """Take new events out of the ring before they are overwritten."""

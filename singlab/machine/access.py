@@ -4,7 +4,7 @@ Kernel functions that run natively reach simulated memory through these: the sam
 caches and stalls as the hart's own loads and stores, in whatever mode the hart is. An address outside RAM
 reads as 0, writes nothing, and is noted in KERNEL_FAULT, for it is a bug of the kernel.
 
-What a kernel function retires goes to one word (KERNEL_DUE) and from there into the books by :func:`kernel_books`, when
+What a kernel function retires goes to a few words (DUE_0 to DUE_3) and from there into the books by :func:`kernel_books`, when
 the function returns to the hart or the host: one sum a block instead of three.
 """
 
@@ -23,7 +23,7 @@ from singlab.machine.state import raw_ld8, raw_ld16, raw_ld32, raw_ld64, raw_st8
 from singlab.machine.translate import LOAD, NO_ADDRESS, STORE, translate
 
 _W = np.uint64
-_0, _1, _2, _3, _4, _6, _8, _12 = (_W(v) for v in (0, 1, 2, 3, 4, 6, 8, 12))
+_0, _1, _2, _3, _4, _6, _7, _8, _12 = (_W(v) for v in (0, 1, 2, 3, 4, 6, 7, 8, 12))
 SATP, RAM_BYTES, KERNEL_FAULT, CYCLES, INSTRET = _s.SATP, _s.RAM_BYTES, _s.KERNEL_FAULT, _s.CYCLES, _s.INSTRET
 MEMORY_CYCLES = _p.P_MEMORY_CYCLES
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
@@ -32,7 +32,8 @@ C_L1I, C_L1D, C_DTLB, MODE = _s.C_L1I_ACCESSES, _s.C_L1D_ACCESSES, _s.C_DTLB_ACC
 TIMED, L1I_TAGS, L1I_SETS, L1D_TAGS, L1D_SETS = _p.P_TIMED, _p.P_L1I_TAGS, _p.P_L1I_SETS, _p.P_L1D_TAGS, _p.P_L1D_SETS
 C_BRANCH, C_MULDIV, C_MULTIPLIES, C_DIVIDES = _s.C_STALL_BRANCH, _s.C_STALL_MULDIV, _s.C_MULTIPLIES, _s.C_DIVIDES
 BRANCH_CYCLES, MULTIPLY_CYCLES, DIVIDE_CYCLES = _p.P_BRANCH_CYCLES, _p.P_MULTIPLY_CYCLES, _p.P_DIVIDE_CYCLES
-KERNEL_DUE, KERNEL_LINE = _s.KERNEL_DUE, _s.KERNEL_LINE
+DUE_0, DUE_1, DUE_2, DUE_3, KERNEL_LINE, PLAIN_RAM = _s.DUE_0, _s.DUE_1, _s.DUE_2, _s.DUE_3, _s.KERNEL_LINE, _s.PLAIN_RAM
+_DUE = _W(_s.DUE_0)
 QUICK, _STORES, _MODE_WORDS = _s.QUICK, _W(_s.QUICK_TABLE), _W(_s.QUICK_MODE)
 _ENTRIES, _PAGE = _W(_s.QUICK_ENTRIES - 1), _W(0xFFFF_FFFF_FFFF_F000)
 #: What leads from a byte offset in the state to a line's tag.
@@ -98,17 +99,23 @@ def store_offset(m, va, width):
     return at
 
 
-@jit("boolean(uint64[::1], uint64, uint64)", forceinline=True)
-def nothing_to_charge(m, at, width):
-    """Whether an access lies in RAM and costs nothing: neither time nor translation."""
-    return m[SATP] | m[TIMED] == _0 and at <= m[RAM_BYTES] - width
+@jit("void(uint64[::1])")
+def plain_begin(m):
+    """Let native kernel code reach memory without a look at the tables, if that costs neither time nor translation; until :func:`plain_end`."""
+    m[PLAIN_RAM] = m[RAM_BYTES] - _7 if m[SATP] | m[TIMED] == _0 else _0
+
+
+@jit("void(uint64[::1])")
+def plain_end(m):
+    """Whoever comes next may be timed or translated."""
+    m[PLAIN_RAM] = _0
 
 
 @jit("uint64(uint64[::1], uint64)")
 def ld64(m, va):
     """Load eight bytes."""
     at = va - RAM_BASE
-    if nothing_to_charge(m, at, _8):
+    if at < m[PLAIN_RAM]:
         return raw_ld64(m, at + RAM_OFFSET)
     at = load_offset(m, va, _8)
     return raw_ld64(m, at) if at != _0 else _0
@@ -118,7 +125,7 @@ def ld64(m, va):
 def ld32(m, va):
     """Load four bytes, zero-extended."""
     at = va - RAM_BASE
-    if nothing_to_charge(m, at, _4):
+    if at < m[PLAIN_RAM]:
         return raw_ld32(m, at + RAM_OFFSET)
     at = load_offset(m, va, _4)
     return raw_ld32(m, at) if at != _0 else _0
@@ -128,7 +135,7 @@ def ld32(m, va):
 def ld16(m, va):
     """Load two bytes, zero-extended."""
     at = va - RAM_BASE
-    if nothing_to_charge(m, at, _2):
+    if at < m[PLAIN_RAM]:
         return raw_ld16(m, at + RAM_OFFSET)
     at = load_offset(m, va, _2)
     return raw_ld16(m, at) if at != _0 else _0
@@ -138,7 +145,7 @@ def ld16(m, va):
 def ld8(m, va):
     """Load one byte, zero-extended."""
     at = va - RAM_BASE
-    if nothing_to_charge(m, at, _1):
+    if at < m[PLAIN_RAM]:
         return raw_ld8(m, at + RAM_OFFSET)
     at = load_offset(m, va, _1)
     return raw_ld8(m, at) if at != _0 else _0
@@ -148,7 +155,7 @@ def ld8(m, va):
 def st64(m, va, value):
     """Store eight bytes."""
     at = va - RAM_BASE
-    if nothing_to_charge(m, at, _8):
+    if at < m[PLAIN_RAM]:
         raw_st64(m, at + RAM_OFFSET, value)
         return
     at = store_offset(m, va, _8)
@@ -160,7 +167,7 @@ def st64(m, va, value):
 def st32(m, va, value):
     """Store the low four bytes."""
     at = va - RAM_BASE
-    if nothing_to_charge(m, at, _4):
+    if at < m[PLAIN_RAM]:
         raw_st32(m, at + RAM_OFFSET, value)
         return
     at = store_offset(m, va, _4)
@@ -172,7 +179,7 @@ def st32(m, va, value):
 def st16(m, va, value):
     """Store the low two bytes."""
     at = va - RAM_BASE
-    if nothing_to_charge(m, at, _2):
+    if at < m[PLAIN_RAM]:
         raw_st16(m, at + RAM_OFFSET, value)
         return
     at = store_offset(m, va, _2)
@@ -184,7 +191,7 @@ def st16(m, va, value):
 def st8(m, va, value):
     """Store the low byte."""
     at = va - RAM_BASE
-    if nothing_to_charge(m, at, _1):
+    if at < m[PLAIN_RAM]:
         raw_st8(m, at + RAM_OFFSET, value)
         return
     at = store_offset(m, va, _1)
@@ -236,10 +243,10 @@ def fetch_lines(m, line, last):
     m[KERNEL_LINE] = last + _1
 
 
-@jit("void(uint64[::1], uint64, uint64)")
+@jit("void(uint64[::1], uint64, uint64)", forceinline=True)
 def charge_block(m, pa, count):
     """Retire ``count`` instructions of kernel code at a physical address, fetching the lines they lie on."""
-    m[KERNEL_DUE] += count
+    m[_DUE + (pa >> _4 & _3)] += count
     if m[TIMED] != _0:
         fetch_lines(m, pa >> _6, (pa + count * _4 - _1) >> _6)
 
@@ -273,8 +280,8 @@ def charge_divisions(m, count):
 @jit("void(uint64[::1])")
 def kernel_books(m):
     """Bring the books up to date with what kernel code has retired, when it returns to the hart or the host."""
-    due = m[KERNEL_DUE]
-    m[KERNEL_DUE] = _0
+    due = m[DUE_0] + m[DUE_1] + m[DUE_2] + m[DUE_3]
+    m[DUE_0] = m[DUE_1] = m[DUE_2] = m[DUE_3] = _0
     m[KERNEL_LINE] = _0
     m[INSTRET] += due
     m[CYCLES] += due

@@ -30,7 +30,7 @@ from platformdirs import user_cache_path
 PACKAGE = Path(__file__).resolve().parent.parent
 
 #: Folders whose sources end up in compiled code.
-COMPILED_SOURCES = ("machine", "kernel", "trace")
+COMPILED_SOURCES = ("machine", "kernel", "runtime", "trace")
 
 
 #: Called with a function's name before it is compiled or loaded; a progress bar hangs here.
@@ -50,7 +50,7 @@ _APART = ("view", "asm.py", "board.py", "devicetree.py", "disk.py", "elf.py", "i
 
 
 #: Of the kernel, beside its core, what compiled code is made of.
-_OF_KERNEL = ("core", "abi.py", "charges.json", "gate.py", "layout.py", "native.py", "native_files.py", "opencalls.py", "policycalls.py", "policynative.py")
+_OF_KERNEL = ("core", "abi.py", "charges.json", "gate.py", "heaplayout.py", "layout.py", "native.py", "native_files.py", "opencalls.py", "policycalls.py", "policynative.py")
 
 
 def _is_apart(path: Path) -> bool:

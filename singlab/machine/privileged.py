@@ -55,7 +55,8 @@ TRAP_CYCLES, RETURN_CYCLES = _p.P_TRAP_CYCLES, _p.P_RETURN_CYCLES
 
 _INTERRUPT = _W(1 << 63)
 _ILLEGAL = _W(2)
-_SSTATUS_NUMBER = _W(0x100)
+_SSTATUS_NUMBER, _SSCRATCH_NUMBER = _W(0x100), _W(0x140)
+SSCRATCH = _s.SSCRATCH
 _VECTOR_BASE = _W(0xFFFF_FFFF_FFFF_FFFC)
 _TIMER_S, _TIMER_M = _W(5), _W(7)
 
@@ -238,6 +239,13 @@ def system(m, op, u):
         # a supervisor that shuts or opens the door to interrupts: so often that it is worth a way of its own
         m[STATUS] = status | SIE if op == O_CSRRSI else status & ~SIE
         m[u >> _W(8) & _W(0x3F)] = status & SSTATUS_BITS | _W(2 << 32)
+        m[PC] = pc + _W(4)
+        return GO_ON
+    elif op == O_CSRRW and imm == _SSCRATCH_NUMBER and mode == _1:
+        field = u >> _W(24) & _W(31)
+        value = m[field]
+        m[u >> _W(8) & _W(0x3F)] = m[SSCRATCH]
+        m[SSCRATCH] = value
         m[PC] = pc + _W(4)
         return GO_ON
     elif op == O_ECALL:

@@ -15,7 +15,7 @@ _HOME = {
          "process_id", "cycles_per_second", "ChannelClosed", "exchange", "Borrowed", "copy", "fill", "char", "Array", "array", "to_vector",
          "to_array", "receive", "new_channel", "ESet", "Unsatisfiable", "Shared", "split", "truncate", "share", "Event", "Mutex", "event",
          "manual_event", "mutex", "wait_any", "sleep", "sleep_until", "thread_id", "thread_state", "IoMemory", "Interrupt", "io_memory",
-         "interrupt", "register", "connect", "principal", "peer_principal", "speaks_for", "create", "Child", "ProcessState"), "names"),
+         "interrupt", "dma_memory", "dma_address", "register", "connect", "principal", "peer_principal", "speaks_for", "create", "Child", "ProcessState"), "names"),
     **dict.fromkeys(("managed", "ClassProgram"), "classes"),
     **dict.fromkeys(("compile", "compile_program"), "frontend"), **dict.fromkeys(("explore", "Exploration"), "explorer"),
     "verify": "verifier", "Report": "verifier", "build": "build", "install": "install", "seal_module": "build",

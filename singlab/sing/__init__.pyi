@@ -24,6 +24,8 @@ from singlab.sing.names import copy as copy
 from singlab.sing.names import create as create
 from singlab.sing.names import cycles as cycles
 from singlab.sing.names import cycles_per_second as cycles_per_second
+from singlab.sing.names import dma_address as dma_address
+from singlab.sing.names import dma_memory as dma_memory
 from singlab.sing.names import event as event
 from singlab.sing.names import exchange as exchange
 from singlab.sing.names import fill as fill
@@ -99,6 +101,8 @@ def sip(
     category: str = ...,
     io_memory: list[tuple[int, int]] = ...,
     interrupts: list[int] = ...,
+    dma: list[int] = ...,
+    isolation: str = ...,
     imports: list[str] = ...,
     exports: list[str] = ...,
     extensions: list[tuple[str, str]] = ...,

@@ -32,7 +32,7 @@ note = _Word("note", "note(a, b): hand two numbers to whoever runs the program."
 _KERNEL_WORDS = ("new", "free", "len", "print", "mark", "yield_", "process_id", "cycles_per_second", "thread", "join", "copy", "fill",
                  "array", "str", "to_vector", "to_array", "new_channel", "receive", "ESet", "create",
                  "split", "truncate", "share", "event", "manual_event", "mutex", "wait_any", "sleep", "sleep_until", "thread_id", "thread_state",
-                 "io_memory", "interrupt", "register", "connect", "principal", "peer_principal", "speaks_for")  # fmt: skip
+                 "io_memory", "interrupt", "dma_memory", "dma_address", "register", "connect", "principal", "peer_principal", "speaks_for")  # fmt: skip
 _INSTEAD = "use load, cycles, trap and arithmetic; note(a, b) shows you two numbers"
 #: Instructions that ask a kernel for something, and what they are to a student, for whoever comes to one by no word.
 _KERNEL_OPERATIONS = {

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from singlab.kernel.abi import ABI_VERSION
+from singlab.kernel.heaplayout import WITH_BARRIER
 from singlab.kernel.image import Manifest, Parameter, SealedImage, seal
 from singlab.kernel.manifest import fingerprint
 from singlab.sing import verifier
@@ -114,18 +115,21 @@ def tree_shaking(program: Program) -> TreeShaking:
     return TreeShaking(missing, generate(optimise(whole, shake=False)).code.text_bytes, generate(shaken).code.text_bytes)
 
 
-def compiled(module: Module, verified: bool = True, checks: bool = True, optimiser: bool = True) -> Generated:
-    """Return a module's code, optimised if the verifier has accepted it: the optimiser relies on that."""
+def compiled(module: Module, verified: bool = True, checks: bool = True, optimiser: bool = True, barrier: bool = False) -> Generated:
+    """Return a module's code, optimised if the verifier has accepted it: the optimiser relies on that.
+
+    ``barrier`` says whether stores of references into objects have a write barrier.
+    """
     if not checks and not (verified and optimiser):
         raise ValueError("checks=False needs the verifier and the optimiser: leave verify and optimiser as they are")
     try:
         if verified and optimiser:
             try:
-                return generate(optimise(module, checks))
+                return generate(optimise(module, checks), barrier)
             except SipError as error:
                 if error.rule != "size":  # more values are alive at once than before: then as it stands
                     raise
-        return generate(module)
+        return generate(module, barrier)
     except SipError as error:
         raise error.at(module.filename, module.source) from None
 
@@ -138,14 +142,31 @@ def all_contracts(known: dict) -> dict:
     return found
 
 
+def whole_source(module: Module) -> str:
+    """Return a program's text with those of its helpers in the lines that it leaves empty.
+
+    A helper of another cell may have lines of the same numbers: these stay the program's.
+    """
+    lines = module.source.split("\n")
+    for function in module.functions.values():
+        if function.source and function.filename == module.filename and function.source != module.source:
+            other = function.source.split("\n")
+            lines += [""] * (len(other) - len(lines))
+            lines = [mine or theirs for mine, theirs in zip(lines, [*other, *[""] * (len(lines) - len(other))])]
+    return "\n".join(lines)
+
+
 def seal_module(
     module: Module, verified: bool, checks: bool = True, optimiser: bool = True, declared: Declaration | None = None,
     carry_sil: bool = False,
 ) -> SealedImage:  # fmt: skip
     """Generate a module's code and seal it with its manifest and contract tables."""
+    if not isinstance(module, Module):
+        raise SipError("sil.malformed", f"SIL is sealed, this is {type(module).__name__}", filename="<sil>",
+                       hint="write seal_module(module, verify(module).accepted), or build(program)")  # fmt: skip
     declared = declared or Declaration()
     module = replace(module, contracts=all_contracts({**declared.contracts, **module.contracts}))
-    generated = compiled(module, verified, checks, optimiser)
+    generated = compiled(module, verified, checks, optimiser, declared.collector in WITH_BARRIER)
     tables: list[np.ndarray] = []
     contracts, prints = {}, {}
     for name, contract in sorted(module.contracts.items()):
@@ -172,7 +193,7 @@ def seal_module(
         lines=generated.code.lines,
         heap=generated.heap,
         verified=verified and checks,
-        source=module.source,
+        source=whole_source(module),
         exceptions={str(number): name for number, name in module.exceptions.items()},
         result=str(module.functions[module.entry].result or ""),
         version=declared.version,
@@ -182,9 +203,13 @@ def seal_module(
         exports={name: prints[name] for name in exports},
         io_memory=declared.io_memory,
         interrupts=declared.interrupts,
+        dma=declared.dma,
+        isolation=declared.isolation,
         extensions=declared.extensions,
         provides=declared.provides,
         wants=declared.wants,
+        collector=declared.collector,
+        heap_bytes=declared.heap_bytes,
         sil=format_module(module) if carry_sil else "",
     )
     return seal(manifest, generated.code.text, np.concatenate(tables) if tables else np.zeros(0, np.uint64))

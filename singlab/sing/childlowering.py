@@ -38,12 +38,15 @@ class ChildLowering:
                               f'declare it: @sip(extensions=[("{name.value[:64]}", "C")]), with the contract it exports')  # fmt: skip
         if len(node.args) - 1 > _MOST_ARGUMENTS:
             raise self.refuse("language", f"a child has at most {_MOST_ARGUMENTS} startup arguments", node, "send it the rest in a message")
-        child = self.emit("create", node, self.reg(CHILD), extra=known.index(name.value))
-        for index, argument in enumerate(node.args[1:]):
+        values = []
+        for argument in node.args[1:]:
             value = self.expr(argument, None)
             if not isinstance(value.type, (Endpoint, Int, Enum)) and str(value.type) != "bool":
                 raise self.refuse("types", f"{spoken(value.type)} cannot be a startup argument", argument,
                                   "give endpoints, integers and bools; send it the rest in a message")  # fmt: skip
+            values.append(value)
+        child = self.emit("create", node, self.reg(CHILD), extra=known.index(name.value))
+        for index, (argument, value) in enumerate(zip(node.args[1:], values)):
             self.emit("give", argument, None, (child, value), index)
         return child
 

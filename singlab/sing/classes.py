@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, dataclass_transform
 
 from singlab.sing import sil
 from singlab.sing.errors import SipError
+from singlab.sing.modulenames import joined
 from singlab.sing.parsing import parse
 from singlab.sing.program import Program
 from singlab.sing.sil_classes import MOST_CLASSES, MOST_FIELDS, ancestry, fields, is_element, subclasses
@@ -52,9 +53,10 @@ class ClassProgram:
     bindings: dict[str, Type] = field(default_factory=dict)
 
     def __post_init__(self):
+        names, self.names = self.names, joined(self.node, self.names)
         for part in self.node.body:
             if isinstance(part, ast.FunctionDef):
-                self.methods[part.name] = Program(f"{self.name}~{part.name}", part, self.source, self.filename, self.names, False, owner=self)
+                self.methods[part.name] = Program(f"{self.name}~{part.name}", part, self.source, self.filename, names, False, owner=self)
 
     def __call__(self, *args, **kwargs):
         from singlab.sing.names import not_python
@@ -81,6 +83,8 @@ def managed(cls: type) -> ClassProgram:
     Fields are annotations (``value: u64``, ``next: "Node | None"``), methods typed functions with ``self``; a class
     without ``__init__`` is called with its fields in order. It may inherit from one other such class.
     """
+    if not isinstance(cls, type):
+        raise SipError("language", f"@managed stands above a class, this is {type(cls).__name__}", hint="write @managed above class Node: ...")
     frame = sys._getframe(1)
     filename, line = frame.f_code.co_filename, frame.f_lineno
     text = "".join(linecache.getlines(filename, frame.f_globals))

@@ -146,7 +146,7 @@ class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HandleCode, Hea
     def fault(self, code: int, instr: Instr) -> str:
         """Return the label of the stub that ends the process with a fault at this line."""
         key = (code, instr.position.line)
-        return self.faults.setdefault(key, f"{self.function.name}.fault{code}.{instr.position.line}")
+        return self.instead.get(code) or self.faults.setdefault(key, f"{self.function.name}.fault{code}.{instr.position.line}")
 
     # ---- a function -----------------------------------------------------------------------------------------------
 
@@ -184,8 +184,7 @@ class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HandleCode, Hea
             self.immediate(A1, line)
             out.abi(ABI_NUMBER["fault"])
         if self.module.heap:
-            out.label(f"{self.function.name}:end")
-            self.module.tables.function(self.function.name, f"{self.function.name}:end", self.frame, self.save_base, self.saved)
+            self.heap_end()
 
     def stack_map(self, instr: Instr, first: int) -> None:
         """Note where references are while the calls stand that an instruction came to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 
 from singlab.sing.contracts import type_text
+from singlab.sing.errors import SipError
 from singlab.trace.statemachine import COLOURS, state_machine
 
 _CELL = 'style="text-align:left;padding:2px 14px 2px 0"'
@@ -42,6 +43,9 @@ def draw(contract, state: int | str | None = None) -> Drawing:
     state : int or str, optional
         The number or the name of a state to mark.
     """
+    if not hasattr(contract, "describe"):
+        raise SipError("contract.syntax", f"a contract is drawn, this is {type(contract).__name__}", filename="<contract>",
+                       hint='write draw(contract("""contract C { ... }"""))')  # fmt: skip
     name = html.escape(contract.name)
     base = f' <span style="opacity:.75">extends {html.escape(contract.base.name)}</span>' if contract.base else ""
     rows = []

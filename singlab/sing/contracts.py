@@ -477,12 +477,17 @@ def find_contract(known: Mapping, name: str) -> Contract | Protocol | None:
     return next((c for c in reversed(list(known.values())) if isinstance(c, Contract | Protocol) and c.name == name), None)
 
 
+_READS = "a contract reads: contract C { in message Ask(ulong n); out message Answer(ulong n); state Start: Ask? -> Answer! -> Start; }"
+
+
 def _builders(text: str, filename: str, first_line: int, known: Mapping | None, types: dict[str, Type] | None = None):
     """Yield a builder for each contract in a text; each sees the ones built before it. Declared types go into ``types``."""
     types = {} if types is None else types
     if not isinstance(text, str):
         raise SipError("contract.syntax", f"a contract is a text, this is {type(text).__name__}", filename=filename,
                        hint='write contract("""contract C { ... }""")')  # fmt: skip
+    if not text.strip():
+        raise SipError("contract.syntax", "there is no contract here", filename=filename, line=first_line, hint=_READS)
     try:
         tree = _parser().parse(text)
     except UnexpectedInput as error:
@@ -494,10 +499,9 @@ def _builders(text: str, filename: str, first_line: int, known: Mapping | None, 
             text[error.pos_in_stream] if error.pos_in_stream is not None and error.pos_in_stream < len(text) else "the end"
         )  # fmt: skip
         raise SipError(
-            "contract.syntax", f"the contract cannot be read at {found!r}", filename=filename,
+            "contract.syntax", f"the contract cannot be read at {found[:40]!r}", filename=filename,
             line=min(line, len(lines)) + first_line - 1, column=column, source_line=source,
-            hint="a contract reads: contract C { in message Ask(ulong n); out message Answer(ulong n); "
-            "state Start: Ask? -> Answer! -> Start; }",
+            hint=_READS,
         ) from None  # fmt: skip
     seen: set[str] = set()
     for part in tree.children:

@@ -11,7 +11,8 @@ import ast
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from singlab.kernel.manifest import NAME, PATH, PATTERN, VERSION, Extension, IoMemoryRange, Provision
+from singlab.kernel.heaplayout import COLLECTORS, SMALLEST_HEAP
+from singlab.kernel.manifest import LARGEST_DMA, MOST_DMA, NAME, PATH, PATTERN, SIP_SETTINGS, VERSION, Extension, IoMemoryRange, Provision
 from singlab.sing.contracts import Contract
 from singlab.sing.errors import SipError
 from singlab.sing.types import Endpoint
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 #: What @sip takes, and how each is written.
 EXAMPLES = {
     "name": 'name="disk"', "version": 'version="1.2"', "publisher": 'publisher="MSR"', "category": 'category="driver"',
-    "io_memory": "io_memory=[(0x10001000, 0x1000)]", "interrupts": "interrupts=[1]", "imports": 'imports=["Disk"]',
+    "io_memory": "io_memory=[(0x10001000, 0x1000)]", "interrupts": "interrupts=[1]", "dma": "dma=[4096]", "isolation": 'isolation="ring3-domains"', "imports": 'imports=["Disk"]',
     "exports": 'exports=["Files"]', "provides": 'provides=["/dev/disk"]', "wants": 'wants=["/dev/disk"]', "extensions": 'extensions=[("plugin", "WebApp")]',
+    "collector": 'collector="semispace"', "heap_bytes": "heap_bytes=65536",
 }  # fmt: skip
 
 
@@ -38,9 +40,15 @@ class Declaration:
         ``name`` is empty where the function's is meant.
     io_memory : list of IoMemoryRange
     interrupts : list of int
+    dma : list of int
+    isolation : str
     extensions : list of Extension
     provides : list of Provision
     wants : list of str
+    collector : str
+        Empty: the system's.
+    heap_bytes : int
+        0: no bound.
     imports, exports : list of str, or None
         None: as the program's types say.
     contracts : dict of str to Contract
@@ -55,9 +63,13 @@ class Declaration:
     category: str = ""
     io_memory: list[IoMemoryRange] = field(default_factory=list)
     interrupts: list[int] = field(default_factory=list)
+    dma: list[int] = field(default_factory=list)
+    isolation: str = ""
     extensions: list[Extension] = field(default_factory=list)
     provides: list[Provision] = field(default_factory=list)
     wants: list[str] = field(default_factory=list)
+    collector: str = ""
+    heap_bytes: int = 0
     imports: list[str] | None = None
     exports: list[str] | None = None
     contracts: dict[str, Contract] = field(default_factory=dict)
@@ -102,7 +114,7 @@ class _Reader:
             if keyword.arg not in EXAMPLES:
                 at = keyword if keyword.arg else keyword.value
                 hints = {"io_ports": "this machine has no I/O ports: declare the device's registers with " + EXAMPLES["io_memory"],
-                         "io_dma": "DMA cannot be declared: move data through exchange-heap blocks"}  # fmt: skip
+                         "io_dma": "memory that a device is to read and write is declared with " + EXAMPLES["dma"]}  # fmt: skip
                 raise self.refuse(f"a manifest has no {keyword.arg or 'arguments with **'}", at,
                                   hints.get(keyword.arg or "", f"there are {', '.join(EXAMPLES)}"))  # fmt: skip
             if keyword.arg in found.places:
@@ -177,6 +189,22 @@ class _Reader:
             found.append(line)
         return found
 
+    def dma(self, node: ast.expr, what: str) -> list[int]:
+        """Bytes of each piece of memory for devices."""
+        found = [self.number(item, what) for item in self.items(node, what)]
+        for item, size in zip(self.items(node, what), found):
+            if not 0 < size <= LARGEST_DMA:
+                raise self.refuse(f"{size} bytes of memory for devices cannot be had", item, f"declare 1 to {LARGEST_DMA} bytes: {EXAMPLES[what]}")
+        if len(found) > MOST_DMA:
+            raise self.refuse(f"it declares {len(found)} pieces of memory for devices, and a program can have {MOST_DMA}", node, "declare fewer, larger ones")
+        return found
+
+    def isolation(self, node: ast.expr, what: str) -> str:
+        value = self.text(node, what)
+        if value not in SIP_SETTINGS:
+            raise self.refuse(f"{value!r} is no isolation setting of a single SIP", node, f"there are {', '.join(SIP_SETTINGS)}")
+        return value
+
     def names(self, node: ast.expr, what: str) -> list[str]:
         """The names of contracts."""
         found = []
@@ -198,6 +226,18 @@ class _Reader:
 
     def wants(self, node: ast.expr, what: str) -> list[str]:
         return [self.text(item, what, PATTERN) for item in self.items(node, what)]
+
+    def collector(self, node: ast.expr, what: str) -> str:
+        value = self.text(node, what)
+        if value not in COLLECTORS[1:]:
+            raise self.refuse(f"there is no collector {value!r}", node, f"choose one of {', '.join(COLLECTORS[1:])}")
+        return value
+
+    def heap_bytes(self, node: ast.expr, what: str) -> int:
+        value = self.number(node, what)
+        if not SMALLEST_HEAP <= value < 1 << 40:
+            raise self.refuse(f"a heap of {value} bytes cannot be", node, f"it has at least {SMALLEST_HEAP} bytes, a page: write {EXAMPLES[what]}")
+        return value
 
     def extensions(self, node: ast.expr, what: str) -> list[Extension]:
         return [Extension(*(self.text(part, what, NAME) for part in self.pair(item, what))) for item in self.items(node, what)]

@@ -150,6 +150,20 @@ class EndpointFlow:
         self.in_state(reg, contract, contract.states[0], state, instr, f"a child begins with it in state {contract.states[0]}")
         self.move_away(reg, state, instr)
 
+    def waits(self, instr: Instr, state: dict) -> None:
+        """Endpoints among what is waited for can bring something: they are open, and it is the other side's turn."""
+        for reg in instr.args[1:]:
+            if not isinstance(reg.type, Endpoint):
+                continue
+            contract = self.flow.module.contracts[reg.type.contract]
+            for s in sorted(states_of(state.get(reg)) - {ASTRAY}):
+                if s < 0:
+                    self.closed(Instr(instr.op, None, (reg,), None, instr.position), s)
+                elif contract.turn(s) == reg.type.side:
+                    own = " or ".join(contract.transitions[s])
+                    self.error("contract.receive", f"{self.function.name} waits for a message on {named(reg)} in state {contract.states[s]}, but "
+                               f"there it is its own turn to send {own}: nothing can come", instr.position, f"send {own} first")  # fmt: skip
+
     # ---- waiting for several ---------------------------------------------------------------------------------------
 
     def operand_states(self, reg: Reg, state: dict) -> frozenset:

@@ -10,6 +10,20 @@ import html
 
 from singlab.kernel.manifest import in_lines
 
+#: Characters of a message, and of a source line, that are shown.
+_LONGEST_SAID, _LONGEST_LINE = 1000, 240
+
+
+def printable(text: str) -> str:
+    """Return a text in which every character can be shown, in its place; what cannot be is a U+FFFD."""
+    return "".join(letter if letter.isprintable() or letter in "\t\n" else "\ufffd" for letter in text)
+
+
+def said(text: str) -> str:
+    """Return a sentence of a message, cut where a program's own text makes it too long to read."""
+    text = text if len(text) <= _LONGEST_SAID else f"{text[: _LONGEST_SAID // 2]} … {text[-_LONGEST_SAID // 2 :]}"
+    return printable(text)
+
 
 class SipError(Exception):
     """A program or a contract was refused.
@@ -31,9 +45,9 @@ class SipError(Exception):
 
     def __init__(self, rule: str, message: str, *, hint: str = "", filename: str = "<sip>", line: int = 0,
                  column: int = 0, source_line: str = ""):  # fmt: skip
-        self.rule, self.message, self.hint = rule, message, hint
+        self.rule, self.message, self.hint = rule, said(message), said(hint)
         self.filename, self.line, self.column, self.source_line = filename, line, column, source_line.rstrip()
-        super().__init__(message)
+        super().__init__(self.message)
 
     def at(self, filename: str, source: str) -> SipError:
         """Fill in the file and the text of the line; returns itself."""
@@ -51,6 +65,17 @@ class SipError(Exception):
         return f"{self.filename}:{self.line}" + (f":{self.column}" if self.column else "")
 
     @property
+    def excerpt(self) -> tuple[str, str]:
+        """The line, or of a long one the part around the place, and the mark that stands below it."""
+        line, column, start = self.source_line, self.column, 0
+        if len(line) > _LONGEST_LINE:
+            start = max(0, min(column - _LONGEST_LINE // 2, len(line) - _LONGEST_LINE))
+            end = start + _LONGEST_LINE
+            line = "…" * (start > 0) + line[start:end] + "…" * (end < len(line))
+            column -= start - (start > 0)
+        return printable(line), " " * (column - 1) + "^" if self.column and 0 < column <= _LONGEST_LINE + 2 else ""
+
+    @property
     def reason(self) -> str:
         """Why the rule is there, for the verifier's rules; else empty."""
         from singlab.sing.rules import BY_NAME
@@ -61,9 +86,10 @@ class SipError(Exception):
     def __str__(self) -> str:
         out = [f"{self.place}: {self.message}"]
         if self.source_line:
-            out.append(f"    {self.source_line}")
-            if self.column:
-                out.append("    " + " " * (self.column - 1) + "^")
+            line, mark = self.excerpt
+            out.append(f"    {line}")
+            if mark:
+                out.append(f"    {mark}")
         out.append(f"rule: {self.rule}")
         if self.hint:
             out.append(f"repair: {self.hint}")
@@ -76,8 +102,8 @@ class SipError(Exception):
         return ["\n".join(in_lines(line) if line in said else line for line in lines)]
 
     def _repr_html_(self) -> str:
-        caret = " " * max(0, self.column - 1) + "^" if self.column else ""
-        code = f"<pre style='margin:.4em 0'>{html.escape(self.source_line)}\n{caret}</pre>" if self.source_line else ""
+        line, mark = self.excerpt
+        code = f"<pre style='margin:.4em 0;overflow-x:auto'>{html.escape(line)}\n{mark}</pre>" if line else ""
         hint = f"<div><b>Repair:</b> {html.escape(self.hint)}</div>" if self.hint else ""
         why = f"<div><b>Why:</b> {html.escape(self.reason)}</div>" if self.reason else ""
         return (

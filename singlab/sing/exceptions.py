@@ -46,8 +46,8 @@ def _built_in() -> dict[str, ExceptionClass]:
     for name, base, *faults in (
         ("BaseException", None), ("Exception", "BaseException"), ("ArithmeticError", "Exception"), ("ZeroDivisionError", "ArithmeticError", 2),
         ("OverflowError", "ArithmeticError"), ("AssertionError", "Exception", 13), ("LookupError", "Exception"), ("IndexError", "LookupError", 1),
-        ("KeyError", "LookupError"), ("MemoryError", "Exception", 5, 11, 15, 22), ("RuntimeError", "Exception", 24), ("NotImplementedError", "RuntimeError"),
-        ("ValueError", "Exception", 12), ("AttributeError", "Exception", 20), ("TypeError", "Exception", 23, 21), ("ChannelClosed", "Exception", 3),
+        ("KeyError", "LookupError"), ("MemoryError", "Exception", 5, 11, 15, 22), ("OSError", "Exception", 30, 27), ("RuntimeError", "Exception", 24), ("NotImplementedError", "RuntimeError"),
+        ("ValueError", "Exception", 12, 14, 26, 31), ("AttributeError", "Exception", 20), ("TypeError", "Exception", 23, 21), ("ChannelClosed", "Exception", 3),
     ):  # fmt: skip
         table[name] = ExceptionClass(name, table.get(base), tuple(faults))
     return table
@@ -64,7 +64,10 @@ INDEX, DIVISION, CLOSED, MEMORY, ASSERTION, VALUE, ATTRIBUTE, TYPE, THREAD = (BU
 #: What failed checks say, as the trace does; but as in Python nothing of an assertion.
 SAID = {1: "index out of bounds", 2: "division by zero", 3: "channel closed while a message was expected", 5: "exchange heap exhausted",
         11: "allocation size out of range", 12: "integer conversion out of range", 15: "no memory left for a channel", 20: "None was used as an object",
-        21: "an object of another class", 22: "out of memory", 23: "None was used as an array or a text", 24: "no thread could be started"}  # fmt: skip
+        21: "an object of another class", 22: "out of memory", 23: "None was used as an array or a text", 24: "no thread could be started",
+        14: "joined what is no thread of its own that runs, or was joined before", 26: "used a handle that is closed, or let go of what this thread does not have",
+        27: "a device that its manifest does not declare, or that another process has", 30: "no child process can be made",
+        31: "no child process has this handle, or it cannot do this in the state it is in"}  # fmt: skip
 
 
 def declared(node: ast.ClassDef, known: Mapping) -> ExceptionClass | SipError | None:

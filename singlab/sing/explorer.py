@@ -26,7 +26,7 @@ from singlab.sing.verifier import verify
 _NEXT = count(1)
 
 _STYLE = """
-.slx{font:13px/1.45 var(--jp-ui-font-family,system-ui,-apple-system,"Segoe UI",sans-serif);color:inherit}
+.slx{container-type:inline-size;font:13px/1.45 var(--jp-ui-font-family,system-ui,-apple-system,"Segoe UI",sans-serif);color:inherit}
 .slx .slx-panes{display:grid;grid-template-columns:minmax(0,5fr) minmax(0,6fr) minmax(0,6fr);gap:10px}
 .slx .slx-pane{border:1px solid rgba(128,128,128,.35);border-radius:6px;min-width:0;display:flex;flex-direction:column}
 .slx h5{font-size:13px;font-weight:650;margin:0;padding:6px 10px;border-bottom:1px solid rgba(128,128,128,.25)}
@@ -40,7 +40,8 @@ _STYLE = """
 .slx .slx-on{background:rgba(0,114,178,.18)}
 .slx .slx-findings{margin-top:8px;display:flex;flex-direction:column;gap:6px}
 .slx .slx-ok{border-left:4px solid #009E73;padding:.3em .8em}
-@media (max-width:800px){.slx .slx-panes{grid-template-columns:minmax(0,1fr)}}
+@container (max-width:1000px){.slx .slx-panes{grid-template-columns:minmax(0,6fr) minmax(0,7fr)}.slx .slx-pane:last-child{grid-column:1/-1}.slx .slx-pane:last-child .slx-lines{max-height:260px}}
+@container (max-width:600px){.slx .slx-panes{grid-template-columns:minmax(0,1fr)}}
 """
 
 # Marks the lines of one place in every pane; a click brings them into sight.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
+from types import FunctionType, ModuleType
 
 from singlab.sing import sil
 from singlab.sing.borrow import BorrowLowering
 from singlab.sing.builtincalls import BuiltinLowering
+from singlab.sing.constants import UNKNOWN
 from singlab.sing.enums import EnumLowering
 from singlab.sing.errors import SipError
 from singlab.sing.handles import HandleLowering
@@ -27,6 +29,7 @@ from singlab.sing.types import (
     INTS,
     U64,
     Array,
+    Bool,
     Char,
     Endpoint,
     EndpointSet,
@@ -46,6 +49,15 @@ _BINARY = {
     ast.BitOr: "or", ast.BitXor: "xor", ast.LShift: "shl", ast.RShift: "shr",
 }  # fmt: skip
 _SENT = "objects stay in their process; send an exchange-heap vector: to_vector(s) makes one of text and of an Array[u8]"
+#: What stands in place of Python's own functions.
+_INSTEAD = {
+    "max": "write a if a > b else b", "min": "write a if a < b else b", "abs": "write x if x >= 0 else -x", "sum": "add up in a loop",
+    "divmod": "write a // b and a % b", "pow": "multiply in a loop", "input": "what a process works on comes as startup arguments and messages",
+    "open": "there are no files: ask a service for them over a channel", "enumerate": "write for i in range(len(v)):", "zip": "write for i in range(len(v)):",
+    "reversed": "write for i in range(len(v)): and use v[len(v) - 1 - i]", **dict.fromkeys(("list", "dict", "set", "sorted"), "use an array: array(u64, n)"),
+    **dict.fromkeys(("hex", "bin", "oct", "format", "repr"), "str(n) and print(n) show a number in decimal"), "float": "use integers",
+    **dict.fromkeys(("eval", "exec", "compile", "__import__", "getattr", "setattr"), "a sealed image cannot change: all its code is there before it starts"),
+}  # fmt: skip
 _COMPARE = {ast.Eq: "eq", ast.NotEq: "ne", ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge"}
 
 
@@ -177,6 +189,9 @@ class ExpressionLowering(BuiltinLowering, HandleLowering, NamingLowering, EnumLo
             raise self.refuse("types", f"{a.type} and {b.type} in one operation", node,
                               f"use a member of {kind}, such as {kind.called(kind.values()[0])}"
                               + (f", or its number: {kind.sil}(...)" if isinstance(other, Int) else ""))  # fmt: skip
+        if {type(a.type), type(b.type)} == {Bool, Int}:
+            raise self.refuse("types", f"{spoken(a.type)} and {spoken(b.type)} in one operation", node,
+                              f"a bool is counted as 0 or 1 by a cast: {b.type if isinstance(b.type, Int) else a.type}(...)")  # fmt: skip
         names = [n.id for n in (left, right) if isinstance(n, ast.Name)]
         extra = f", or give {names[0]} that type where it is first assigned: {names[0]}: {b.type if names[0] == getattr(left, 'id', '') else a.type} = ..." if names else ""
         raise self.refuse("types", f"{spoken(a.type)} and {spoken(b.type)} in one operation", node,
@@ -380,6 +395,9 @@ class ExpressionLowering(BuiltinLowering, HandleLowering, NamingLowering, EnumLo
 
     def index_of(self, node: ast.Subscript) -> sil.Reg:
         """Return the index's register of ``v[i]``."""
+        value, name = self.literal(node.slice), ast.unparse(node.value)
+        if value is not None and value < 0:
+            raise self.refuse("types", f"an index counts from 0, and this is {value}", node.slice, f"write {name}[len({name}) - {-value}]")
         index = self.plain(self.expr(node.slice, U64), node.slice)
         if isinstance(index.type, Int) and index.type.signed and index.type.bits < 64:
             index = self.coerce(index, I64, node.slice)
@@ -449,7 +467,9 @@ class ExpressionLowering(BuiltinLowering, HandleLowering, NamingLowering, EnumLo
         if isinstance(helper, type) or re.search(rf"^class {name}\b", self.program.source, re.MULTILINE):
             raise self.refuse("types", f"{name} is a class of Python, not of the SIP language", node, f"write @managed above class {name}")
         if not isinstance(helper, Program):
-            raise self.refuse("closed-api", f"{name} is not a function a SIP can call", node,
+            if isinstance(helper, FunctionType) or re.search(rf"^def {name}\b", self.program.source, re.MULTILINE):
+                raise self.refuse("closed-api", f"{name} is a function of Python, not of the SIP language", node, f"write @function above def {name}(...)")
+            raise self.refuse("closed-api", f"{name} is not a function a SIP can call", node, _INSTEAD.get(name) or
                               "a sealed process has new, free, len, print, cycles, yield_, mark, process_id, casts such as "
                               "u8(x), and your own @function helpers")  # fmt: skip
         if helper.entry:
@@ -498,6 +518,11 @@ class ExpressionLowering(BuiltinLowering, HandleLowering, NamingLowering, EnumLo
         what = node.func.attr
         if what in ("add", "close", "receive") and isinstance(self.expr(node.func.value, None).type, EndpointSet):
             return self.set_method(node, what)
+        at = node.func.value
+        strange = isinstance(at, ast.Name) and at.id not in self.variables and self.outside(at) is UNKNOWN and self.declared_type(at) is None
+        if what not in ("send", "receive", "close") and (strange or isinstance(self.outside(at), ModuleType)):
+            raise self.refuse("closed-api", f"{ast.unparse(node.func)} is nothing that a sealed program has: it brings all its code with it", node,
+                              "write a @function of your own; constants of a module can be used")  # fmt: skip
         if what not in ("send", "receive", "close"):
             raise self.refuse("closed-api", f"there is no operation {what}", node, "an endpoint has send, receive and close")
         endpoint = self.endpoint(node.func.value)

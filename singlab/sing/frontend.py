@@ -17,7 +17,10 @@ def compile_program(program: Program) -> Module:
         If the program uses what the language does not have, or its types do not fit.
     """
     if not isinstance(program, Program):
-        raise SipError("language", f"{program!r} is no SIP", hint="decorate a function with @sip and build that")
+        hint = "decorate a function with @sip and build that"
+        if isinstance(program, str):
+            hint += '; from a text: programs_from_source(text).programs["name"]'
+        raise SipError("language", f"{program!r:.80} is no SIP", hint=hint)
     if not program.entry:
         raise SipError("language", f"{program.name} is a helper, not a SIP", hint="build a function decorated with @sip")
     try:

@@ -7,7 +7,7 @@ from singlab.kernel.layout import WAIT_MOST
 from singlab.sing.fieldcode import LOADS, STORES, power
 from singlab.sing.raisecode import FAULT_MEMORY
 from singlab.sing.sil import Instr, Reg
-from singlab.sing.types import Type, bytes_of
+from singlab.sing.types import Endpoint, EndpointSet, Type, bytes_of
 
 T0, T1, A0, A1, A2 = 5, 6, 10, 11, 12
 FAULT_BOUNDS, FAULT_HANDLE, FAULT_DEVICE = 1, 26, 27
@@ -104,11 +104,12 @@ class HandleCode:
 
     def op_wait(self, instr: Instr, following, skip) -> None:
         until, *handles = instr.args
-        if len(handles) == 1:
+        messages = any(isinstance(reg.type, (Endpoint, EndpointSet)) for reg in handles)
+        if len(handles) == 1 and not messages:
             self.abi("wait_one", handles[0], until)
             self.move(A1, 0)
         else:
-            self.abi("wait_any", until, *handles, *[0] * (WAIT_MOST - len(handles)))
+            self.abi("wait_first" if messages else "wait_any", until, *handles, *[0] * (WAIT_MOST - len(handles)))
         came = self.module.fresh()
         self.out.branch("beq", A0, 0, came)
         self.out.ins("addi", T0, 0, TIMED_OUT)
@@ -132,6 +133,12 @@ class HandleCode:
 
     def op_open_io(self, instr: Instr, following, skip) -> None:
         self.made("get_io_memory", [instr.args[0]], FAULT_DEVICE, instr)
+
+    def op_open_dma(self, instr: Instr, following, skip) -> None:
+        self.made("get_dma_memory", [instr.args[0]], FAULT_DEVICE, instr)
+
+    def op_dma_address(self, instr: Instr, following, skip) -> None:
+        self.made("get_dma_address", [instr.args[0]], FAULT_DEVICE, instr)
 
     def op_open_interrupt(self, instr: Instr, following, skip) -> None:
         self.made("open_interrupt", [instr.args[0]], FAULT_DEVICE, instr)

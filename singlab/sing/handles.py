@@ -19,6 +19,8 @@ from singlab.sing.types import (
     U16,
     U32,
     U64,
+    Endpoint,
+    EndpointSet,
     Handle,
     Tuple,
     Type,
@@ -99,13 +101,23 @@ class HandleLowering:
         if place is not None and self.program.entry:
             there = len(getattr(declaration(self.program), what))
             if not 0 <= place < there:
-                example = "io_memory=[(0x10000000, 0x100)]" if what == "io_memory" else "interrupts=[10]"
+                example = {"io_memory": "io_memory=[(0x10000000, 0x100)]", "dma": "dma=[4096]"}.get(what, "interrupts=[10]")
                 raise self.refuse("manifest", f"{name}({place}) names none of the {there} that the manifest declares", node,
                                   f"declare it: @sip({example}); the first one is {name}(0)")  # fmt: skip
         return self.coerce(self.count_of(node.args[0]), U64, node.args[0])
 
     def call_io_memory(self, node: ast.Call) -> sil.Reg:
         return self.emit("open_io", node, self.reg(IO_MEMORY), (self.declared_place(node, "io_memory", "io_memory"),))
+
+    def call_dma_memory(self, node: ast.Call) -> sil.Reg:
+        return self.emit("open_dma", node, self.reg(IO_MEMORY), (self.declared_place(node, "dma_memory", "dma"),))
+
+    def call_dma_address(self, node: ast.Call) -> sil.Reg:
+        self.arity(node, 1, "dma_address")
+        memory = self.expr(node.args[0], None)
+        if memory.type != IO_MEMORY:
+            raise self.refuse("types", f"{ast.unparse(node.args[0])} is {spoken(memory.type)}, and no device finds that", node, "give it what dma_memory(n) gives")
+        return self.emit("dma_address", node, self.reg(U64), (memory,))
 
     def call_interrupt(self, node: ast.Call) -> sil.Reg:
         return self.emit("open_interrupt", node, self.reg(INTERRUPT), (self.declared_place(node, "interrupt", "interrupts"),))
@@ -136,16 +148,16 @@ class HandleLowering:
     def call_wait_any(self, node: ast.Call) -> sil.Reg:
         """``wait_any(a, b)``: which of them came first."""
         if not 1 <= len(node.args) <= _MOST_WAITED:
-            raise self.refuse("types", f"wait_any takes one to {_MOST_WAITED} events, mutexes and interrupts, not {len(node.args)}", node,
+            raise self.refuse("types", f"wait_any takes one to {_MOST_WAITED} events, mutexes, interrupts, endpoints and sets, not {len(node.args)}", node,
                               "write wait_any(a, b)")  # fmt: skip
         handles = [self.waitable(argument) for argument in node.args]
         return self.wait(node, handles, self.emit("const", node, self.reg(U64), extra=(1 << 64) - 1))
 
     def waitable(self, node: ast.expr) -> sil.Reg:
         value = self.expr(node, None)
-        if value.type not in (EVENT, MUTEX, INTERRUPT):
+        if value.type not in (EVENT, MUTEX, INTERRUPT) and not isinstance(value.type, (Endpoint, EndpointSet)):
             raise self.refuse("types", f"{ast.unparse(node)} is {spoken(value.type)}, which cannot be waited for", node,
-                              "give it an Event, a Mutex or an Interrupt")  # fmt: skip
+                              "give it an Event, a Mutex, an Interrupt, an endpoint or an ESet")  # fmt: skip
         return value
 
     def wait(self, node: ast.AST, handles: list[sil.Reg], until: sil.Reg) -> sil.Reg:

@@ -5,9 +5,10 @@ length, and its elements, padded to 8 bytes. The header's lower half is the numb
 the image's type table (:mod:`singlab.sing.heaptables`); its upper half is for a collector.
 
 s11 holds where the next object goes and s10 where the room for it ends: an allocation is an addition and a
-comparison. Only when the room is used up does it call ``.grow``, which asks the kernel for pages; these are
-zero, so nothing but the header has to be written. No other code touches the two registers, in a module that
-makes objects. The address behind that call is passed whether or not it was made, so a process stopped there
+comparison. Only when the room is used up does it call ``.grow``, which asks for more, and that may collect the heap; room
+is zeroed, so nothing but the header has to be written. No other code touches the two registers, in a module that
+makes objects. While it asks, ``.grow`` has the registers that calls preserve in its frame, where a collector finds what is
+in them, and takes them from there. The address behind that call is passed whether or not it was made, so a process stopped there
 is at the allocation, and its stack map is the one for it.
 """
 
@@ -16,22 +17,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from singlab.kernel.abi import ABI_NUMBER
+from singlab.kernel.heaplayout import AGAIN, DAMAGED
 from singlab.sing.sil import Instr, Module, Reg
 from singlab.sing.sil_classes import fields, method, numbers, offset, subclasses
 from singlab.sing.types import CHAR, Bool, Int, Object, Reference, Str, Type
 
 if TYPE_CHECKING:
-    from singlab.sing.emitter import Emitter
+    from singlab.sing.emitter import Emitter, Item
 
 RA, SP, T0, T1, T2, A0, A1, A2 = 1, 2, 5, 6, 7, 10, 11, 12
 LIMIT, TOP = 26, 27  #: s10 and s11
 HEADER, LENGTH, ELEMENTS = 0, 8, 16  #: byte offsets in an array
 GROW = ".grow"
-#: Pages asked for at once, unless one object needs more.
-CHUNK_PAGES = 4
+#: What ``.grow`` keeps in its frame: the return address and s0 to s9; behind them the size asked for, the line, and a2.
+GROW_KEEPS, _ASKED = (RA, 8, 9, *range(18, 26)), (T1, A1, A2)
+GROW_FRAME = 8 * (len(GROW_KEEPS) + len(_ASKED))
 LARGEST_ARRAY = 16 * 1024 * 1024
 
-FAULT_SIZE, FAULT_NONE, FAULT_CLASS, FAULT_FULL, FAULT_NO_VALUE = 11, 20, 21, 22, 23
+FAULT_SIZE, FAULT_NONE, FAULT_CLASS, FAULT_FULL, FAULT_NO_VALUE, FAULT_DAMAGED = 11, 20, 21, 22, 23, 40
 
 _LOADS = {True: ("lb", "lh", "lw", "ld"), False: ("lbu", "lhu", "lwu", "ld")}
 _STORES = ("sb", "sh", "sw", "sd")
@@ -66,55 +69,101 @@ def element_of(type_: Type) -> Type:
     return CHAR if isinstance(type_, Str) else type_.element
 
 
-def grow(out: Emitter) -> None:
-    """Emit what an allocation calls when room is used up: t1 bytes are wanted; keeps t1 and a2.
+def grow(out: Emitter) -> Item:
+    """Emit what an allocation calls when room is used up: t1 bytes are wanted; keeps t1 and a2. Returns the call of the kernel in it.
 
     Where there is no room that ends the process at the source line in a1, which is shifted left by one bit; if the bit
     is 1, t1 is 0 afterwards instead.
     """
     out.label(GROW)
-    out.ins("addi", SP, SP, -48)
-    for place, reg in enumerate((RA, T1, A1, A2)):
+    out.ins("addi", SP, SP, -GROW_FRAME)
+    for place, reg in enumerate(GROW_KEEPS + _ASKED):
         out.ins("sd", reg, SP, 8 * place)
-    out.ins("lui", T0, 1)
-    out.ins("addi", T0, T0, -1)
-    out.ins("add", T0, T0, T1)
-    out.ins("srli", A0, T0, 12)
-    out.ins("addi", T0, 0, CHUNK_PAGES)
-    out.branch("bgeu", A0, T0, ".grow.ask")
-    out.ins("addi", A0, T0, 0)
     out.label(".grow.ask")
-    out.ins("sd", A0, SP, 32)
-    out.abi(ABI_NUMBER["allocate_pages"])
-    out.branch("beq", A0, 0, ".grow.full")
-    out.ins("ld", T0, SP, 32)
-    out.ins("slli", T0, T0, 12)
-    out.branch("beq", A0, LIMIT, ".grow.next")  # the pages go on where the last ones ended
-    out.ins("addi", TOP, A0, 0)
-    out.ins("addi", LIMIT, A0, 0)
-    out.label(".grow.next")
-    out.ins("add", LIMIT, LIMIT, T0)
+    for place, reg in enumerate((T1, TOP, LIMIT, SP)):
+        out.ins("addi", A0 + place, reg, 0)
+    out.abi(ABI_NUMBER["get_room"])
+    asked = out.items[-1]
+    out.ins("ld", T1, SP, 8 * len(GROW_KEEPS))
+    out.branch("bne", A0, 0, ".grow.none")
+    out.ins("addi", TOP, A1, 0)
+    out.ins("addi", LIMIT, A2, 0)
     out.label(".grow.back")
-    for place, reg in enumerate((RA, T1, A1, A2)):
+    for place, reg in enumerate(GROW_KEEPS):
         out.ins("ld", reg, SP, 8 * place)
-    out.ins("addi", SP, SP, 48)
+    out.ins("ld", A2, SP, GROW_FRAME - 8)
+    out.ins("addi", SP, SP, GROW_FRAME)
     out.ins("jalr", 0, RA, 0)
-    out.label(".grow.full")
-    out.ins("sd", 0, SP, 8)
-    out.ins("ld", A1, SP, 16)
+    out.label(".grow.none")
+    out.ins("addi", T0, 0, AGAIN)
+    out.branch("beq", A0, T0, ".grow.ask")
+    out.ins("addi", T0, A0, 0)
+    out.ins("ld", A1, SP, GROW_FRAME - 16)
+    out.ins("addi", T1, 0, DAMAGED)
+    out.ins("addi", A0, 0, FAULT_DAMAGED)
+    out.branch("beq", T0, T1, ".grow.end_it")
+    out.ins("addi", T1, 0, 0)
     out.ins("andi", T0, A1, 1)
     out.branch("bne", T0, 0, ".grow.back")
     out.ins("addi", A0, 0, FAULT_FULL)
+    out.label(".grow.end_it")
     out.ins("srli", A1, A1, 1)
     out.abi(ABI_NUMBER["fault"])
+    return asked
 
 
-#: Bytes of the frame of ``.grow``; the return address is its first word.
-GROW_FRAME = 48
+#: The write barrier's slow way, and what it keeps: all that a call of the kernel may change, but a0.
+REMEMBER = ".remember"
+_REMEMBER_KEEPS = (RA, 5, 6, 7, *range(11, 18), *range(28, 32))
+REMEMBER_FRAME = 8 * len(_REMEMBER_KEEPS) + 8 * (len(_REMEMBER_KEEPS) % 2)
+
+
+def remember(out: Emitter) -> None:
+    """Emit what the write barrier calls: the object in a0 is an old one that is not remembered. It changes a0 alone."""
+    out.label(REMEMBER)
+    out.ins("addi", SP, SP, -REMEMBER_FRAME)
+    for place, reg in enumerate(_REMEMBER_KEEPS):
+        out.ins("sd", reg, SP, 8 * place)
+    out.abi(ABI_NUMBER["remember"])
+    for place, reg in enumerate(_REMEMBER_KEEPS):
+        out.ins("ld", reg, SP, 8 * place)
+    out.ins("addi", SP, SP, REMEMBER_FRAME)
+    out.ins("jalr", 0, RA, 0)
 
 
 class HeapCode:
     """The half of a function's code generation that deals with objects."""
+
+    def barrier(self, target: Reg, value: Reg) -> None:
+        """Before a reference is stored into an object: where its collector wants to know, it is told.
+
+        An object says so by the upper half of its header, which is 1; a young one's is 0.
+        """
+        if not self.module.barrier or not isinstance(value.type, Reference):
+            return
+        at, told, done = self.read(target, A0), self.module.fresh(), self.module.fresh()
+        self.out.ins("lw", T0, at, HEADER + 4)
+        self.out.ins("addi", T1, 0, 1)
+        self.out.branch("beq", T0, T1, told)
+        self.out.label(done)
+        self.module.stubs.append((told, at, done))
+
+    def heap_end(self) -> None:
+        """Emit the rare ways of the function's write barriers, and note where it ends and how it keeps its caller's registers."""
+        for label, at, done in self.module.stubs:
+            self.out.label(label)
+            self.out.ins("addi", SP, SP, -16)
+            self.out.ins("sd", RA, SP, 0)
+            self.out.ins("sd", A0, SP, 8)
+            self.move(A0, at)
+            self.out.jump(REMEMBER, link=RA)
+            self.out.ins("ld", RA, SP, 0)
+            self.out.ins("ld", A0, SP, 8)
+            self.out.ins("addi", SP, SP, 16)
+            self.out.jump(done)
+        self.module.stubs.clear()
+        self.out.label(f"{self.function.name}:end")
+        self.module.tables.function(self.function.name, f"{self.function.name}:end", self.frame, self.save_base, self.saved)
 
     def take_room(self, instr: Instr, full: str | None, size: int | None = None) -> None:
         """Go on where there is room for the object that would end at t0; its size is in t1, or known and put there if it is wanted.
@@ -186,6 +235,7 @@ class HeapCode:
         self.write(instr.dest, rd)
 
     def op_putf(self, instr: Instr, following, skip) -> None:
+        self.barrier(*instr.args)
         at, value = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
         self.out.ins("sd", value, at, offset(self.module.module, instr.args[0].type.cls, instr.extra))
 
@@ -195,6 +245,7 @@ class HeapCode:
         self.write(instr.dest, rd)
 
     def op_put(self, instr: Instr, following, skip) -> None:
+        self.barrier(*instr.args)
         at, value = self.read(instr.args[0], A0), self.read(instr.args[1], A1)
         self.out.ins("sd", value, at, instr.extra)
 
@@ -226,6 +277,7 @@ class HeapCode:
         self.write(instr.dest, rd)
 
     def array_store(self, instr: Instr, check: bool = True) -> None:
+        self.barrier(instr.args[0], instr.args[2])
         size, base, place = self.array_element(instr, check)
         self.out.ins(_STORES[size], self.read(instr.args[2], A2), base, place)
 

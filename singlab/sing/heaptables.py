@@ -9,7 +9,7 @@ They are read-only data behind the code, and position-independent. Everything is
     stack maps    u32 functions, u32 points, u32 distinct maps
                   functions: u32 first byte of code, u32 behind the last, u16 bytes of the frame, u16 where in it the registers
                   are kept, u32 which ones, a bit each; they lie in ascending order, 8 bytes each
-                  points, ascending: u32 return address as byte offset in the code, u32 number of its map
+                  points, ascending: u32 return address as byte offset in the code, u32 byte offset of its map from the first one on
                   maps: u32 preserved registers that hold references, a bit each, u32 n, n times u32 number of a word of the
                   frame that holds one
 
@@ -23,7 +23,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from singlab.sing.heapcode import GROW, GROW_FRAME, element_power
+from singlab.sing.heapcode import GROW, GROW_FRAME, GROW_KEEPS, REMEMBER, REMEMBER_FRAME, element_power
 from singlab.sing.sil import Module, Reg
 from singlab.sing.sil_classes import fields, numbers
 from singlab.sing.types import STR, Array, Object, Reference, Type
@@ -100,8 +100,11 @@ class HeapTables:
     def stack_maps(self) -> Late:
         """Return the stack maps."""
         distinct: dict[tuple[int, tuple[int, ...]], int] = {}
+        where = 0
         for _, registers, words in self.points:
-            distinct.setdefault((registers, words), len(distinct))
+            if (registers, words) not in distinct:
+                distinct[registers, words] = where
+                where += 8 + 4 * len(words)
         pool = b"".join(struct.pack(f"<II{len(words)}I", registers, len(words), *words) for registers, words in distinct)
         size = 12 + 16 * len(self.frames) + 8 * len(self.points) + len(pool)
 
@@ -115,9 +118,11 @@ class HeapTables:
 
         return Late(size, make)
 
-    def finish(self) -> dict[str, bytes | Late]:
+    def finish(self, barrier: bool = False) -> dict[str, bytes | Late]:
         """Return all data, by label."""
-        self.function(GROW, ".grow.end", GROW_FRAME, 0, [1])
+        self.function(GROW, ".grow.end", GROW_FRAME, 0, list(GROW_KEEPS))
+        if barrier:
+            self.function(REMEMBER, ".remember.end", REMEMBER_FRAME, 0, [1])
         return {**self.data, ".types": self.types(), ".maps": self.stack_maps()}
 
 

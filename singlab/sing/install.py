@@ -10,6 +10,7 @@ from __future__ import annotations
 from singlab.kernel.image import SealedImage, open_image
 from singlab.kernel.manifest import InstallError, fingerprint
 from singlab.sing.build import build, seal_module
+from singlab.sing.declaration import Declaration
 from singlab.sing.errors import SipError
 from singlab.sing.program import Program
 from singlab.sing.sil_text import parse_sil
@@ -63,7 +64,8 @@ def check_again(image: SealedImage) -> None:
     try:
         module = parse_sil(manifest.sil, image.name)
         verify(module)
-        if any(_same(image, seal_module(module, True, optimiser=optimiser)) for optimiser in (True, False)):
+        declared = Declaration(collector=manifest.collector)
+        if any(_same(image, seal_module(module, True, optimiser=optimiser, declared=declared)) for optimiser in (True, False)):
             return
     except SipError as error:
         raise InstallError(f"{image.name}: the SIL it carries is refused, at line {error.line} of it: {error.message} "

@@ -11,20 +11,20 @@ import importlib
 import json
 import sys
 
-from singlab.kernel.native_files import CHARGES, CORE, CORE_CODE, CORE_FILES
+from singlab.kernel.native_files import CHARGES, CORE_CODE, CORE_FILES, module_name, source_path
 from singlab.sing.words import CoreImage, compile_core
 
 
 def core_sources() -> dict[str, str]:
     """Return the kernel's sources by file, in order of import."""
-    return {file: (CORE / f"{file}.py").read_text(encoding="utf-8") for file in CORE_FILES}
+    return {file: source_path(file).read_text(encoding="utf-8") for file in CORE_FILES}
 
 
 def core_constants() -> dict[str, dict[str, int]]:
     """Return the integer names each kernel file sees."""
     constants = {}
     for file in CORE_FILES:
-        module = importlib.import_module(f"singlab.kernel.core.{file}")
+        module = importlib.import_module(module_name(file))
         constants[file] = {n: v for n, v in vars(module).items() if type(v) is int}
     return constants
 

@@ -13,6 +13,13 @@ from singlab.sing.contracts import parse_contracts
 from singlab.sing.errors import SipError
 
 
+def _with_a_body(lines: list[str]) -> list[str]:
+    """Give a ``%%contract`` that stands alone in its cell an empty line: IPython runs no cell magic without a body, and says so in words of its own."""
+    text = "".join(lines).strip()
+    alone = text.split(None, 1)[:1] == ["%%contract"] and "\n" not in text
+    return [text + "\n", "\n"] if alone else lines
+
+
 def load_ipython_extension(shell) -> None:
     """Register the magic with an IPython shell."""
 
@@ -30,8 +37,14 @@ def load_ipython_extension(shell) -> None:
         return last
 
     shell.register_magic_function(contract_magic, "cell", "contract")
+    transformers = getattr(shell, "input_transformers_cleanup", [])
+    if _with_a_body not in transformers:
+        transformers.insert(0, _with_a_body)
 
 
 def unload_ipython_extension(shell) -> None:
     """Remove the magic."""
     shell.magics_manager.magics["cell"].pop("contract", None)
+    transformers = getattr(shell, "input_transformers_cleanup", [])
+    if _with_a_body in transformers:
+        transformers.remove(_with_a_body)

@@ -9,7 +9,7 @@ from singlab.sing.codegen import A0, RA, FunctionCode
 from singlab.sing.emitter import Code, Emitter
 from singlab.sing.errors import SipError
 from singlab.sing.expand import expanded
-from singlab.sing.heapcode import GROW, LIMIT, TOP, grow, makes_objects
+from singlab.sing.heapcode import GROW, LIMIT, REMEMBER, TOP, grow, makes_objects, remember
 from singlab.sing.heaptables import HeapTables
 from singlab.sing.sil import Module, started
 from singlab.sing.sil_classes import called
@@ -40,7 +40,7 @@ class Generated:
 class ModuleCode:
     """Generate a module: an entry that calls the SIP and exits with its value, then every function."""
 
-    def __init__(self, module: Module, start: bool = True, outside: dict[str, int] | None = None):
+    def __init__(self, module: Module, start: bool = True, outside: dict[str, int] | None = None, barrier: bool = False):
         self.module, self.start = expanded(module), start
         self.out = Emitter(outside)
         self.data: dict[str, bytes] = {}
@@ -49,6 +49,8 @@ class ModuleCode:
         self.frames: dict[str, int] = {}
         self.depths: dict[str, int] = {}
         self.heap = makes_objects(module)
+        self.barrier = barrier and self.heap
+        self.stubs: list[tuple[str, int, str]] = []  # of the function that is being generated: where the barrier's rare ways begin, which register, where back to
         self.tables = HeapTables(module)
 
     def fresh(self) -> str:
@@ -84,11 +86,15 @@ class ModuleCode:
             part.generate()
         heap = {}
         if self.heap:
-            grow(self.out)
+            self.tables.points.append((grow(self.out), 0, ()))
             self.out.label(f"{GROW}.end")
-        code = self.out.finish(self.data, self.tables.finish() if self.heap else self.tables.data)
+            if self.barrier:
+                remember(self.out)
+                self.out.label(f"{REMEMBER}.end")
+        code = self.out.finish(self.data, self.tables.finish(self.barrier) if self.heap else self.tables.data)
         if self.heap:
-            heap = {"types": code.labels[".types"], "type_count": self.tables.count, "maps": code.labels[".maps"], "grow": code.labels[GROW]}
+            heap = {"types": code.labels[".types"], "type_count": self.tables.count, "maps": code.labels[".maps"], "grow": code.labels[GROW],
+                    "barrier": int(self.barrier)}  # fmt: skip
         code.text += bytes(-len(code.text) % 8)
         blocks = {}
         for key, (first, last) in self.spans.items():
@@ -143,7 +149,7 @@ class ModuleCode:
         return depth
 
 
-def generate(module: Module) -> Generated:
+def generate(module: Module, barrier: bool = False) -> Generated:
     """Return the code of a verified module; its first instruction is the entry."""
-    return ModuleCode(module).generate()
+    return ModuleCode(module, barrier=barrier).generate()
 

@@ -94,7 +94,8 @@ manual_event = _word("manual_event", "manual_event(): an event that stays set, a
                      "ready = manual_event()\nready.set()\nready.wait()\nready.reset()")  # fmt: skip
 mutex = _word("mutex", "mutex(): what one thread of this process at a time can have; a thread that has it can acquire() it again.",
               "lock = mutex()\nlock.acquire()\nlock.release()")  # fmt: skip
-wait_any = _word("wait_any", "wait_any(a, b): wait for up to four events, mutexes and interrupts; which one came, a u64 from 0.",
+wait_any = _word("wait_any", "wait_any(a, b): wait for up to four events, mutexes, interrupts, endpoints and sets; at which something came first, a u64 from 0. A message "
+                 "stays there to be received.",
                  "a, b = event(), event()\nb.set()\nfirst = wait_any(a, b)")  # fmt: skip
 sleep = _word("sleep", "sleep(n): let this thread go on n cycles later.", "sleep(100000)")
 sleep_until = _word("sleep_until", "sleep_until(t): let this thread go on when cycles() has come to t.", "sleep_until(cycles() + 100000)")
@@ -109,6 +110,9 @@ io_memory = _word("io_memory", "io_memory(n): the device registers that @sip(io_
                   "uart = io_memory(0)\nuart.write8(0, 65)")  # fmt: skip
 interrupt = _word("interrupt", "interrupt(n): the interrupt that @sip(interrupts=[...]) declares, by its place there from 0.",
                   "line = interrupt(0)\nline.wait()\nline.ack()")  # fmt: skip
+dma_memory = _word("dma_memory", "dma_memory(n): the memory for a device that @sip(dma=[...]) declares, by its place there from 0: an IoMemory.",
+                   "buffer = dma_memory(0)\nbuffer.write32(0, 1)")  # fmt: skip
+dma_address = _word("dma_address", "dma_address(m): where a device finds memory that dma_memory(n) has given, a u64.", "place = dma_address(dma_memory(0))")
 register = _word(
     "register", 'register("/files", imp): provide a name that @sip(provides=[...]) declares. imp is the Imp of a channel of a provider\'s contract: Connect, '
     "AckConnect, NackConnect; at its Exp those who connect are announced. Whether the name could be had.",
@@ -160,6 +164,8 @@ def exchange(cls: type) -> type:
     from singlab.sing.enums import DECLARE_STRUCT
     from singlab.sing.structs import field_of_python, struct_of_python
 
+    if not isinstance(cls, type):
+        raise SipError("types", f"@exchange stands above a class, this is {type(cls).__name__}", hint="write @exchange above class Packet: ...")
     caller = sys._getframe(1)
     names = {**caller.f_globals, **caller.f_locals}
     fields = [(name, field_of_python(kind, names)) for name, kind in cls.__dict__.get("__annotations__", {}).items()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FunctionType
@@ -23,6 +24,7 @@ from singlab.sing.enums import DECLARE_ENUM, DECLARE_STRUCT
 from singlab.sing.errors import SipError
 from singlab.sing.exceptions import ExceptionClass
 from singlab.sing.exceptions import declared as declared_exception
+from singlab.sing.modulenames import joined
 from singlab.sing.names import ProcessState
 from singlab.sing.parsing import parse
 from singlab.sing.structs import struct_of
@@ -61,6 +63,9 @@ class Program:
     owner: Any = None
     bindings: dict = field(default_factory=dict)
 
+    def __post_init__(self):
+        self.names = joined(self.node, self.names)
+
     def __call__(self, *args, **kwargs):
         from singlab.sing.names import not_python
 
@@ -82,16 +87,26 @@ class Program:
 
 
 def _capture(function: FunctionType, entry: bool) -> Program:
+    word = "sip" if entry else "function"
+    if not isinstance(function, FunctionType):
+        raise SipError("language", f"@{word} stands above a function, this is {type(function).__name__}",
+                       hint=f"write @{word} above def ...; from a text: programs_from_source(text)")  # fmt: skip
     try:
         lines, first = inspect.getsourcelines(function)
-    except (OSError, TypeError):
+    except (OSError, TypeError, SyntaxError):
         raise SipError("language", f"the source of {getattr(function, '__name__', function)!r} cannot be found",
                        hint="define it in a notebook cell or a file, or use programs_from_source(text)") from None  # fmt: skip
     filename = function.__code__.co_filename
     if "ipykernel" in filename or filename.startswith("<ipython"):
         filename = "cell"
     text = textwrap.dedent("".join(lines))
-    tree = parse(text)
+    try:
+        tree = parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = None
+    if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.FunctionDef):
+        raise SipError("language", f"@{word} stands above a function with a name, and this is a part of a line", filename=filename, line=first,
+                       source_line=text.split("\n")[0], hint=f"write @{word} on a line of its own above def ...")  # fmt: skip
     ast.increment_lineno(tree, first - 1)
     return Program(
         function.__name__, tree.body[0], "\n" * (first - 1) + text, filename, function.__globals__, entry
@@ -143,7 +158,7 @@ def function(function: FunctionType) -> Program:
 
 @dataclass
 class SourceUnit:
-    """What a text declares: contracts, programs (``@sip``), helpers, classes (``@managed``), exceptions, constants, types and type variables."""
+    """What a text declares: contracts, programs (``@sip``), helpers, classes (``@managed``), exceptions, constants, texts, types and type variables."""
 
     contracts: dict[str, Contract] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
@@ -153,12 +168,19 @@ class SourceUnit:
     types: dict[str, Type] = field(default_factory=dict)
     classes: dict[str, Any] = field(default_factory=dict)
     variables: dict[str, TypeVar] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
     def names(self) -> dict:
         """Return all of them in one table."""
-        return {**self.constants, **self.types, **self.variables, **self.exceptions, **self.classes, **self.contracts, **self.functions, **self.programs}
+        return dict(ChainMap(*self.tables()))
+
+    def tables(self) -> list[dict]:
+        """Return the tables of them, those first whose names win."""
+        return [self.programs, self.functions, self.contracts, self.classes, self.exceptions, self.variables, self.types, self.constants, self.texts]
 
 
+#: Characters of a text of programs, at most.
+LARGEST_TEXT = 4_000_000
 #: A cell with more magics than this is not read further.
 _MOST_MAGICS = 200
 
@@ -223,6 +245,11 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
     """
     from singlab.sing.classes import ClassProgram
 
+    if not isinstance(text, str):
+        raise SipError("syntax", f"a program is a text, this is {type(text).__name__}", filename=filename,
+                       hint='write programs_from_source("""@sip ..."""); of a file, Path(name).read_text()')  # fmt: skip
+    if len(text) > LARGEST_TEXT:
+        raise SipError("syntax", f"{len(text)} characters are too many", filename=filename, hint=f"a text has at most {LARGEST_TEXT}")
     text = blank_magics(text)
     try:
         tree = parse(text)
@@ -248,10 +275,12 @@ def programs_from_source(text: str, filename: str = "<source>", names: Mapping |
                                        line=node.lineno, column=node.col_offset + 1, hint="call contract() once for each",
                                        ).at(filename, text)  # fmt: skip
                     unit.contracts[name] = next(iter(found.values()))
+            elif isinstance(value, ast.Constant) and isinstance(value.value, str):
+                unit.texts[name] = value.value
             elif getattr(called, "id", getattr(called, "attr", None)) == "TypeVar":
                 unit.variables[name] = TypeVar(name)
             else:
-                known = {**unit.names(), **(names or {})}
+                known = ChainMap(*([names] if names else []), *unit.tables())
                 constant, found = evaluate(value, known), resolve(value, known)
                 if constant is not None:
                     unit.constants[name] = constant

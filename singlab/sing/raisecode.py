@@ -7,6 +7,7 @@ in a0, a1, ...
 from __future__ import annotations
 
 from singlab.kernel.abi import ABI_NUMBER
+from singlab.sing.attempted import ATTEMPTED
 from singlab.sing.heapcode import FAULT_FULL, FAULT_SIZE
 from singlab.sing.sil import Instr
 from singlab.sing.types import Array, EndpointSet, Object
@@ -19,6 +20,9 @@ UNCAUGHT = -1
 
 class RaiseCode:
     """The part of a function's code that deals with exceptions."""
+
+    #: Where the fault of an instruction that is attempted goes, by code.
+    instead: dict[int, str] = {}
 
     def op_raise(self, instr: Instr, following, skip) -> None:
         self.move(A0, self.read(instr.args[0], A0))
@@ -89,3 +93,13 @@ class RaiseCode:
         self.out.jump(self.label(self.arm(instr, "returned")))
         self.out.label(none)
         self.raised(instr, FAULT_NO_THREAD)
+
+    def op_attempt_op(self, instr: Instr, following, skip) -> None:
+        code, failed = ATTEMPTED[instr.extra.function][0], self.module.fresh()
+        self.instead = {code: failed}
+        plain = instr.extra.plain(instr)
+        getattr(self, f"op_{plain.op}")(plain, None, None)
+        self.instead = {}
+        self.out.jump(self.label(instr.extra.arms["returned"][1]))
+        self.out.label(failed)
+        self.raised(instr, code)

@@ -22,10 +22,10 @@ SHORT = (28, 29, 30, 31, 16, 17)
 CALLS = frozenset(
     ("call", "new", "new_struct", "free", "send", "close", "receive", "print_text", "print_int", "process_id", "yield", "mark",
      "cycles_per_second",
-     "ecall", "raw_call", "attempt", "attempt_vcall", "attempt_new", "attempt_spawn", "spawn", "join", "newobj", "newarr", "vcall", "print_str",
+     "ecall", "raw_call", "attempt", "attempt_vcall", "attempt_new", "attempt_spawn", "attempt_op", "spawn", "join", "newobj", "newarr", "vcall", "print_str",
      "new_channel", "heads", "set_new", "set_add", "set_size", "set_take", "set_close", "create", "give", "child", "ask_child",
      "split", "truncate", "share", "new_event", "new_mutex", "event_set", "event_reset", "mutex_release", "handle_close", "wait", "sleep",
-     "thread_id", "thread_state", "open_io", "open_interrupt", "interrupt_ack", "name_register", "name_connect", "principal", "peer_principal", "principal_is")
+     "thread_id", "thread_state", "open_io", "open_dma", "dma_address", "open_interrupt", "interrupt_ack", "name_register", "name_connect", "principal", "peer_principal", "principal_is")
 )  # fmt: skip
 
 

@@ -136,8 +136,11 @@ class _ReportCard(r.Shown):
     def blocks(self) -> list[r.Block]:
         report = self.report
         broken = {finding.rule for finding in report.findings}
-        rows = []
+        rows, idle = [], []
         for name, places in report.checked.items():
+            if not places and name not in broken:
+                idle.append(name)
+                continue
             rule = next(rule for rule in RULES if rule.name == name)
             what = "place where paths meet" if name == "owner.merge" else _PLACES.get(name, _ONE)[0]
             many = "places where paths meet" if name == "owner.merge" else _PLURALS.get(what, what + "s")
@@ -151,4 +154,5 @@ class _ReportCard(r.Shown):
             f"Refused: {report.module.name}", r.counted(count, "finding"))  # fmt: skip
         if not rows:
             return [head, r.Remark("Its SIL has no meaning, so no further rule was looked at.", "soft")]
-        return [head, r.Table(("rule", "", "places", "", "what holds"), rows)]
+        rest = [r.Remark(f"Nothing in it for {len(idle)} other rules to look at.", "soft")] if len(idle) > 1 else []
+        return [head, r.Table(("rule", "", "places", "", "what holds"), rows), *rest]

@@ -26,7 +26,8 @@ from singlab.sing.types import Tuple, Type
 
 ARITHMETIC = ("add", "sub", "mul", "div", "rem", "and", "or", "xor", "shl", "shr")
 COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
-TERMINATORS = ("br", "cbr", "ret", "receive", "select", "new_channel", "fault", "attempt", "attempt_vcall", "attempt_new", "attempt_spawn", "raise")
+TERMINATORS = ("br", "cbr", "ret", "receive", "select", "new_channel", "fault", "attempt", "attempt_vcall", "attempt_new", "attempt_spawn", "attempt_op",
+               "raise")  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -64,7 +65,7 @@ class Instr:
         What is not a register: ``const``: int; ``call``, ``spawn``: function name; ``send``: message name;
         ``getf``, ``putf``: field; ``vcall``: method; ``isinst``: class; ``string``: str;
         ``print_text``: str; ``br``: block label; ``cbr``: (label, label);
-        ``receive``: ``Receive``; ``select``: ``Select``; ``new_channel``: ``NewChannel``; ``attempt`` and its kin: ``Attempt``;
+        ``receive``: ``Receive``; ``select``: ``Select``; ``new_channel``: ``NewChannel``; ``attempt`` and its kin: ``Attempt``; ``attempt_op``: ``Trial``;
         ``fault``: int code.
     position : Position
     more : tuple of Reg
@@ -144,6 +145,18 @@ class Attempt(Arms):
     """The arms of an ``attempt``: ``returned`` with the result, ``raised`` with the exception; and the function or method that is called, if any."""
 
     function: str | None = None
+
+
+@dataclass(eq=False)
+class Trial(Attempt):
+    """The arms of an ``attempt_op``: ``function`` names the instruction that is attempted, ``rest`` is what that has beside registers."""
+
+    rest: Any = None
+
+    def plain(self, instr: Instr) -> Instr:
+        """Return the instruction that an ``attempt_op`` attempts."""
+        regs, _ = self.arms["returned"]
+        return Instr(self.function, regs[0] if regs else None, instr.args, self.rest, instr.position, regs[1:])
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from singlab.kernel.layout import LONGEST_NAME, LONGEST_RULE, WAIT_MOST
 from singlab.sing.sil import Function, Instr, Module, Reg
 from singlab.sing.sil_form import need, of_type
-from singlab.sing.types import BOOL, EVENT, INTERRUPT, IO_MEMORY, MUTEX, U8, U64, Endpoint, Int, Vector
+from singlab.sing.types import BOOL, EVENT, INTERRUPT, IO_MEMORY, MUTEX, U8, U64, Endpoint, EndpointSet, Int, Vector
 
 _WAITABLE = (EVENT, MUTEX, INTERRUPT)
 _REGISTER_WIDTHS = (8, 16, 32)
@@ -40,11 +40,11 @@ def _check_handle_close(instr: Instr, *_) -> None:
     _waitable(instr.args, instr)
 
 
-def _check_wait(instr: Instr, *_) -> None:
+def _check_wait(instr: Instr, function: Function, module: Module, *_) -> None:
     need(2 <= len(instr.args) <= 1 + WAIT_MOST, f"wait takes a time and one to {WAIT_MOST} objects", instr.position)
     need(instr.dest is not None, "wait gives a place", instr.position)
     of_type(instr.args[0], U64, instr)
-    _waitable(instr.args[1:], instr)
+    _waitable((reg for reg in instr.args[1:] if not isinstance(reg.type, (Endpoint, EndpointSet))), instr)
     of_type(instr.dest, U64, instr)
 
 
@@ -54,10 +54,15 @@ def _check_sleep(instr: Instr, *_) -> None:
 
 def _check_open_io(instr: Instr, *_) -> None:
     of_type(instr.args[0], U64, instr)
-    of_type(instr.dest, IO_MEMORY if instr.op == "open_io" else INTERRUPT, instr)
+    of_type(instr.dest, INTERRUPT if instr.op == "open_interrupt" else IO_MEMORY, instr)
 
 
-_check_open_interrupt = _check_open_io
+_check_open_interrupt = _check_open_dma = _check_open_io
+
+
+def _check_dma_address(instr: Instr, *_) -> None:
+    of_type(instr.args[0], IO_MEMORY, instr)
+    of_type(instr.dest, U64, instr)
 
 
 def _device_register(reg: Reg, instr: Instr) -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from singlab.kernel.layout import SELECT_MOST
 from singlab.sing import sil
+from singlab.sing.attempted import ATTEMPTED
 from singlab.sing.childcode import ASK, DO
-from singlab.sing.sil import CLOSED, Attempt, Function, Instr, Module, NewChannel, Receive, Reg, Select
+from singlab.sing.sil import CLOSED, Attempt, Function, Instr, Module, NewChannel, Receive, Reg, Select, Trial
 from singlab.sing.sil_classes import (
     fields,
     inherits,
@@ -557,6 +558,14 @@ def _check_attempt_spawn(instr: Instr, function: Function, module: Module, label
     need(isinstance(instr.extra, Attempt), "attempt_spawn has no ways out", instr.position)
     _thread(instr.extra.function, instr, module)
     _attempt(instr, module, labels, known, (U64,))
+
+
+def _check_attempt_op(instr: Instr, function: Function, module: Module, labels: set, known: dict[int, Reg]) -> None:
+    need(isinstance(instr.extra, Trial) and instr.extra.function in ATTEMPTED, "attempt_op attempts nothing that can fail", instr.position)
+    need(instr.extra.function != "ask_child" or instr.extra.rest == "join", "of a child only join can be attempted", instr.position)
+    regs = instr.extra.arms["returned"][0] if isinstance(instr.extra.arms, dict) and "returned" in instr.extra.arms else ()
+    _attempt(instr, module, labels, known, (Type,) * len(regs) if isinstance(regs, tuple) else ())
+    check_instruction(instr.extra.plain(instr), function, module, labels, known)
 
 
 def _check_raise(instr: Instr, *_) -> None:

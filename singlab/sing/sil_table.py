@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from singlab.sing.attempted import ATTEMPTED
+
 
 @dataclass(frozen=True)
 class Op:
@@ -119,8 +121,9 @@ TABLE = (
     Op("event_reset", "event_reset a", "a event", "Resets the event.", "a is closed", 1, False),
     Op("mutex_release", "mutex_release a", "a mutex", "Lets go of the mutex.", "this thread does not have it, or a is closed", 1, False),
     Op("handle_close", "handle_close a", "a event, mutex or interrupt", "Gives the object back.", "a is closed, or a thread waits for it", 1, False),
-    Op("wait", "d = wait a, b...", "a u64, b... one to four of event, mutex and interrupt, d u64",
-       "Waits for the first of them until the cycle counter is a, and takes it; d is its place among them from 0, or their number if none came.", "one of them is closed"),
+    Op("wait", "d = wait a, b...", "a u64, b... one to four of event, mutex, interrupt, endpoint and set, d u64",
+       "Waits for the first of them until the cycle counter is a, and takes it; what comes to an endpoint or a set stays there. d is its place among them "
+       "from 0, or their number if none came.", "one of them is closed"),
     Op("sleep", "sleep a", "a u64", "Lets the thread go on when the cycle counter is a.", "", 1, False),
     Op("thread_id", "d = thread_id", "d u64", "The number of this thread.", "", 0, True),
     Op("thread_state", "d = thread_state a", "a and d u64", "What thread a of this process does: 1 ready, 3 blocked, 5 ended and not joined, 0 none.", "", 1, True),
@@ -128,6 +131,9 @@ TABLE = (
        "the manifest has no such place, or another process has them", 1, True),
     Op("io_read", "d = io_read a, b", "a io_memory, b u64, d u8, u16 or u32", "The register b bytes into a, as wide as d.", "it does not lie in a, or the device has no register of that width there", 2, True),
     Op("io_write", "io_write a, b, c", "a io_memory, b u64, c u8, u16 or u32", "Puts c into the register b bytes into a.", "it does not lie in a, or the device has no register of that width there", 3, False),
+    Op("open_dma", "d = open_dma a", "a u64, d io_memory", "The memory for devices that stands at place a in the manifest.",
+       "the manifest has no such place, or no memory is left", 1, True),
+    Op("dma_address", "d = dma_address a", "a io_memory, d u64", "Where a device finds memory for devices.", "a is device registers", 1, True),
     Op("open_interrupt", "d = open_interrupt a", "a u64, d interrupt", "The interrupt that stands at place a in the manifest.",
        "the manifest has no such place, or another process has it", 1, True),
     Op("interrupt_ack", "interrupt_ack a", "a interrupt", "The interrupt has been dealt with and may come again.", "it has not come since, or a is closed", 1, False),
@@ -167,6 +173,9 @@ TABLE = (
     Op("attempt_spawn", "attempt_spawn f, a... { returned(%1: u64) -> B; raised(%2: u64) -> C }", "as for `spawn`; %1 u64",
        "Starts a thread as `spawn` does. If none can be started, C gets the exception RuntimeError, and what the thread would have been given is still the "
        "caller's.", "", -1, False),
+    Op("attempt_op", "attempt_op f, n, a... { returned(%1: u64) -> B; raised(%2: u64) -> C }", "a..., n and the registers of `returned` as f has them; n is absent if f has none",
+       "Does what the instruction f does, one of " + ", ".join(f"`{name}`" for name in ATTEMPTED) + "; where that would end the process because something cannot be "
+       "made or done, C gets the exception instead, and what was handed over is still the caller's. `ask_child` is attempted with `join` alone.", "", -1, False),
     Op("raise", "raise a", "a u64", "Ends the function by the exception a: its class's number in the low 16 bits, its line above them. In a function that "
        "is not declared `raises` nobody can catch it, and it ends the process with that fault.", "", 1, False),
     Op("select", "select a, b... { (M(%1: u64), _) -> B; (_, closed) -> C; otherwise -> D }",
@@ -191,7 +200,7 @@ def document() -> str:
         "",
         "The typed intermediate language between the compiler, the verifier and the code generator. A function is a graph of blocks over",
         "typed registers that may be assigned more than once; each block ends in exactly one of `br`, `cbr`, `ret`, `receive`, `select`,",
-        "`new_channel`, `attempt`, `attempt_vcall`, `attempt_new`, `attempt_spawn`, `raise` and `fault`. Every way an exception can take is one of these ways",
+        "`new_channel`, `attempt`, `attempt_vcall`, `attempt_new`, `attempt_spawn`, `attempt_op`, `raise` and `fault`. Every way an exception can take is one of these ways",
         "out: there are no hidden ones. A method may end by `raise` if the method of the parent that it stands for may. A function that may end by `raise` says so: `function f(%0: u64) -> u64 raises`. A line `exceptions: 256 \"Full\"` behind the contracts",
         "says what exceptions are called, by number; numbers below 256 are those of faults.",
         "No instruction forms an address. Memory is reached through exchange-heap structs and vectors, which have one owner at a time, and through references",

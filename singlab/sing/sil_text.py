@@ -16,7 +16,7 @@ from lark import Lark, Token, Tree, UnexpectedInput
 
 from singlab.sing.contracts import Contract, declaration, parse_contracts, parse_declarations
 from singlab.sing.errors import SipError
-from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Class, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select
+from singlab.sing.sil import CLOSED, Arms, Attempt, Block, Class, Function, Instr, Module, NewChannel, Position, Receive, Reg, Select, Trial
 from singlab.sing.sil_classes import MOST_NESTED_ARRAYS
 from singlab.sing.sil_table import OPS
 from singlab.sing.types import BOOL, CHAR, HANDLES, INTS, STR, Array, Endpoint, EndpointSet, Object, Struct, Tuple, Type, Vector
@@ -76,6 +76,8 @@ def format_instr(instr: Instr) -> str:
             arms.append(f"closed -> {instr.extra.closed}")
         if isinstance(instr.extra, Attempt) and instr.extra.function is not None:
             parts.insert(0, instr.extra.function)
+            if isinstance(instr.extra, Trial) and instr.extra.rest is not None:
+                parts.insert(1, str(instr.extra.rest))
         table = " { " + "; ".join(arms) + " }"
         if isinstance(instr.extra, NewChannel):
             parts.append(instr.extra.contract)
@@ -103,6 +105,9 @@ def format_signature(function: Function) -> str:
 
 def format_module(module: Module) -> str:
     """Return a module as text; :func:`parse_sil` reads it."""
+    if not isinstance(module, Module):
+        raise SipError("sil.malformed", f"SIL is written as text, this is {type(module).__name__}", filename="<sil>",
+                       hint="write format_module(compile(program))")  # fmt: skip
     out = [f"sip {module.name} entry {module.entry} file {_quoted(module.filename)}", *_contracts(module)]
     if module.exceptions:
         out.append("exceptions: " + ", ".join(f"{number} {_quoted(name)}" for number, name in module.exceptions.items()))
@@ -309,6 +314,9 @@ class _Reader:
                   "attempt_new": ["arms"], "attempt_vcall": ["name", "arms"], "attempt_spawn": ["name", "arms"], "getf": ["name"],
                   "putf": ["name"], "isinst": ["name"], "vcall": ["name"], "select": ["arms"],
                   "new_channel": ["name", "arms"], "create": ["number"], "give": ["number"], "child": ["name"], "ask_child": ["name"]}.get(op, [])  # fmt: skip
+        if op == "attempt_op":
+            wanted = ["name", {"create": "number", "child": "name", "ask_child": "name"}.get(str(others[0]) if others else ""), "arms"]
+            wanted = [kind for kind in wanted if kind is not None]
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
         fits = len(others) == len(wanted) and all(
             isinstance(o, Tree) if kind == "arms" else isinstance(o, Token) and o.type in kinds[kind] for o, kind in zip(others, wanted)
@@ -320,6 +328,9 @@ class _Reader:
         if op == "select":
             return self.rows(others[0])
         if wanted[-1] == "arms":
+            if op == "attempt_op":
+                rest = None if len(others) == 2 else self.integer(others[1]) if wanted[1] == "number" else str(others[1])
+                return self.arms(others[-1], Trial({}, None, str(others[0]), rest))
             kind = {"receive": Receive({}), "new_channel": NewChannel({}, contract=str(others[0]))}
             return self.arms(others[-1], kind.get(op) or Attempt({}, None, str(others[0]) if op != "attempt_new" else None))
         if op == "cbr":
@@ -398,6 +409,8 @@ def parse_sil(text: str, filename: str = "<sil>") -> Module:
     SipError
         If the text is no SIL; the message has the line of the text.
     """
+    if not isinstance(text, str):
+        raise SipError("sil.syntax", f"SIL is read from a text, this is {type(text).__name__}", filename=filename, hint="write parse_sil(str(module))")
     if len(text) > LARGEST_TEXT:
         raise SipError("sil.syntax", f"{len(text)} characters are too many", filename=filename, hint=f"a module has at most {LARGEST_TEXT}")
     try:
@@ -410,5 +423,6 @@ def parse_sil(text: str, filename: str = "<sil>") -> Module:
         found = "the end of the text" if token is not None and token.type == "$END" else "the end of the line" if token is not None and (
             token.type == "_NL") else repr(str(token)[:40]) if token is not None else repr(lines[line - 1][column - 1 : column] if lines else "")  # fmt: skip
         raise SipError("sil.syntax", f"this cannot be read at {found}", line=line, column=column,
-                       hint="one instruction a line, in the notation of docs/sil.md").at(filename, text) from None  # fmt: skip
+                       hint="one instruction a line, in the notation of docs/sil.md" if text.strip() else
+                       'SIL begins: sip NAME entry main; print(compile(program)) shows one').at(filename, text) from None  # fmt: skip
     return _Reader(text, filename).module(tree)

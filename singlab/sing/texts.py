@@ -11,6 +11,8 @@ from singlab.sing.library import FILENAME, library
 from singlab.sing.objects import ObjectLowering, spoken
 from singlab.sing.types import BOOL, CHAR, I64, STR, U8, U64, Array, Bool, Char, Int, Reference, Str, Type, Vector
 
+#: Characters of a text that a name outside the program stands for, at most.
+_LONGEST_CONSTANT = 65536
 #: What a length is measured on.
 _SEQUENCES = (Vector, Array, Str)
 
@@ -107,6 +109,15 @@ class TextLowering(ObjectLowering):
         if any("\ud800" <= letter <= "\udfff" for letter in text):
             raise self.refuse("types", "half of a surrogate pair is no text", node, "write the whole character")
         return self.emit("string", node, self.reg(STR), extra=text)
+
+    def expr(self, node: ast.expr, want: Type | None) -> sil.Reg:
+        if isinstance(node, (ast.Name, ast.Attribute)) and not getattr(node, "id", "").startswith("__"):
+            text = self.outside(node)
+            if type(text) is str:
+                if len(text) > _LONGEST_CONSTANT:
+                    raise self.refuse("size", f"{ast.unparse(node)} has {len(text)} characters", node, f"a constant text has at most {_LONGEST_CONSTANT}")
+                return self.ex_Constant(ast.copy_location(ast.Constant(text), node), want)
+        return super().expr(node, want)
 
     def ex_Constant(self, node: ast.Constant, want: Type | None) -> sil.Reg:
         if node.value is None:

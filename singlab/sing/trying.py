@@ -11,8 +11,10 @@ changes: the instruction keeps its own check, which ends the process.
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from singlab.sing import sil
+from singlab.sing.attempted import ATTEMPTED
 from singlab.sing.exceptions import (
     ASSERTION,
     ATTRIBUTE,
@@ -86,14 +88,18 @@ class TryLowering(ExceptionValues):
 
     def checked(self, op: str, node: ast.AST, dest: sil.Reg | None, args: tuple, extra, more: tuple) -> sil.Reg | None:
         """Append an instruction, and before it the test of what would end the process, if somebody could catch that."""
+        if op in _EXPLICIT:
+            cls, explicit = _EXPLICIT[op]
+            if self.caught(cls):
+                explicit(self, op, node, dest, args, extra)
         if op in _MAKES:
             cls, terminator = _MAKES[op]
             if self.caught(cls):
                 return self.make(terminator, cls, node, dest, args, extra)
-        elif op in _EXPLICIT:
-            cls, explicit = _EXPLICIT[op]
+        elif op in ATTEMPTED and (op != "ask_child" or extra == "join"):
+            cls = BUILT_IN[ATTEMPTED[op][1]]
             if self.caught(cls):
-                explicit(self, op, node, dest, args, extra)
+                return self.make("attempt_op", cls, node, dest, args, sil.Trial({}, None, op, extra), more)
         if op in ("load", "getf", "some") and isinstance(dest.type, Reference) and not dest.type.nullable and self.caught(self.missing(dest.type)):
             return self.there(op, node, dest, args, extra)
         return self.append(op, node, dest, args, extra, more)
@@ -154,8 +160,9 @@ class TryLowering(ExceptionValues):
         zero = self.append("const", node, self.reg(args[1].type), extra=0)
         self.unless(self.append("ne", node, self.reg(BOOL), (args[1], zero)), DIVISION, node)
 
-    def make(self, terminator: str, cls: ExceptionClass, node: ast.AST, dest: sil.Reg | None, args: tuple, extra) -> sil.Reg | None:
-        """Make something in a way that says so if it cannot be made."""
+    def make(self, terminator: str, cls: ExceptionClass, node: ast.AST, dest: sil.Reg | None, args: tuple, extra,
+             more: tuple = ()) -> sil.Reg | None:  # fmt: skip
+        """Make or do something in a way that says so if it cannot be made or done."""
         bad, exception = self.new_block("bad"), self.reg(U64)
         raised = ((exception,), bad.label)
         if terminator == "new_channel":
@@ -163,10 +170,11 @@ class TryLowering(ExceptionValues):
             good = None
         else:
             good = self.new_block("good")
-            extra = sil.Attempt({"returned": ((dest,), good.label), "raised": raised}, None, extra)
+            arms = {"returned": ((dest, *more) if dest is not None else (), good.label), "raised": raised}
+            extra = replace(extra, arms=arms) if terminator == "attempt_op" else sil.Attempt(arms, None, extra)
         self.append(terminator, node, None, args, extra)
         self.block = bad
-        if terminator == "attempt_spawn":
+        if terminator in ("attempt_spawn", "attempt_op"):
             self.drop(args, node)
         self.throw(cls, 0, node, exception)
         self.block = good

@@ -238,6 +238,8 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             return self.attempt(last, state)
         if last.op == "attempt_spawn":
             return self.attempt_spawn(last, state)
+        if last.op == "attempt_op":
+            return self.attempt_op(last, state)
         if last.op == "attempt_new":
             return self.ways(last, state, {"returned": state, "raised": state})
         if last.op == "select":
@@ -273,7 +275,7 @@ class FunctionFlow(ContractFlow, EndpointFlow):
         """A linear register hands on what it owns; an endpoint that is an argument of a call is lent only."""
         if reg.type.block:
             if isinstance(state.get(reg), Lent) and instr.op != "mov":
-                how = {"send": "sent", "free": "freed", "ret": "returned"}.get(instr.op, "handed over")
+                how = {"send": "sent", "free": "freed", "ret": "returned", "split": "split", "truncate": "truncated", "share": "shared"}.get(instr.op, "handed over")
                 self.error("owner.borrow", f"{what(reg)} {named(reg)} is borrowed and cannot be {how}: it belongs to the caller", instr.position,
                            "leave it to the caller, or take it for good: a parameter without Borrowed[...]")  # fmt: skip
             state[reg] = Gone(instr.op, instr.position)
@@ -316,6 +318,8 @@ class FunctionFlow(ContractFlow, EndpointFlow):
         elif op in ("peer_principal", "principal_is"):
             if CLOSED in state.get(instr.args[0], frozenset()):
                 self.closed(instr, CLOSED)
+        elif op == "wait":
+            self.waits(instr, state)
         elif op == "set_add":
             self.set_add(instr, state)
         elif op in ("name_register", "name_connect"):
@@ -403,6 +407,15 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             if isinstance(reg.type, Endpoint):
                 self.move_away(reg, started, instr)
         return self.ways(instr, state, {"returned": started, "raised": state})
+
+    def attempt_op(self, instr: Instr, state: dict[Reg, Status]) -> list[tuple[str, dict[Reg, Status]]]:
+        """Follow an instruction that may fail on its two ways: where it does, nothing was handed over."""
+        done = dict(state)
+        self.instruction(instr.extra.plain(instr), done)
+        ways = []
+        for name, (_, label) in instr.extra.arms.items():
+            ways += [(label, done)] if name == "returned" else self.ways(instr, state, {"raised": state})
+        return self.together(ways)
 
     def ways(self, instr: Instr, state: dict[Reg, Status], taken: dict[str, dict[Reg, Status]],
              result_states: frozenset = frozenset()) -> list[tuple[str, dict[Reg, Status]]]:  # fmt: skip

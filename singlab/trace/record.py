@@ -61,6 +61,9 @@ class Kind(enum.IntEnum):
     INTERRUPT = 54  #: a = line: a device's interrupt was taken
     NAME_BIND = 55  #: a = channel to who provides it, b = process that does (0 = it is bound no more)
     NAME_CONNECT = 56  #: a = channel to who provides it, b = status: what became of a connection by name
+    GC_BEGIN = 60  #: a = collector | cause << 8 (1 the heap's limit, 2 memory, 3 forced), b = bytes of the heap's pages
+    GC_END = 61  #: a = bytes alive, b = cycles it took
+    GC_WORK = 62  #: a = roots, b = bytes moved | bytes given back << 32
 
 
 #: Structured view of a ring or of a saved trace.
@@ -105,5 +108,6 @@ FAULTS = {
     30: "no child process can be made",
     31: "no child process has this handle, or it cannot do this in the state it is in",
     32: "a startup argument that the child does not take",
+    40: "its heap is not what its image says",
 }
 

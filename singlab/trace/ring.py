@@ -12,7 +12,7 @@ _RING_BASE = np.uint64(_s.RING_BASE)
 _RING_MASK = np.uint64(_s.RING_EVENTS - 1)
 _COUNT = _s.EVENT_COUNT
 _ON = _s.TRACE_ON
-_CYCLES, _DUE = _s.CYCLES, _s.KERNEL_DUE
+_CYCLES, _DUE_0, _DUE_1, _DUE_2, _DUE_3 = _s.CYCLES, _s.DUE_0, _s.DUE_1, _s.DUE_2, _s.DUE_3
 _THREAD = _s.CURRENT_THREAD
 _PROCESS = _s.CURRENT_PROCESS
 _W1, _W2, _W4 = np.uint64(1), np.uint64(2), np.uint64(4)
@@ -25,7 +25,7 @@ def emit(m, kind, a, b):
     if m[_ON] == np.uint64(0):
         return
     at = _RING_BASE + (m[_COUNT] & _RING_MASK) * _W4
-    m[at] = m[_CYCLES] + m[_DUE]
+    m[at] = m[_CYCLES] + m[_DUE_0] + m[_DUE_1] + m[_DUE_2] + m[_DUE_3]
     m[at + _W1] = kind | ((m[_PROCESS] & _LOW16) << _S16) | (m[_THREAD] << _S32)
     m[at + _W2] = a
     m[at + _W2 + _W1] = b

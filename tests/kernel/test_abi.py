@@ -93,10 +93,12 @@ def holder(ch: Talk.Exp) -> u64:
     lock.release()
     return join(other)
 
-@sip(io_memory=[(0x10000000, 0x100)], interrupts=[10])
+@sip(io_memory=[(0x10000000, 0x100)], interrupts=[10], dma=[300])
 def asker(ch: Talk.Imp) -> u64:
     uart = io_memory(0)
     line = interrupt(0)
+    buffer = dma_memory(0)
+    buffer.write32(8, 7)
     uart.write8(1, 1)
     line.wait()
     line.ack()
@@ -140,7 +142,7 @@ class Innocents:
                     found[record] = size
                     if head == at.P_BLOCKS:
                         found[load(record + at.B_DATA)] = load(record + at.B_SIZE)
-                    if head == at.P_OBJECTS and load(record + at.O_MAGIC) == at.MAGIC_IO_MEMORY:
+                    if head == at.P_OBJECTS and load(record + at.O_MAGIC) in (at.MAGIC_IO_MEMORY, at.MAGIC_DMA):
                         found[load(record + at.O_VALUE)] = 16
                     record = load(record + link)
             if domain := load(process.record + at.P_DOMAIN):
@@ -206,7 +208,7 @@ def attack(them: Innocents, text: str):
     return rogue
 
 
-@pytest.mark.parametrize("isolation", ["sip", "ring3-domains"])
+@pytest.mark.parametrize("isolation", ["sip", "ring3-domains", "mixed"])
 @pytest.mark.parametrize("function", TRIED, ids=lambda function: function.name)
 def test_hostile_arguments_are_refused_and_change_nothing(function, isolation):
     """Whatever words it is given: an error code, or 0 where a handle is wanted, and nobody else has another bit anywhere."""

@@ -13,6 +13,7 @@ from singlab.kernel.abi import ABI, ABI_NUMBER
 from singlab.kernel.entry import abi_entry, entry_code
 from singlab.kernel.isolation import SETTINGS
 from singlab.kernel.kernelimage import core_code, core_places
+from singlab.kernel.opencalls import OPEN_CALLS
 
 
 @pytest.mark.parametrize("isolation", SETTINGS)
@@ -79,3 +80,18 @@ def test_running_and_going_back_leave_the_kernel_as_it_was():
     assert not system.check_kernel()
     system.restore(before)
     assert system.check_kernel()
+
+
+def test_an_open_kernel_is_named_by_its_own_parts():
+    """Its entries are those of system calls; behind the last there is nothing of an ABI to speak of."""
+    system = System(ram="2M", personality="open")
+    assert system.check_kernel()
+    last = OPEN_CALLS[-1]
+    fork = next(call for call in OPEN_CALLS if call.name == "fork")
+    for call in (fork, last):
+        system.machine.write(abi_entry(call.number) + 3, b"\xff")
+    heap = next(address for address, _, name in core_places() if name == "opens.sys_fork")
+    system.machine.write(heap, bytes(8))
+    found = system.check_kernel()
+    assert [change.part for change in found.rows] == ["entry of fork", f"entry of {last.name}", "opens.sys_fork"]
+    assert len(system.kernel_image.entry) == abi_entry(len(OPEN_CALLS)) - at.TEXT_BASE

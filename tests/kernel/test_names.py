@@ -8,6 +8,7 @@ import pytest
 
 from singlab.kernel import InstallError, System
 from singlab.kernel import layout as at
+from singlab.kernel.abi import ABI_NUMBER, E_DENIED
 
 ISOLATIONS = ("sip", "pages", "ring3-domains")
 
@@ -262,3 +263,47 @@ def test_the_kernels_tables_agree_while_names_are_connected(isolation):
     while not system.done:
         system.run(events=15)
         check(system)
+
+
+_NOBODY = "def nobody(contract, importer, exporter):\n    return 0\n"
+_LOW = "def low(contract, importer, exporter):\n    return exporter < importer and importer < 5\n"
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_the_admission_policy_is_asked_about_connections_by_name_too(isolation):
+    """Who is not admitted gets the endpoint back, as from a provider that does not take it; the provider hears nothing of it."""
+    from singlab.sing.policies import policy_from_source
+
+    system = System(isolation=isolation, ram="4M")
+    server = system.create(programs()["server"], limit=1, pause=0)
+    system.run()
+    system.use(policy_from_source("admit", _NOBODY))
+    refused = system.create(programs()["client"], name="refused", n=1)
+    system.run()
+    assert refused.exit_value == 77777 and refused.fault is None and server.state == "running"
+    denied = [(int(e["a"]), int(e["b"])) for e in system.trace.events if e["kind"] == 28]
+    assert denied == [(ABI_NUMBER["connect_name"], E_DENIED)]
+    system.use(policy_from_source("admit", _LOW))
+    admitted = system.create(programs()["client"], name="admitted", n=2)  # the third process; the server is the first
+    late = system.create(programs()["client"], name="late", n=2)
+    assert admitted.number < 5 or late.number >= 5
+    system.run()
+    assert (admitted.exit_value, late.exit_value) == (3, 77777) and server.exit_value == 1
+
+
+def test_an_admission_policy_that_fails_is_put_out_of_force_and_lets_nobody_in_by_name():
+    from singlab.kernel.policies import PolicyError
+    from singlab.sing.policies import policy_from_source
+
+    system = System(ram="4M")
+    server = system.create(programs()["server"], limit=1, pause=0)
+    system.run()
+    system.use(policy_from_source("admit", "def endless(contract, importer, exporter):\n    while True:\n        importer += 1\n    return 1\n"))
+    client = system.create(programs()["client"], n=1)
+    with pytest.raises(PolicyError):
+        system.run()
+    system.run()
+    assert client.exit_value == 77777 and server.state == "running"
+    again = system.create(programs()["client"], name="again", n=1)
+    system.run()
+    assert again.exit_value == 2 and server.exit_value == 1

@@ -32,7 +32,7 @@ def other(n: u64):
 BODIES = {
     "types": [
         "try:\n    pass\nexcept «E:\n    pass\nreturn 0", "raise «n\nreturn 0", "raise «s + 1\nreturn 0", "raise «Full\nreturn 0",
-        "try:\n    pass\nexcept KeyError as e:\n    return «e\nreturn 0", "raise «OSError\nreturn 0",
+        "try:\n    pass\nexcept KeyError as e:\n    return «e\nreturn 0", "raise «EOFError\nreturn 0",
         "try:\n    pass\nexcept (KeyError, «n):\n    pass\nreturn 0", "try:\n    pass\n«except KeyError as n:\n    pass\nreturn 0",
         "x: u8 = «n\nreturn 0", "x: u8 = 1\n«x = n\nreturn 0", "x = 1\n«x = n\nreturn 0", "x: u8 = «256\nreturn 0",
         "x: u32 = «-1\nreturn 0", "return «n + s", "return «b + n", "return «b", "return «s", "«return",

@@ -163,7 +163,7 @@ def test_blocks(size):
 def test_domains():
     """Page tables are written, walked and given back alike by both forms of the kernel."""
     twins = Twins("ring3-domains")
-    domain = twins.call("domains:domain_new")
+    domain = twins.call("domains:domain_new", at.KIND_RING3 | at.KIND_OWN)
     assert domain and twins.systems[0].machine.load_u64(domain + at.D_MAGIC) == at.MAGIC_DOMAIN
     data = twins.call("pages:pages_alloc", at.ZONE_USER, 3, at.TAG_KERNEL_SHARED)
     assert twins.call("domains:domain_reserve", domain, data, 3) == 1

@@ -22,6 +22,20 @@ class Pair(Node):
     def bump(self, by: u64) -> u64:
         self.other -= 1
         return super().bump(by * 2)
+@managed
+class Keeper:
+    node: "Node | None"
+    def kept(self) -> "Node | None":
+        if self.node is None:
+            return None
+        return self.node
+@function
+def found_in(h: "Node | None", value: u64) -> "Node | None":
+    while h is not None:
+        if h.value == value:
+            return h
+        h = h.next
+    return None
 '''
 
 
@@ -39,6 +53,8 @@ VALUES = {
     "isinstance": ("a: Node = Pair(1, None, 9)\nb = Node(1, None)\nreturn u64(isinstance(a, Pair)) * 4 + u64(isinstance(b, Pair)) * 2 + u64(isinstance(a, Node))", 5),
     "isinstance of None": ("a: Node | None = None\nreturn u64(isinstance(a, Node))", 0),
     "what isinstance says": ("a: Node = Pair(1, None, 9)\nif isinstance(a, Pair):\n    return u64(a.other)\nreturn 0", 9),
+    "a helper that returns None": ("h = Node(1, Node(5, None))\nt: u64 = 0\nfor i in range(7):\n    found = found_in(h, i)\n    if found is not None:\n        t = t * 10 + found.value\nreturn t", 15),
+    "a method that returns None": ("h = Keeper(None)\nif h.kept() is None:\n    h.node = Node(4, None)\nreturn h.kept().value", 4),
     "identity": ("a = Node(1, None)\nb = Node(1, a)\nreturn u64(a is b) * 4 + u64(b.next is a) * 2 + u64(a == a)", 3),
     "after a test that left": ("a: Node | None = Node(8, None)\nif a is None:\n    return 1\nb: Node = a\nreturn b.value", 8),
     "a conditional": ("a = Node(8, None)\nb = a if n > 9 else None\nreturn u64(b is None)", 1),

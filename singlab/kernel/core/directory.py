@@ -8,7 +8,7 @@ manifest; a provider's own rule is a pattern over principals.
 from singlab.kernel.abi import ABI_NUMBER
 from singlab.kernel.core.calls import heap_holds
 from singlab.kernel.core.channels import message_send
-from singlab.kernel.core.endpoints import endpoint_check, endpoint_give
+from singlab.kernel.core.endpoints import channel_admit, endpoint_check, endpoint_give
 from singlab.kernel.core.heap import block_alloc
 from singlab.kernel.core.memory import bytes_copy
 from singlab.kernel.core.names import (
@@ -109,7 +109,7 @@ def entry_size(m, place):
 def names_place(m, resources):
     """Return where a declaration has the names that are provided; those that are wanted follow."""
     header = ld64(m, resources)
-    return resources + 24 + (header & 0xFFFF_FFFF) * 16 + (header >> 32) * 8
+    return resources + 24 + (header & 0xFFFF) * 16 + (header >> 32) * 8 + (header >> 16 & 0xFFFF) * 8
 
 
 def provided(m, process, text, size):
@@ -293,6 +293,9 @@ def connect_status(m, process, endpoint, name):
     about = service_of(m, imp)
     if (ld64(m, endpoint + E_TABLE) != ld64(m, about + 8)) or (ld64(m, about) >> 16 != 0):
         return E_CONTRACT
+    # who asks keeps the Imp of the channel, and the provider is to have the Exp
+    if channel_admit(m, ld64(m, endpoint + E_TABLE), process, ld64(m, ld64(m, imp + E_PEER) + E_PROCESS)) == 0:
+        return E_DENIED
     return OK
 
 

@@ -20,17 +20,21 @@ from singlab.kernel.layout import (
     D_BUCKETS,
     D_DEVICES,
     D_ID,
+    D_KIND,
     D_LOW,
     D_MAGIC,
     D_MEMBERS,
     D_MIDDLE,
     D_ROOT,
     D_SATP,
+    D_STATUS,
+    D_USER,
     DOMAIN_BYTES,
     FIRST_FRAME,
     G_BUCKETS,
     G_CHOICE,
     G_DOMAIN,
+    G_DOMAIN_KIND,
     G_FENCE,
     G_FREE_DOMAINS,
     G_FREE_RECORDS,
@@ -39,14 +43,17 @@ from singlab.kernel.layout import (
     G_MIDDLE,
     G_NEXT_DOMAIN,
     G_OPEN,
-    G_OWN_DOMAINS,
     G_PAGES,
     G_ROOT,
     G_SATP,
-    G_USER,
+    G_STATUS,
+    G_USER_DOMAIN,
     G_USER_FIRST,
     G_WINDOW,
+    I_DOMAIN_KIND,
     KERNEL_OWNER,
+    KIND_OWN,
+    KIND_RING3,
     MAGIC_DOMAIN,
     NEW_DOMAIN,
     OWNER_SHIFT,
@@ -62,6 +69,7 @@ from singlab.kernel.layout import (
     PTE_A,
     PTE_D,
     PTE_R,
+    PTE_U,
     PTE_V,
     PTE_W,
     PTE_X,
@@ -78,6 +86,8 @@ from singlab.kernel.layout import (
 )
 
 ASID_SHIFT = 44
+# of sstatus: interrupts on after sret, back to ring 0, and the supervisor may touch user pages
+SPIE, SPP, SUM = 1 << 5, 1 << 8, 1 << 18
 
 
 def table_new(m, source):
@@ -132,7 +142,7 @@ def domain_reserve(m, domain, address, count):
 
 def domain_map(m, domain, address, count, kind):
     """Map pages into a domain, with the rights that their kind has; returns 0 if memory for tables is exhausted."""
-    rights = ld64(m, G_USER) | PTE_V | PTE_R | PTE_A
+    rights = ld64(m, domain + D_USER) | PTE_V | PTE_R | PTE_A
     if kind == TAG_CODE:
         rights = rights | PTE_X
     else:
@@ -205,8 +215,8 @@ def domain_sweep(m, domain, owner, page, last):
 # ---- domains -----------------------------------------------------------------------------------------------------
 
 
-def domain_new(m):
-    """Return a new domain with nobody in it and nothing but the kernel mapped, or 0."""
+def domain_new(m, kind):
+    """Return a new domain of a kind with nobody in it and nothing but the kernel mapped, or 0."""
     domain = record_new(m, G_FREE_DOMAINS, DOMAIN_BYTES, ZONE_KERNEL, TAG_KERNEL_SYSTEM)
     if domain == 0:
         return 0
@@ -230,7 +240,21 @@ def domain_new(m):
     st64(m, domain + D_SATP, SV39 | (frame - FIRST_FRAME - ld64(m, G_KERNEL_FIRST) + 1) << ASID_SHIFT | frame)
     st64(m, domain + D_ROOT, root)
     st64(m, domain + D_MIDDLE, middle)
+    st64(m, domain + D_KIND, kind)
+    status = SPIE | (ld64(m, G_STATUS) & SUM)
+    if kind & KIND_RING3 != 0:
+        st64(m, domain + D_USER, PTE_U)
+    else:
+        status = status | SPP
+    st64(m, domain + D_STATUS, status)
     return domain
+
+
+def domain_shared(m, kind):
+    """Return where the kernel keeps the domain that SIPs of a ring share."""
+    if kind & KIND_RING3 != 0:
+        return G_USER_DOMAIN
+    return G_DOMAIN
 
 
 def domain_free(m, domain):
@@ -259,28 +283,43 @@ def domain_free(m, domain):
     table_free(m, ld64(m, domain + D_DEVICES))
     pages_free(m, ld64(m, domain + D_ROOT), 1)
     st64(m, domain + D_MAGIC, 0)
-    if ld64(m, G_DOMAIN) == domain:
-        st64(m, G_DOMAIN, 0)
+    shared = domain_shared(m, ld64(m, domain + D_KIND))
+    if ld64(m, shared) == domain:
+        st64(m, shared, 0)
     record_free(m, G_FREE_DOMAINS, domain)
     return 0
 
 
-def domain_enter(m, process):
-    """Put a new process into the domain that the setting or the choice says; returns 0 if memory is exhausted."""
+def kind_wanted(m, parent, image):
+    """Return the kind of domain of a new process: as its image asks, else as its parent's, else as the setting says."""
+    kind = 0
+    if image != 0:
+        kind = ld64(m, image + I_DOMAIN_KIND)
+    if (kind == 0) and (parent != 0):
+        kind = ld64(m, ld64(m, parent + P_DOMAIN) + D_KIND)
+    if kind == 0:
+        kind = ld64(m, G_DOMAIN_KIND)
+    return kind
+
+
+def domain_enter(m, process, parent, image):
+    """Put a new process into the domain that the choice, its image, its parent or the setting says; returns 0 if memory is exhausted."""
     st64(m, process + P_HEAP, G_BUCKETS)
     if (ld64(m, G_WINDOW) == 0) or (ld64(m, G_OPEN) != 0):
         return 1
     domain = ld64(m, G_CHOICE)
-    if domain == 0:
-        if ld64(m, G_OWN_DOMAINS) == 0:
-            domain = ld64(m, G_DOMAIN)
-            if domain == 0:
-                domain = domain_new(m)
-                st64(m, G_DOMAIN, domain)
+    if domain < NEW_DOMAIN << 1:
+        kind = domain & (NEW_DOMAIN - 1)
+        if kind == 0:
+            kind = kind_wanted(m, parent, image)
+        if (domain & NEW_DOMAIN != 0) or (kind & KIND_OWN != 0):
+            domain = domain_new(m, kind)
         else:
-            domain = domain_new(m)
-    elif domain == NEW_DOMAIN:
-        domain = domain_new(m)
+            shared = domain_shared(m, kind)
+            domain = ld64(m, shared)
+            if domain == 0:
+                domain = domain_new(m, kind)
+                st64(m, shared, domain)
     if domain == 0:
         return 0
     st64(m, domain + D_MEMBERS, ld64(m, domain + D_MEMBERS) + 1)
@@ -303,6 +342,14 @@ def domain_leave(m, process):
     if members == 0:
         domain_free(m, domain)
     return 0
+
+
+def process_status(m, process):
+    """Return the sstatus with which a process's threads start: its ring, interrupts on."""
+    domain = ld64(m, process + P_DOMAIN)
+    if domain == 0:
+        return ld64(m, G_STATUS)
+    return ld64(m, domain + D_STATUS)
 
 
 # ---- pages of a process ------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@ accesses are checked against it, as those to a block are. It stays until the pro
 translated the process's domain maps their page. An interrupt is an object one can wait for: when its line is up the
 interrupt controller says so once, and again only after it has been acknowledged.
 
-What one process has open no other process of the same program can open. Leaves out DMA: a device that is told an
-address reads and writes there whatever the tables say.
+What one process has open no other process of the same program can open. Memory for devices is in
+:mod:`singlab.kernel.core.dma`.
 """
 
 from singlab.kernel.core.domains import table_entry, table_new
@@ -20,12 +20,12 @@ from singlab.kernel.layout import (
     D_DEVICES,
     D_LOW,
     D_ROOT,
+    D_USER,
     DEVICES_REGION,
     G_FENCE,
     G_FREE_RECORDS,
     G_HARDWARE,
     G_LOW,
-    G_USER,
     G_WINDOW,
     MAGIC_INTERRUPT,
     MAGIC_IO_MEMORY,
@@ -66,7 +66,7 @@ def ranges_count(m, process):
     resources = ld64(m, process + P_RESOURCES)
     if resources == 0:
         return 0
-    return ld64(m, resources) & 0xFFFF_FFFF
+    return ld64(m, resources) & 0xFFFF
 
 
 def lines_count(m, process):
@@ -138,7 +138,7 @@ def device_map(m, process, address, size):
     leaf = devices_leaf(m, domain)
     if leaf == 0:
         return 0
-    rights = ld64(m, G_USER) | PTE_V | PTE_R | PTE_W | PTE_A | PTE_D
+    rights = ld64(m, domain + D_USER) | PTE_V | PTE_R | PTE_W | PTE_A | PTE_D
     while page < last:
         st64(m, leaf + (page & REGION_MASK) * 8, page << 10 | rights)
         page += 1

@@ -15,6 +15,7 @@ from singlab.kernel.layout import (
     I_RELOCATION_COUNT,
     I_RELOCATIONS,
     I_SUM,
+    I_USER_RELOCATIONS,
     RELOCATION_CALL,
 )
 
@@ -36,9 +37,11 @@ def code_copy(m, image, target):
     return found
 
 
-def code_relocate(m, image, code, target):
+def code_relocate(m, image, code, target, ring0):
     """Fill in the calls of the kernel: ``target`` is where the kernel writes what will run at ``code``."""
-    place = ld64(m, image + I_RELOCATIONS)
+    place = ld64(m, image + I_USER_RELOCATIONS)
+    if ring0 != 0:
+        place = ld64(m, image + I_RELOCATIONS)
     last = place + ld64(m, image + I_RELOCATION_COUNT) * 16
     while place < last:
         about = ld64(m, place)
@@ -54,12 +57,12 @@ def code_relocate(m, image, code, target):
     return 0
 
 
-def image_load(m, image, code):
-    """Put an image's code where a process runs it; returns 0 if it is not what was installed."""
+def image_load(m, image, code, ring0):
+    """Put an image's code where a process runs it, in ring 0 or not; returns 0 if it is not what was installed."""
     target = code + ld64(m, G_WINDOW)
     if code_copy(m, image, target) != ld64(m, image + I_SUM):
         return 0
-    code_relocate(m, image, code, target)
+    code_relocate(m, image, code, target, ring0)
     st64(m, G_NEW_CODE, 1)
     return 1
 

@@ -1,7 +1,7 @@
 """Interrupts as they come: the timer's and the devices', while a thread runs and while nobody does."""
 
 from singlab.kernel.core.hardware import interrupts_take
-from singlab.kernel.core.objects import TIMED_OUT, waiter_leave
+from singlab.kernel.core.objects import TIMED_OUT, ends_forget, waiter_leave
 from singlab.kernel.core.scheduler import queue_put, schedule, thread_wake, timer_fired
 from singlab.kernel.core.timers import wake_set
 from singlab.kernel.core.words import emit, ld64, st64
@@ -19,6 +19,7 @@ from singlab.kernel.layout import (
     T_SELECTS,
     T_STATE,
     T_WAKE,
+    WAIT_EITHER,
     WAIT_OBJECTS,
     WAIT_ONE,
 )
@@ -37,8 +38,11 @@ def sleepers_wake(m, now):
             break
         st64(m, G_SLEEPERS, ld64(m, thread + T_LATER))
         status = OK
-        if ld64(m, thread + T_SELECTS) == WAIT_OBJECTS:
+        waits = ld64(m, thread + T_SELECTS)
+        if (waits == WAIT_OBJECTS) or (waits == WAIT_EITHER):
             waiter_leave(m, ld64(m, thread + T_PROCESS), thread)
+            if waits == WAIT_EITHER:
+                ends_forget(m, thread)
             status = TIMED_OUT
         st64(m, thread + T_SELECTS, WAIT_ONE)
         st64(m, thread + T_A0, status)

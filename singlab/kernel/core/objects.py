@@ -13,13 +13,16 @@ from singlab.kernel.core.scheduler import thread_wake
 from singlab.kernel.core.timers import sleeper_forget
 from singlab.kernel.core.words import ld32, ld64, st64
 from singlab.kernel.layout import (
+    E_WAITER,
     G_FREE_OBJECTS,
     G_KERNEL_FIRST,
     G_RECORD_FIRST,
     MAGIC_AUTO_EVENT,
+    MAGIC_ENDPOINT,
     MAGIC_INTERRUPT,
     MAGIC_MANUAL_EVENT,
     MAGIC_MUTEX,
+    MAGIC_SET,
     MOST_OBJECTS,
     NEVER,
     O_COUNT,
@@ -40,6 +43,7 @@ from singlab.kernel.layout import (
     T_SELECTS,
     T_WAKE,
     TAG_KERNEL_OBJECTS,
+    WAIT_EITHER,
     WAIT_MOST,
     WAIT_ONE,
     ZONE_KERNEL,
@@ -192,9 +196,24 @@ def waiter_leave(m, process, thread):
     return 0
 
 
+def ends_forget(m, thread):
+    """A thread that waits for objects and messages waits at no endpoint or set any more."""
+    index = 0
+    while index < WAIT_MOST:
+        record = ld64(m, thread + T_SELECTED + index * 8)
+        if record != 0:
+            magic = ld64(m, record)
+            if (magic == MAGIC_ENDPOINT) or (magic == MAGIC_SET):
+                st64(m, record + E_WAITER, 0)
+        index += 1
+    return 0
+
+
 def waiter_wake(m, process, thread, status, index):
-    """Let a thread go on that waited for objects."""
+    """Let a thread go on that waited for objects, or for messages too."""
     waiter_leave(m, process, thread)
+    if ld64(m, thread + T_SELECTS) == WAIT_EITHER:
+        ends_forget(m, thread)
     if ld64(m, thread + T_WAKE) != NEVER:
         sleeper_forget(m, thread)
     st64(m, thread + T_SELECTS, WAIT_ONE)

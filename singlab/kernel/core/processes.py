@@ -10,12 +10,14 @@ it; that of a process without a parent, for the operator.
 """
 
 from singlab.kernel.core.channels import endpoint_close
-from singlab.kernel.core.domains import domain_enter, domain_leave, process_pages_alloc, process_pages_free
+from singlab.kernel.core.dma import resource_close
+from singlab.kernel.core.domains import SPP, domain_enter, domain_leave, process_pages_alloc, process_pages_free, process_status
 from singlab.kernel.core.handles import handles_free
-from singlab.kernel.core.hardware import object_close
 from singlab.kernel.core.heap import block_free
 from singlab.kernel.core.images import image_load
 from singlab.kernel.core.names import names_forget
+from singlab.kernel.core.objectheaps import heap_forget
+from singlab.kernel.core.objects import ends_forget
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import queue_remove, suspension_settle, thread_wake
 from singlab.kernel.core.sets import set_close
@@ -40,9 +42,7 @@ from singlab.kernel.layout import (
     G_NEXT_THREAD,
     G_PREEMPTED_HEAD,
     G_PROCESSES,
-    G_RING3,
     G_SERVICE_HEAD,
-    G_STATUS,
     G_UNBLOCKED_HEAD,
     G_WALK,
     I_CODE_BYTES,
@@ -111,6 +111,7 @@ from singlab.kernel.layout import (
     THREAD_BYTES,
     UNBORN,
     UNSTARTED,
+    WAIT_EITHER,
     WAIT_OBJECTS,
     WAIT_TURN,
     ZONE_KERNEL,
@@ -166,10 +167,10 @@ def process_forget(m, process):
     return 0
 
 
-def process_create(m, parent):
+def process_create(m, parent, image):
     """Return a new process record with one thread that has not begun, or 0: memory or the numbers are used up.
 
-    ``parent`` is the record of the process it is a child of, 0 if the operator makes it.
+    ``parent`` is the record of the process it is a child of, 0 if the operator makes it; ``image`` says which domain it goes to, if not 0.
     """
     number = ld64(m, G_NEXT_PROCESS)
     if number > LAST_PROCESS:
@@ -181,7 +182,7 @@ def process_create(m, parent):
     if thread == 0:
         record_free(m, G_FREE_PROCESSES, process)
         return 0
-    if domain_enter(m, process) == 0:
+    if domain_enter(m, process, parent, image) == 0:
         record_free(m, G_FREE_THREADS, thread)
         record_free(m, G_FREE_PROCESSES, process)
         return 0
@@ -219,7 +220,8 @@ def process_load(m, process, image):
     stack = process_pages_alloc(m, process, pages, TAG_STACK)
     if (code == 0) or (stack == 0):
         return NO_MEMORY
-    if image_load(m, image, code) == 0:
+    status = process_status(m, process)
+    if image_load(m, image, code, status & SPP) == 0:
         return E_SEAL
     st64(m, process + P_IMAGE, image)
     st64(m, process + P_CODE, code)
@@ -230,8 +232,8 @@ def process_load(m, process, image):
     thread = ld64(m, process + P_THREADS)
     st64(m, thread + T_PC, code + ld64(m, image + I_ENTRY))
     st64(m, thread + T_CONTEXT + 16, stack + (pages << PAGE_SHIFT))
-    st64(m, thread + T_STATUS, ld64(m, G_STATUS))
-    if ld64(m, G_RING3) == 0:  # in ring 0 tp holds the running thread's record, always
+    st64(m, thread + T_STATUS, status)
+    if status & SPP != 0:  # in ring 0 tp holds the running thread's record, always
         st64(m, thread + T_CONTEXT + 32, thread)
     return OK
 
@@ -283,6 +285,8 @@ def threads_end(m, process):
             elif ld64(m, thread + T_SELECTS) == WAIT_TURN:
                 queue_remove(m, G_CONNECTING, thread)
             elif ld64(m, thread + T_SELECTS) >= WAIT_OBJECTS:
+                if ld64(m, thread + T_SELECTS) == WAIT_EITHER:
+                    ends_forget(m, thread)
                 sleeper_forget(m, thread)
             elif ld64(m, thread + T_WAITS) != 0:
                 waiter_forget(m, thread)
@@ -322,9 +326,10 @@ def process_release(m, process):
         block = ld64(m, process + P_BLOCKS)
     found = ld64(m, process + P_OBJECTS)
     while found != 0:
-        object_close(m, process, found)
+        resource_close(m, process, found)
         found = ld64(m, process + P_OBJECTS)
     handles_free(m, process)
+    heap_forget(m, process)
     process_pages_free(m, process)
     domain_leave(m, process)
     st64(m, process + P_STATE, STOPPED)
@@ -392,7 +397,7 @@ def process_fault(m, process, code, line):
 
 def process_make(m, parent, image):
     """Return a new process of an image, not started, or 0; then G_CREATE_STATUS says why."""
-    process = process_create(m, parent)
+    process = process_create(m, parent, image)
     if process == 0:
         st64(m, G_CREATE_STATUS, NO_MEMORY)
         return 0

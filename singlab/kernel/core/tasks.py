@@ -263,7 +263,7 @@ def task_new(m, parent):
     if satp == 0:
         record_free(m, G_FREE_TASKS, task)
         return 0
-    process = process_create(m, 0)  # whose child it is the task says; it does not end with its parent
+    process = process_create(m, 0, 0)  # whose child it is the task says; it does not end with its parent
     if process == 0:
         space_free(m, task)
         record_free(m, G_FREE_TASKS, task)

@@ -7,7 +7,7 @@ ends. The first thread of a process is its main thread: when that one returns th
 A mutex that it has is free when it ends. Leaves out suspension and priorities.
 """
 
-from singlab.kernel.core.domains import process_pages_alloc, process_pages_return
+from singlab.kernel.core.domains import SPP, process_pages_alloc, process_pages_return, process_status
 from singlab.kernel.core.objects import mutexes_drop
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import thread_wake
@@ -16,8 +16,6 @@ from singlab.kernel.layout import (
     ENDED,
     G_FREE_THREADS,
     G_NEXT_THREAD,
-    G_RING3,
-    G_STATUS,
     MAGIC_THREAD,
     MOST_THREADS,
     P_CODE,
@@ -88,8 +86,9 @@ def thread_create(m, process, entry, stack, word0, word1, word2, word3):
     st64(m, thread + T_STACK_PAGES, count)
     st64(m, thread + T_PC, entry)
     st64(m, thread + T_PC + 16, bottom + (count << PAGE_SHIFT))
-    st64(m, thread + T_STATUS, ld64(m, G_STATUS))
-    if ld64(m, G_RING3) == 0:
+    status = process_status(m, process)
+    st64(m, thread + T_STATUS, status)
+    if status & SPP != 0:
         st64(m, thread + T_PC + 32, thread)
     st64(m, thread + T_A0, word0)
     st64(m, thread + T_A0 + 8, word1)

@@ -6,6 +6,7 @@ or the news that the other side has closed, wakes the one thread that waits ther
 
 from singlab.kernel.core.crossing import blocks_arrive
 from singlab.kernel.core.endpoints import contract_step, endpoint_give
+from singlab.kernel.core.objects import waiter_wake, waits_for
 from singlab.kernel.core.scheduler import queue_take, thread_wake
 from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
@@ -44,6 +45,7 @@ from singlab.kernel.layout import (
     T_SELECTS,
     T_WAITS,
     WAIT_ANSWER,
+    WAIT_EITHER,
     WAIT_ONE,
     WAIT_OTHERS,
 )
@@ -246,6 +248,9 @@ def name_answered(m, imp, thread):
 def thread_tell(m, record, thread):
     """Something has come to an endpoint or a set on which a thread waits: give it what it waited for, and wake it."""
     selects = ld64(m, thread + T_SELECTS)
+    if selects == WAIT_EITHER:
+        waiter_wake(m, ld64(m, thread + T_PROCESS), thread, OK, waits_for(m, thread, record))
+        return 0
     waiter_forget(m, thread)
     if selects == WAIT_ANSWER:
         name_answered(m, record, thread)

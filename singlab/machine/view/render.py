@@ -21,9 +21,13 @@ STYLE = """
 .slv table.slv-t{border-collapse:collapse;border:0;margin:2px 0 6px;font-size:12.5px;font-variant-numeric:tabular-nums;color:inherit;width:auto}
 .slv table.slv-t th,.slv table.slv-t td{text-align:left;padding:1px 12px 1px 4px;border:0;white-space:pre;background:none;vertical-align:baseline;max-width:none;line-height:1.5}
 .slv table.slv-t th:last-child,.slv table.slv-t td:last-child{padding-right:2px}
-.slv table.slv-t th{font-weight:400;opacity:.65;border-bottom:1px solid rgba(128,128,128,.35)}
+.slv table.slv-t th.slv-num{text-align:right}.slv table.slv-t th{white-space:normal;vertical-align:bottom;font-weight:400;opacity:.65;border-bottom:1px solid rgba(128,128,128,.35)}
 .slv table.slv-t tr,.slv table.slv-t tr:nth-child(odd){background:none}
 .slv table.slv-t td.slv-num{text-align:right}.slv table.slv-t td.slv-wrap{white-space:normal;min-width:16ch}
+@media (max-width:820px){.slv table.slv-t:has(td.slv-wrap:nth-child(n+3)) thead{display:none}
+.slv table.slv-t tr:has(td.slv-wrap:nth-child(n+3)){display:flex;flex-wrap:wrap}
+.slv table.slv-t tr:has(td.slv-wrap:nth-child(n+3)) td:first-child{flex:0 0 15em}
+.slv table.slv-t tr td.slv-wrap:nth-child(n+3){flex:0 0 100%;padding:0 4px 5px 16px;box-sizing:border-box}}
 .slv .slv-mono,.slv table.slv-t td.slv-mono{font-family:var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace);font-size:12px}
 .slv .slv-soft,.slv table.slv-t td.slv-soft{opacity:.62}.slv .slv-bad{color:#D55E00;color:color-mix(in srgb,#D55E00 80%,currentColor)}.slv .slv-good{color:#009E73;color:color-mix(in srgb,#009E73 80%,currentColor)}
 .slv .slv-strong{font-weight:650}
@@ -258,7 +262,9 @@ def _html(block: Block) -> str:
             for name, cell in block.items
         )
         return f'<div class="slv-grid">{items}</div>'
-    head = "<thead><tr>" + "".join(f"<th>{escape(name)}</th>" for name in block.columns) + "</tr></thead>" if any(block.columns) else ""
+    numbers = [i for i, cell in enumerate(block.rows[0].cells) if "num" in cell.kind.split()] if block.rows else []
+    names = "".join(f"<th{' class=slv-num' if i in numbers else ''}>{escape(name)}</th>" for i, name in enumerate(block.columns))
+    head = f"<thead><tr>{names}</tr></thead>" if any(block.columns) else ""
     across = max([len(block.columns), *(len(row.cells) for row in block.rows)], default=1)
     rows = []
     for row in block.rows:

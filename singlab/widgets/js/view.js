@@ -357,7 +357,7 @@ class View {
     }
     const py = y(current) - row / 2;
     out.push(`<line x1="0" x2="${width}" y1="${py}" y2="${py}" class="sl-head"/>`);
-    if (!this.rows.list.length) out.push(`<text x="${width / 2}" y="${top + 60}" text-anchor="middle" class="sl-tick">no messages yet: press play</text>`);
+    if (!this.rows.list.length) out.push(`<text x="${width / 2}" y="${top + 60}" text-anchor="middle" class="sl-tick" style="paint-order:stroke;stroke:var(--sl-paper);stroke-width:6px">no messages yet: press play</text>`);
     svg.innerHTML = out.join("");
   }
 }

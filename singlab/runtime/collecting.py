@@ -1,0 +1,202 @@
+"""Room for objects: what an allocation comes to that finds none, and which collector does what.
+
+A collector is two functions, for a heap whose process has all its threads at points: ``NAME_room(m, heap, size)`` returns
+where zeroed room for an object lies without any collection, 0 if there is none, and leaves in Z_END where that room ends;
+``NAME_collect(m, heap)`` collects, returns 0 if it could not even begin, and leaves its numbers in Z_ROOTS to Z_FREED. A
+collector is added in :func:`heap_room` and :func:`heap_collect`.
+
+A process whose threads are not all at points grows instead; only if there is no memory for that does the one that asks wait,
+as if it had yielded.
+"""
+
+from singlab.kernel.core.domains import process_pages_alloc
+from singlab.kernel.core.memory import words_zero
+from singlab.kernel.core.objectheaps import SMALLEST_LIMIT, collector_of, extent_retire, extent_room, heap_grow, heap_of
+from singlab.kernel.core.scheduler import queue_put, schedule
+from singlab.kernel.core.words import emit, ld64, now, st64
+from singlab.kernel.heaplayout import (
+    AGAIN,
+    CAUSE_FORCED,
+    CAUSE_LIMIT,
+    CAUSE_MEMORY,
+    COLLECT_COMPACT,
+    COLLECT_GENERATIONAL,
+    COLLECT_MARK_SWEEP,
+    COLLECT_NONE,
+    DAMAGED,
+    FULL,
+    ROOM,
+    Z_BYTES,
+    Z_CAUSE,
+    Z_COLLECTOR,
+    Z_COUNT,
+    Z_CYCLES,
+    Z_END,
+    Z_FREED,
+    Z_LIMIT,
+    Z_LIVE,
+    Z_LONGEST,
+    Z_MOST,
+    Z_MOVED,
+    Z_ROOTS,
+    Z_STACK,
+    Z_TROUBLE,
+)
+from singlab.kernel.layout import (
+    G_COLLECT_EVERY,
+    G_CURRENT,
+    G_PREEMPTED_HEAD,
+    G_WINDOW,
+    PAGE,
+    PAGE_SHIFT,
+    READY,
+    T_A0,
+    T_ID,
+    T_PROCESS,
+    T_STATE,
+    TAG_HEAP,
+)
+from singlab.runtime.compact import compact_collect
+from singlab.runtime.generational import generational_collect
+from singlab.runtime.marksweep import marksweep_collect, marksweep_room
+from singlab.runtime.semispace import semispace_collect
+from singlab.runtime.stackwalk import threads_empty, threads_stopped
+
+THREAD_YIELD = 12
+GC_BEGIN = 60
+GC_END = 61
+GC_WORK = 62
+CHUNK_PAGES = 4  # what a process without a collector is given at once
+LARGEST_OBJECT = 0x1000040
+
+
+def heap_room(m, heap, size):
+    """Return where zeroed room for an object lies, 0 if there is none without a collection."""
+    if ld64(m, heap + Z_COLLECTOR) == COLLECT_MARK_SWEEP:
+        return marksweep_room(m, heap, size)
+    return extent_room(m, heap, size)
+
+
+def heap_collect(m, heap):
+    """Collect a heap; returns whether it was possible."""
+    collector = ld64(m, heap + Z_COLLECTOR)
+    if collector == COLLECT_MARK_SWEEP:
+        return marksweep_collect(m, heap)
+    if collector == COLLECT_COMPACT:
+        return compact_collect(m, heap)
+    if collector == COLLECT_GENERATIONAL:
+        return generational_collect(m, heap)
+    return semispace_collect(m, heap)
+
+
+def heap_limit(m, heap):
+    """Return beyond how many bytes of a heap there is to be the next collection."""
+    limit = ld64(m, heap + Z_LIMIT)
+    if ld64(m, heap + Z_COLLECTOR) != COLLECT_GENERATIONAL:
+        limit = ld64(m, heap + Z_LIVE) * 2
+        if limit < SMALLEST_LIMIT:
+            limit = SMALLEST_LIMIT
+        if limit > ld64(m, heap + Z_MOST):
+            limit = ld64(m, heap + Z_MOST)
+    return limit
+
+
+def collection(m, heap, cause):
+    """Collect a heap whose threads are all at points, and book it; returns whether it was possible."""
+    began = now(m)
+    emit(m, GC_BEGIN, ld64(m, heap + Z_COLLECTOR) | cause << 8, ld64(m, heap + Z_BYTES))
+    st64(m, heap + Z_CAUSE, cause)
+    done = heap_collect(m, heap)
+    if done != 0:
+        threads_empty(m, heap)
+        st64(m, heap + Z_LIMIT, heap_limit(m, heap))
+        st64(m, heap + Z_COUNT, ld64(m, heap + Z_COUNT) + 1)
+        emit(m, GC_WORK, ld64(m, heap + Z_ROOTS), ld64(m, heap + Z_MOVED) | ld64(m, heap + Z_FREED) << 32)
+    took = now(m) - began
+    st64(m, heap + Z_CYCLES, ld64(m, heap + Z_CYCLES) + took)
+    if took > ld64(m, heap + Z_LONGEST):
+        st64(m, heap + Z_LONGEST, took)
+    emit(m, GC_END, ld64(m, heap + Z_LIVE), took)
+    return done
+
+
+def room_found(m, heap, size, limit):
+    """Return room for an object, with more pages if the heap may have so many bytes; 0 = none."""
+    room = heap_room(m, heap, size)
+    if room == 0:
+        if heap_grow(m, heap, size, limit) != 0:
+            room = heap_room(m, heap, size)
+    return room
+
+
+def room_made(m, heap, size):
+    """Return room for an object, with a collection if need be; 0 = none, 1 = none as long as other threads run on."""
+    forced = ld64(m, G_COLLECT_EVERY)
+    room = 0
+    if forced == 0:
+        room = room_found(m, heap, size, ld64(m, heap + Z_LIMIT))
+    if room == 0:
+        if threads_stopped(m, heap) == 0:
+            room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
+            return room + (room == 0)
+        cause = CAUSE_LIMIT
+        if forced != 0:
+            cause = CAUSE_FORCED
+        elif ld64(m, heap + Z_BYTES) + size <= ld64(m, heap + Z_LIMIT):
+            cause = CAUSE_MEMORY
+        collection(m, heap, cause)
+        room = room_found(m, heap, size, ld64(m, heap + Z_LIMIT))
+        if room == 0:
+            room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
+    return room
+
+
+def pages_room(m, thread, process, size, top, limit):
+    """Give a process without a collector pages for its objects; they are taken back at its end."""
+    count = (size + PAGE - 1) >> PAGE_SHIFT
+    if count < CHUNK_PAGES:
+        count = CHUNK_PAGES
+    address = process_pages_alloc(m, process, count, TAG_HEAP)
+    if address == 0:
+        return 0
+    at = address + ld64(m, G_WINDOW)
+    words_zero(m, at, at + count * PAGE)
+    if address != limit:  # else the pages go on where the last ones ended
+        top = address
+    st64(m, thread + T_A0, ROOM)
+    st64(m, thread + T_A0 + 8, top)
+    st64(m, thread + T_A0 + 16, address + count * PAGE)
+    return 0
+
+
+def abi_get_room(m, size, top, limit, stack):
+    """Give the calling thread room for an object, collecting its process's heap if need be."""
+    thread = ld64(m, G_CURRENT)
+    process = ld64(m, thread + T_PROCESS)
+    st64(m, thread + T_A0, FULL)
+    if (size == 0) or (size > LARGEST_OBJECT):
+        return 0
+    heap = heap_of(m, process)
+    if heap == 0:
+        if collector_of(m, process) == COLLECT_NONE:
+            pages_room(m, thread, process, size, top, limit)
+        return 0
+    st64(m, heap + Z_STACK, stack)
+    extent_retire(m, heap, top, limit)
+    room = room_made(m, heap, (size + 7) & ~7)
+    if ld64(m, heap + Z_TROUBLE) != 0:
+        st64(m, thread + T_A0, DAMAGED)
+        return 0
+    if room == 1:  # as if it had yielded; then it asks again
+        number = ld64(m, thread + T_ID)
+        st64(m, thread + T_A0, AGAIN)
+        emit(m, THREAD_YIELD, number, 0)
+        st64(m, thread + T_STATE, READY)
+        queue_put(m, G_PREEMPTED_HEAD, thread)
+        schedule(m, number)
+        return 0
+    if room != 0:
+        st64(m, thread + T_A0, ROOM)
+        st64(m, thread + T_A0 + 8, room)
+        st64(m, thread + T_A0 + 16, ld64(m, heap + Z_END))
+    return 0

@@ -1,0 +1,217 @@
+"""Sliding compaction: what can be reached is marked and then moved together, in the order in which it was made.
+
+Four walks, three of them over the whole heap: mark; give each marked object its new place, which its header keeps; let all
+references name new places; move. Objects slide towards the first of the heap's extents and never past where they were, so
+no second space is needed, and those made together stay together. What is left over at the end goes back to the kernel.
+
+A header's upper half has the mark and above it the new place, a number of words from the beginning of RAM.
+
+Source: the LISP 2 collector, as in Jones and Lins, "Garbage collection", 1996, section 5.4.
+"""
+
+from singlab.kernel.core.memory import bytes_copy
+from singlab.kernel.core.objectheaps import extent_trim, extents_free
+from singlab.kernel.core.words import ld32, ld64, st64
+from singlab.kernel.heaplayout import (
+    MARK,
+    X_END,
+    X_FILLED,
+    X_NEXT,
+    X_START,
+    X_TOP,
+    Z_BYTES,
+    Z_EXTENTS,
+    Z_FREE,
+    Z_FREED,
+    Z_GRAY,
+    Z_LIVE,
+    Z_MOVED,
+    Z_ROOTS,
+    Z_TAG,
+    Z_TO,
+    Z_TROUBLE,
+)
+from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, PAGE_TAGS, RAM_BASE
+from singlab.runtime.marksweep import shade_roots, trace_all
+from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_of
+from singlab.runtime.stackwalk import root_next, roots_begin
+
+ELEMENTS = 16
+LENGTH = 8
+TYPE = 0xFFFFFFFF
+PLACE_SHIFT = 33
+
+
+def extents_turn(m, heap):
+    """Turn the order of a heap's extents round."""
+    turned = 0
+    extent = ld64(m, heap + Z_EXTENTS)
+    while extent != 0:
+        following = ld64(m, extent + X_NEXT)
+        st64(m, extent + X_NEXT, turned)
+        turned = extent
+        extent = following
+    st64(m, heap + Z_EXTENTS, turned)
+    return 0
+
+
+def size_at(m, heap, at, end):
+    """Return how many bytes what lies at an address (the kernel's) of an extent takes; a word that nobody used is 8."""
+    header = ld64(m, at)
+    if header == 0:
+        return 8
+    size = 0
+    row = row_of(m, heap, header)
+    if row != 0:
+        size = bytes_of(m, row, at)
+    if (size == 0) or (size > end - at):
+        st64(m, heap + Z_TROUBLE, at - ld64(m, G_WINDOW))
+        return end - at
+    return size
+
+
+def place_new(m, heap, size):
+    """Return where the next object goes in the extent it goes to, or in the next one that has room for it."""
+    to = ld64(m, heap + Z_TO)
+    free = ld64(m, heap + Z_FREE)
+    while size > ld64(m, to + X_END) - free:
+        st64(m, to + X_FILLED, free)
+        to = ld64(m, to + X_NEXT)
+        free = ld64(m, to + X_START)
+    st64(m, heap + Z_TO, to)
+    st64(m, heap + Z_FREE, free + size)
+    return free
+
+
+def places_find(m, heap):
+    """Give each marked object its new place; returns the bytes of all of them."""
+    window = ld64(m, G_WINDOW)
+    live = 0
+    extent = ld64(m, heap + Z_EXTENTS)
+    st64(m, heap + Z_TO, extent)
+    st64(m, heap + Z_FREE, ld64(m, extent + X_START))
+    while extent != 0:
+        at = ld64(m, extent + X_START) + window
+        end = ld64(m, extent + X_TOP) + window
+        while at < end:
+            size = size_at(m, heap, at, end)
+            header = ld64(m, at)
+            if header & MARK != 0:
+                st64(m, at, header & TYPE | MARK | (place_new(m, heap, size) - RAM_BASE) >> 3 << PLACE_SHIFT)
+                live += size
+            at += size
+        extent = ld64(m, extent + X_NEXT)
+    return live
+
+
+def moved_to(m, heap, tag, word):
+    """Return where the object will be that a word names; other words as they are."""
+    page = (word - RAM_BASE) >> PAGE_SHIFT
+    if page >= ld64(m, G_PAGES):  # None
+        return word
+    if ld32(m, PAGE_TAGS + page * 4) != tag:  # constant text
+        return word
+    return RAM_BASE + (ld64(m, word + ld64(m, G_WINDOW)) >> PLACE_SHIFT << 3)
+
+
+def update_inside(m, heap, tag, at):
+    """Let all references in an object at an address (the kernel's) name where objects will be."""
+    row = row_of(m, heap, ld64(m, at))
+    mask = mask_of(m, row)
+    place = at
+    while mask != 0:
+        if mask & 1 != 0:
+            st64(m, place, moved_to(m, heap, tag, ld64(m, place)))
+        mask = mask >> 1
+        place += 8
+    if inside_of(m, row) != 0:
+        place = at + ELEMENTS
+        end = place + ld64(m, at + LENGTH) * 8
+        while place < end:
+            st64(m, place, moved_to(m, heap, tag, ld64(m, place)))
+            place += 8
+    return 0
+
+
+def references_update(m, heap, tag):
+    """Let roots and all marked objects name where objects will be."""
+    roots_begin(m, heap)
+    slot = root_next(m, heap)
+    while slot != 0:
+        st64(m, slot, moved_to(m, heap, tag, ld64(m, slot)))
+        slot = root_next(m, heap)
+    window = ld64(m, G_WINDOW)
+    extent = ld64(m, heap + Z_EXTENTS)
+    while extent != 0:
+        at = ld64(m, extent + X_START) + window
+        end = ld64(m, extent + X_TOP) + window
+        while at < end:
+            if ld64(m, at) & MARK != 0:
+                update_inside(m, heap, tag, at)
+            at += size_at(m, heap, at, end)
+        extent = ld64(m, extent + X_NEXT)
+    return 0
+
+
+def objects_move(m, heap):
+    """Move all marked objects to their new places; returns the bytes of those that were elsewhere."""
+    up = RAM_BASE + ld64(m, G_WINDOW)
+    window = ld64(m, G_WINDOW)
+    moved = 0
+    extent = ld64(m, heap + Z_EXTENTS)
+    while extent != 0:
+        at = ld64(m, extent + X_START) + window
+        end = ld64(m, extent + X_TOP) + window
+        while at < end:
+            size = size_at(m, heap, at, end)
+            header = ld64(m, at)
+            if header & MARK != 0:
+                to = (header >> PLACE_SHIFT << 3) + up
+                if to != at:
+                    bytes_copy(m, at, to, size)
+                    moved += size
+                st64(m, to, header & TYPE)
+            at += size
+        extent = ld64(m, extent + X_NEXT)
+    return moved
+
+
+def tops_set(m, heap):
+    """Let the extents end where their objects do: full before the last one objects went to, those behind it are given back."""
+    last = ld64(m, heap + Z_TO)
+    free = ld64(m, heap + Z_FREE)
+    st64(m, last + X_FILLED, free)
+    extents_free(m, heap, ld64(m, last + X_NEXT))
+    st64(m, last + X_NEXT, 0)
+    extent_trim(m, heap, last, free + 8)
+    total = 0
+    extent = ld64(m, heap + Z_EXTENTS)
+    while extent != 0:
+        st64(m, extent + X_TOP, ld64(m, extent + X_FILLED))
+        total += ld64(m, extent + X_END) - ld64(m, extent + X_START)
+        extent = ld64(m, extent + X_NEXT)
+    st64(m, heap + Z_BYTES, total)
+    return 0
+
+
+def compact_collect(m, heap):
+    """Collect a heap; it is always possible."""
+    if ld64(m, heap + Z_EXTENTS) == 0:
+        return 1
+    tag = ld64(m, heap + Z_TAG)
+    st64(m, heap + Z_GRAY, 0)
+    st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
+    trace_all(m, heap, tag)
+    if ld64(m, heap + Z_TROUBLE) != 0:
+        return 1
+    extents_turn(m, heap)
+    before = ld64(m, heap + Z_BYTES)
+    live = places_find(m, heap)
+    if ld64(m, heap + Z_TROUBLE) == 0:
+        references_update(m, heap, tag)
+        st64(m, heap + Z_MOVED, objects_move(m, heap))
+        tops_set(m, heap)
+    extents_turn(m, heap)
+    st64(m, heap + Z_LIVE, live)
+    st64(m, heap + Z_FREED, before - live)
+    return 1

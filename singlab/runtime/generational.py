@@ -1,0 +1,295 @@
+"""Generational semispace: young objects are collected often, the whole heap seldom.
+
+Objects are born young. A minor collection copies the young ones that can be reached behind the old ones, and all room of
+the young is free again: it costs as much as survives. An old object's header has the bit OLD. References from old
+objects to young ones are roots of a minor collection, and the compiler's write barrier finds them: a store into an object
+whose upper half of the header is OLD and nothing else calls :func:`abi_remember`, which puts the object into the
+remembered set, a list through the headers of its objects; so each comes into it once. A minor collection looks at all the
+references of a remembered object and empties the set.
+
+When the old objects have doubled since all were looked at last, a major collection copies everything, as the semispace
+collector does.
+
+What it leaves out: aging; what survives once is old.
+
+Source: Ungar, "Generation scavenging", 1984; Bartok's generational semi-space collector is described in Singularity's OSR paper.
+"""
+
+from singlab.kernel.abi import ABI_NUMBER
+from singlab.kernel.core.memory import bytes_copy
+from singlab.kernel.core.objectheaps import SMALLEST_LIMIT, extent_free, extent_new, extent_trim, extents_free, pages_tagged
+from singlab.kernel.core.words import emit, ld32, ld64, st64
+from singlab.kernel.heaplayout import (
+    COLLECT_GENERATIONAL,
+    OLD,
+    X_END,
+    X_NEXT,
+    X_START,
+    X_TOP,
+    Z_BARRIERS,
+    Z_BYTES,
+    Z_COLLECTOR,
+    Z_EXTENTS,
+    Z_FREE,
+    Z_FREED,
+    Z_LIMIT,
+    Z_LIVE,
+    Z_MAJOR,
+    Z_MAJORS,
+    Z_MOST,
+    Z_MOVED,
+    Z_NURSERY,
+    Z_OLD,
+    Z_REMEMBERED,
+    Z_ROOTS,
+    Z_TAG,
+    Z_TO,
+    Z_TROUBLE,
+)
+from singlab.kernel.layout import G_CURRENT, G_PAGES, G_WINDOW, P_OBJECT_HEAP, PAGE_SHIFT, PAGE_TAGS, RAM_BASE, T_PROCESS
+from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_of, size_of
+from singlab.runtime.stackwalk import root_next, roots_begin
+
+MOVED = 0x8000000000000000  # in a header: the rest is where the object is now
+ADDRESS = 0x7FFFFFFFFFFFFFFF
+ELEMENTS = 16
+LENGTH = 8
+TYPE = 0xFFFFFFFF
+ALONE = 1  # upper half of the header of an old object that is not remembered
+NEXT_SHIFT = 33  # in a header of one that is: the next one's place, a number of words from the beginning of RAM
+LAST = 0x3FFFFFFF  # there is no next one
+REFUSED = 28
+E_BAD_ARGUMENT = 5
+ABI_REMEMBER = ABI_NUMBER["remember"]
+
+
+def promote(m, heap, tag, skip, word):
+    """Return where the object is that a word names, copied to the old ones now if it has not been; one with a bit of ``skip`` stays."""
+    page = (word - RAM_BASE) >> PAGE_SHIFT
+    if page >= ld64(m, G_PAGES):  # None
+        return word
+    if ld32(m, PAGE_TAGS + page * 4) != tag:  # constant text
+        return word
+    window = ld64(m, G_WINDOW)
+    at = word + window
+    header = ld64(m, at)
+    if header & MOVED != 0:
+        return header & ADDRESS
+    if header & skip != 0:
+        return word
+    size = size_of(m, heap, tag, word, header)
+    free = ld64(m, heap + Z_FREE)
+    if (size == 0) or (size > ld64(m, ld64(m, heap + Z_TO) + X_END) - free):
+        st64(m, heap + Z_TROUBLE, word)
+        return word
+    bytes_copy(m, at, free + window, size)
+    st64(m, free + window, header & TYPE | OLD)
+    st64(m, at, free | MOVED)
+    st64(m, heap + Z_FREE, free + size)
+    return free
+
+
+def promote_inside(m, heap, tag, skip, at):
+    """Let all references in an object at an address (the kernel's) name where objects are now; returns its size."""
+    row = row_of(m, heap, ld64(m, at))
+    mask = mask_of(m, row)
+    place = at
+    while mask != 0:
+        if mask & 1 != 0:
+            st64(m, place, promote(m, heap, tag, skip, ld64(m, place)))
+        mask = mask >> 1
+        place += 8
+    if inside_of(m, row) != 0:
+        place = at + ELEMENTS
+        end = place + ld64(m, at + LENGTH) * 8
+        while place < end:
+            st64(m, place, promote(m, heap, tag, skip, ld64(m, place)))
+            place += 8
+    return bytes_of(m, row, at)
+
+
+def promote_roots(m, heap, tag, skip):
+    """Copy what roots name; returns how many roots there are."""
+    roots = 0
+    roots_begin(m, heap)
+    slot = root_next(m, heap)
+    while slot != 0:
+        st64(m, slot, promote(m, heap, tag, skip, ld64(m, slot)))
+        roots += 1
+        slot = root_next(m, heap)
+    return roots
+
+
+def used_of(m, extent):
+    """Return how many bytes of the extents of a list threads were given."""
+    used = 0
+    while extent != 0:
+        used += ld64(m, extent + X_TOP) - ld64(m, extent + X_START)
+        extent = ld64(m, extent + X_NEXT)
+    return used
+
+
+def bytes_in(m, extent):
+    """Return how many bytes the extents of a list have."""
+    size = 0
+    while extent != 0:
+        size += ld64(m, extent + X_END) - ld64(m, extent + X_START)
+        extent = ld64(m, extent + X_NEXT)
+    return size
+
+
+def old_room(m, heap, size):
+    """Let objects go behind the old ones, where so many bytes have room; returns whether there is memory for that."""
+    to = ld64(m, heap + Z_OLD)
+    if to != 0:
+        if ld64(m, to + X_END) - ld64(m, to + X_TOP) >= size:
+            st64(m, heap + Z_TO, to)
+            st64(m, heap + Z_FREE, ld64(m, to + X_TOP))
+            return 1
+    wanted = size
+    if wanted < SMALLEST_LIMIT:
+        wanted = SMALLEST_LIMIT
+    to = extent_new(m, heap, wanted)
+    if to == 0:
+        to = extent_new(m, heap, size)
+        if to == 0:
+            return 0
+    st64(m, to + X_NEXT, ld64(m, heap + Z_OLD))
+    st64(m, heap + Z_OLD, to)
+    st64(m, heap + Z_BYTES, ld64(m, heap + Z_BYTES) + ld64(m, to + X_END) - ld64(m, to + X_START))
+    st64(m, heap + Z_TO, to)
+    st64(m, heap + Z_FREE, ld64(m, to + X_START))
+    return 1
+
+
+def scan_on(m, heap, tag, skip, scan):
+    """Look at the references of all objects that have come behind a place, until none comes any more."""
+    window = ld64(m, G_WINDOW)
+    while scan < ld64(m, heap + Z_FREE):
+        scan += promote_inside(m, heap, tag, skip, scan + window)
+    st64(m, ld64(m, heap + Z_TO) + X_TOP, scan)
+    return scan
+
+
+def young_empty(m, heap):
+    """Give back the young extents but one, whose room is free again."""
+    kept = ld64(m, heap + Z_EXTENTS)
+    while kept != 0:
+        if ld64(m, kept + X_END) - ld64(m, kept + X_START) <= SMALLEST_LIMIT:
+            break
+        kept = ld64(m, kept + X_NEXT)
+    extent = ld64(m, heap + Z_EXTENTS)
+    st64(m, heap + Z_EXTENTS, kept)
+    while extent != 0:
+        following = ld64(m, extent + X_NEXT)
+        if extent == kept:
+            st64(m, extent + X_TOP, ld64(m, extent + X_START))
+            st64(m, extent + X_NEXT, 0)
+        else:
+            st64(m, heap + Z_BYTES, ld64(m, heap + Z_BYTES) - (ld64(m, extent + X_END) - ld64(m, extent + X_START)))
+            extent_free(m, heap, extent)
+        extent = following
+    return 0
+
+
+def remembered_scan(m, heap, tag):
+    """Let the remembered objects name where young ones are now, and forget them."""
+    up = RAM_BASE + ld64(m, G_WINDOW)
+    place = ld64(m, heap + Z_REMEMBERED)
+    while place != LAST:
+        word = (place << 3) + RAM_BASE
+        if pages_tagged(m, word, 8, tag) == 0:  # a SIP could have written that
+            st64(m, heap + Z_TROUBLE, word)
+            return 0
+        at = (place << 3) + up
+        header = ld64(m, at)
+        st64(m, at, header & TYPE | OLD)
+        if (size_of(m, heap, tag, word, header) == 0) or (header & OLD == 0):
+            st64(m, heap + Z_TROUBLE, word)
+            return 0
+        promote_inside(m, heap, tag, OLD, at)
+        place = header >> NEXT_SHIFT
+    st64(m, heap + Z_REMEMBERED, LAST)
+    return 0
+
+
+def minor(m, heap):
+    """Collect the young objects; returns 0 if there is no memory for what may survive."""
+    tag = ld64(m, heap + Z_TAG)
+    used = used_of(m, ld64(m, heap + Z_EXTENTS))
+    if old_room(m, heap, used + 8) == 0:
+        return 0
+    start = ld64(m, heap + Z_FREE)
+    st64(m, heap + Z_ROOTS, promote_roots(m, heap, tag, OLD))
+    remembered_scan(m, heap, tag)
+    moved = scan_on(m, heap, tag, OLD, start) - start
+    young_empty(m, heap)
+    st64(m, heap + Z_LIVE, used_of(m, ld64(m, heap + Z_OLD)))
+    st64(m, heap + Z_MOVED, moved)
+    st64(m, heap + Z_FREED, used - moved)
+    return 1
+
+
+def major(m, heap):
+    """Collect the whole heap; returns 0 if there is no memory for a copy of it."""
+    tag = ld64(m, heap + Z_TAG)
+    used = used_of(m, ld64(m, heap + Z_EXTENTS)) + used_of(m, ld64(m, heap + Z_OLD))
+    old = ld64(m, heap + Z_OLD)
+    st64(m, heap + Z_OLD, 0)
+    if old_room(m, heap, used + 8) == 0:
+        st64(m, heap + Z_OLD, old)
+        return 0
+    start = ld64(m, heap + Z_FREE)
+    st64(m, heap + Z_REMEMBERED, LAST)
+    st64(m, heap + Z_ROOTS, promote_roots(m, heap, tag, 0))
+    moved = scan_on(m, heap, tag, 0, start) - start
+    young_empty(m, heap)
+    extents_free(m, heap, old)
+    to = ld64(m, heap + Z_TO)
+    extent_trim(m, heap, to, start + moved + 8)
+    st64(m, heap + Z_BYTES, bytes_in(m, to) + bytes_in(m, ld64(m, heap + Z_EXTENTS)))
+    st64(m, heap + Z_LIVE, moved)
+    st64(m, heap + Z_MOVED, moved)
+    st64(m, heap + Z_FREED, used - moved)
+    threshold = moved * 2
+    if threshold < SMALLEST_LIMIT * 2:
+        threshold = SMALLEST_LIMIT * 2
+    st64(m, heap + Z_MAJOR, threshold)
+    st64(m, heap + Z_MAJORS, ld64(m, heap + Z_MAJORS) + 1)
+    return 1
+
+
+def generational_collect(m, heap):
+    """Collect the young objects, or all if the old ones have become many or there is no memory for more of them."""
+    done = 0
+    if ld64(m, heap + Z_NURSERY) == 0:  # the first time
+        st64(m, heap + Z_NURSERY, SMALLEST_LIMIT)
+        st64(m, heap + Z_MAJOR, SMALLEST_LIMIT * 2)
+        st64(m, heap + Z_REMEMBERED, LAST)
+    old = bytes_in(m, ld64(m, heap + Z_OLD))
+    if (old <= ld64(m, heap + Z_MAJOR)) and (old + ld64(m, heap + Z_NURSERY) <= ld64(m, heap + Z_MOST)):
+        done = minor(m, heap)
+    if done == 0:
+        done = major(m, heap)
+    limit = bytes_in(m, ld64(m, heap + Z_OLD)) + ld64(m, heap + Z_NURSERY)
+    if limit > ld64(m, heap + Z_MOST):
+        limit = ld64(m, heap + Z_MOST)
+    st64(m, heap + Z_LIMIT, limit)
+    return done
+
+
+def abi_remember(m, word):
+    """Put an old object of the calling process into the remembered set: something is about to be stored in it."""
+    process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
+    heap = ld64(m, process + P_OBJECT_HEAP)
+    if heap != 0:
+        if (ld64(m, heap + Z_COLLECTOR) == COLLECT_GENERATIONAL) and (word & 7 == 0) and (pages_tagged(m, word, 8, ld64(m, heap + Z_TAG)) != 0):
+            at = word + ld64(m, G_WINDOW)
+            header = ld64(m, at)
+            if header >> 32 == ALONE:
+                st64(m, at, header & TYPE | OLD | ld64(m, heap + Z_REMEMBERED) << NEXT_SHIFT)
+                st64(m, heap + Z_REMEMBERED, (word - RAM_BASE) >> 3)
+                st64(m, heap + Z_BARRIERS, ld64(m, heap + Z_BARRIERS) + 1)
+                return 0
+    emit(m, REFUSED, ABI_REMEMBER, E_BAD_ARGUMENT)
+    return E_BAD_ARGUMENT

@@ -1,0 +1,58 @@
+"""Objects as the image's type table describes them: how large one is, and which of its words are references.
+
+An object's header has the number of its type in the lower half; the upper half is a collector's (``singlab.sing.heapcode``
+says how objects lie, ``heaptables`` what a row of the type table has).
+"""
+
+from singlab.kernel.core.objectheaps import pages_tagged
+from singlab.kernel.core.words import ld64
+from singlab.kernel.heaplayout import Z_TYPE_COUNT, Z_TYPES
+from singlab.kernel.layout import G_WINDOW, PAGE
+
+OBJECT = 1
+ARRAY = 2
+LENGTH = 8
+ELEMENTS = 16
+LARGEST = 0x1000000  # bytes of an array's elements
+
+
+def row_of(m, heap, header):
+    """Return the row of the type table that a header names, 0 if it names none."""
+    number = header & 0xFFFFFFFF
+    if (number == 0) or (number > ld64(m, heap + Z_TYPE_COUNT)):
+        return 0
+    return ld64(m, heap + Z_TYPES) + (number - 1) * 16
+
+
+def bytes_of(m, row, at):
+    """Return how many bytes the object at an address (the kernel's) takes, 0 if that cannot be."""
+    about = ld64(m, row)
+    if about & 0xFF == OBJECT:
+        return (about >> 24 & 0xFF) * 8
+    power = about >> 8 & 3
+    length = ld64(m, at + LENGTH)
+    if length > LARGEST >> power:
+        return 0
+    return ((length << power) + (ELEMENTS + 7)) & ~7
+
+
+def size_of(m, heap, tag, word, header):
+    """Return how many bytes the object at an address takes; 0 if it is none that lies in the heap as a whole."""
+    row = row_of(m, heap, header)
+    if (row == 0) or (word & 7 != 0):
+        return 0
+    size = bytes_of(m, row, word + ld64(m, G_WINDOW))
+    if (word & (PAGE - 1)) + size > PAGE:
+        if (size == 0) or (pages_tagged(m, word, size, tag) == 0):
+            return 0
+    return size
+
+
+def mask_of(m, row):
+    """Return an object's words that are references, a bit each; 0 for arrays."""
+    return ld64(m, row + 8)
+
+
+def inside_of(m, row):
+    """Return whether a row is that of arrays of references."""
+    return ld64(m, row) >> 16 & 0xFF

@@ -1,0 +1,103 @@
+"""Collections of random heaps, made up by collectors of a few lines in Python: films for whoever shows or reads them."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from singlab.trace.heapfilm import OBJECT, STEP, HeapFilm, HeapPicture, Root, Space, Step
+
+BASE = 0x8010_0000
+TYPES = ("Node", "Leaf", "Array[u64]", "str")
+
+
+def heap(count: int = 60, seed: int = 1, spaces: int = 2, gaps: bool = False, roots: int = 6) -> tuple[HeapPicture, dict[int, list[int]]]:
+    """Return a random heap and, for each object, those it refers to."""
+    choose = random.Random(seed)
+    objects, free, at = [], [], BASE
+    for _ in range(count):
+        if gaps and choose.random() < 0.2:
+            free.append((at, 64))
+            at += 64
+        size = 8 * choose.randint(2, 8)
+        objects.append((at, size, choose.randrange(len(TYPES)), choose.randrange(4), 0))
+        at += size
+    extent = max(4096, -(-(at - BASE) // 4096) * 4096)
+    edges = sorted({(i, choose.randrange(count)) for i in range(count) for _ in range(choose.randint(0, 2))})
+    places = [choose.randrange(count) for _ in range(roots)] if count else []
+    held = tuple(
+        Root(f"s{n}" if n < 3 else f"frame {n} + 16", "register" if n < 3 else "stack", objects[p][0]) for n, p in enumerate(places)
+    )
+    names = ("from-space", "to-space") if spaces == 2 else ("heap",)
+    extents = tuple(Space(name, BASE + n * extent, BASE + (n + 1) * extent) for n, name in enumerate(names))
+    picture = HeapPicture("toy", "semispace" if spaces == 2 else "mark-sweep", np.array(objects, OBJECT), np.array(edges, np.int32).reshape(-1, 2),
+                          held, TYPES, extents, np.array(free, np.uint64).reshape(-1, 2))  # fmt: skip
+    return picture, {i: [b for a, b in edges if a == i] for i in range(count)}
+
+
+def copying(**options) -> HeapFilm:
+    """Return the film of a semispace collection."""
+    picture, out = heap(**options)
+    addresses, sizes = picture.objects["address"].tolist(), picture.objects["size"].tolist()
+    steps, copies, queue = [(Step.PHASE, 0, 0)], {}, []
+    to = picture.spaces[1].start
+
+    def copy(i: int) -> None:
+        nonlocal to
+        if i not in copies:
+            copies[i] = to
+            steps.append((Step.MOVE, addresses[i], to))
+            to += sizes[i]
+            queue.append(i)
+
+    for number, root in enumerate(picture.roots):
+        steps.append((Step.ROOT, number, 0))
+        copy(picture.index(root.target))
+    steps.append((Step.PHASE, 1, 0))
+    while queue:
+        i = queue.pop(0)
+        for j in out[i]:
+            copy(j)
+        steps.append((Step.SCAN, copies[i], 0))
+    steps += [(Step.PHASE, 2, 0), (Step.EMPTY, 0, 0)]
+    return HeapFilm(picture, np.array(steps, STEP), ("copies what roots refer to", "follows references", "swaps the spaces"))
+
+
+def marking(**options) -> HeapFilm:
+    """Return the film of a mark-sweep collection, with some objects taken into the remembered set and out of it."""
+    picture, out = heap(spaces=1, gaps=True, **options)
+    addresses, sizes = picture.objects["address"].tolist(), picture.objects["size"].tolist()
+    steps, marked, stack = [(Step.PHASE, 0, 0)], set(), []
+
+    def reach(i: int) -> None:
+        if i not in marked:
+            marked.add(i)
+            steps.append((Step.REACH, addresses[i], 0))
+            stack.append(i)
+
+    for number, root in enumerate(picture.roots):
+        steps.append((Step.ROOT, number, 0))
+        reach(picture.index(root.target))
+        while stack:
+            i = stack.pop()
+            if i % 7 == 0:
+                steps.append((Step.REMEMBER, addresses[i], 1))
+            for j in out[i]:
+                reach(j)
+            steps.append((Step.SCAN, addresses[i], 0))
+            if i % 14 == 0:
+                steps.append((Step.REMEMBER, addresses[i], 0))
+    steps.append((Step.PHASE, 1, 0))
+    i = 0
+    while i < len(addresses):
+        if i in marked:
+            i += 1
+            continue
+        start = addresses[i]
+        end = start
+        while i < len(addresses) and i not in marked and addresses[i] == end:  # neighbours go back as one piece
+            end += sizes[i]
+            i += 1
+        steps.append((Step.FREE, start, end - start))
+    return HeapFilm(picture, np.array(steps, STEP), ("marks", "sweeps"))
