@@ -31,7 +31,24 @@ from singlab.sing.program import Program
 from singlab.sing.texts import TextLowering
 from singlab.sing.trying import TryLowering
 from singlab.sing.tuples import MOST_RESULTS, TupleValue, flat
-from singlab.sing.types import BOOL, CHAR, CHILD, I64, INTS, Endpoint, EndpointSet, Int, Object, Reference, Str, Struct, Tuple, Type, Vector
+from singlab.sing.types import (
+    BOOL,
+    CHAR,
+    CHILD,
+    I64,
+    INTS,
+    Endpoint,
+    EndpointSet,
+    Handle,
+    Int,
+    Object,
+    Reference,
+    Str,
+    Struct,
+    Tuple,
+    Type,
+    Vector,
+)
 
 #: Python's constructs that the language leaves out: what a student calls them, and what to write instead.
 LEFT_OUT = {
@@ -150,7 +167,7 @@ class FunctionLowering(ChildLowering, LoopLowering, TryLowering, TextLowering, E
                                   f"receive the {kind} in a message")  # fmt: skip
             if self.program.entry and isinstance(type_, Tuple):
                 raise self.refuse("types", f"startup argument {argument.arg} cannot be a tuple", argument, "take its values one by one")
-            if self.program.entry and isinstance(type_, Reference):
+            if self.program.entry and isinstance(type_, (Reference, Handle)):
                 raise self.refuse("types", f"startup argument {argument.arg} cannot be {spoken(type_)}", argument,
                                   "make it here; numbers and endpoints can be given from outside")  # fmt: skip
             if is_borrowed(argument.annotation):
@@ -162,8 +179,8 @@ class FunctionLowering(ChildLowering, LoopLowering, TryLowering, TextLowering, E
         self.result: Type | None = None
         if node.returns is not None and not (isinstance(node.returns, ast.Constant) and node.returns.value is None):
             self.result = self.annotation(node.returns)
-            if self.program.entry and (self.result.linear or isinstance(self.result, (Tuple, Reference))):
-                raise self.refuse("types", f"{node.name} cannot return {self.result}", node.returns, "return an integer")
+            if self.program.entry and (self.result.linear or isinstance(self.result, (Tuple, Reference, Handle))):
+                raise self.refuse("types", f"{node.name} cannot return {getattr(self.result, 'called', self.result)}", node.returns, "return an integer")
             if isinstance(self.result, Tuple) and len(self.result.flat) > MOST_RESULTS:
                 raise self.refuse("types", f"{node.name} returns {len(self.result.flat)} values", node.returns, f"return at most {MOST_RESULTS}")
         if self.program.entry:

@@ -275,7 +275,7 @@ class FunctionFlow(ContractFlow, EndpointFlow):
         """A linear register hands on what it owns; an endpoint that is an argument of a call is lent only."""
         if reg.type.block:
             if isinstance(state.get(reg), Lent) and instr.op != "mov":
-                how = {"send": "sent", "free": "freed", "ret": "returned"}.get(instr.op, "handed over")
+                how = {"send": "sent", "free": "freed", "ret": "returned", "split": "split", "truncate": "truncated", "share": "shared"}.get(instr.op, "handed over")
                 self.error("owner.borrow", f"{what(reg)} {named(reg)} is borrowed and cannot be {how}: it belongs to the caller", instr.position,
                            "leave it to the caller, or take it for good: a parameter without Borrowed[...]")  # fmt: skip
             state[reg] = Gone(instr.op, instr.position)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from singlab.sing.attempted import ATTEMPTED
 from singlab.sing.childcode import ASK, DO
-from singlab.sing.sil import Attempt, Block, Function, Instr, Reg
+from singlab.sing.sil import Attempt, Block, Function, Instr, Reg, Trial
 from singlab.sing.types import BOOL, EVENT, INTERRUPT, IO_MEMORY, MUTEX, U8, U16, U32, U64, Endpoint, Handle, Type, Vector
 
 RAW = ("raw_load8", "raw_load32", "raw_load64", "raw_store8", "raw_store32", "raw_store64", "raw_call", "raw_function", "raw_fence")
@@ -24,8 +25,10 @@ class SystemChance:
             self.put_in()
         elif choice < 0.5:
             self.other_operand()
-        elif choice < 0.6:
+        elif choice < 0.55:
             self.other_name()
+        elif choice < 0.6:
+            self.tried()
         elif choice < 0.72:
             self.other_type()
         elif choice < 0.85 and self.subject.module.classes:
@@ -282,6 +285,18 @@ class SystemChance:
             made = [Instr("free", None, (vector,))] if self.random.random() < 0.3 else self.used(function, vector)
             place = self.random.randrange(len(where))
             where[place:place] = made
+
+    def tried(self) -> None:
+        """Let an instruction that can fail be attempted; if it does, what follows is done all the same."""
+        found = [(f, b, i) for f, b, i in self.everywhere() if i.op in ATTEMPTED]
+        if found:
+            function, block, instr = self.random.choice(found)
+            index = next(k for k, i in enumerate(block.instrs) if i is instr)
+            rest = Block(f"rest{self.random.randrange(1 << 30)}", block.instrs[index + 1 :])
+            way = self.random.choice([rest.label, *(b.label for b in function.blocks[1:])])
+            arms = {"returned": (tuple(instr.results), rest.label), "raised": ((self.subject.reg(U64),), way)}
+            block.instrs[index:] = [Instr("attempt_op", None, instr.args, Trial(arms, None, instr.op, instr.extra), instr.position)]
+            function.blocks.append(rest)
 
     def attempted(self, function: Function, block: Block, instr: Instr) -> None:
         """Let a call be attempted; if it fails, what follows is done all the same."""

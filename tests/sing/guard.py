@@ -57,7 +57,7 @@ _OBJECT, _OBJECTS = _W(at.OBJECT_BYTES), _W(at.TAG_KERNEL_OBJECTS)
 _SPAN, _63, _2 = _W(at.B_SPAN), _W(63), _W(2)
 _P_NEXT = _W(at.P_NEXT)
 _MAGIC, _E_PROCESS, _SIDE, _STATE, _TRAVELS, _SET = (_W(n) for n in (at.E_MAGIC, at.E_PROCESS, at.E_SIDE, at.E_STATE, at.E_TRAVELS, at.E_SET))
-_ENDPOINT = _W(at.MAGIC_ENDPOINT)
+_ENDPOINT, _A_SET = _W(at.MAGIC_ENDPOINT), _W(at.MAGIC_SET)
 STOP_EVENTS = gate.STOP_EVENTS
 
 
@@ -166,10 +166,15 @@ def strays(m, watch):
     return True
 
 
-@jit("boolean(uint64[::1], uint64)")
-def is_handle(m, word):
-    """Return whether a word is, or was, a handle of an event, a mutex or an interrupt."""
-    if word < _BASE or word - _BASE >= _W(m[_RAM_BYTES]) or word & _OBJECT - _1 != _0:
+@jit("boolean(uint64[::1], uint64[::1], uint64)")
+def is_handle(m, watch, word):
+    """Return whether a word is, or was, a handle of an event, a mutex or an interrupt, or is an endpoint or a set of the guarded process."""
+    if word < _BASE or word - _BASE >= _W(m[_RAM_BYTES]) or word & _W(7) != _0:
+        return False
+    magic = raw_ld64(m, word + _MAGIC + _OFFSET)
+    if (magic == _ENDPOINT or magic == _A_SET) and raw_ld64(m, word + _E_PROCESS + _OFFSET) == watch[_RECORD]:
+        return True
+    if word & _OBJECT - _1 != _0:
         return False
     return _W(raw_ld32(m, _TAGS + (word - _BASE >> _PAGE_SHIFT) * _4)) == _OBJECTS
 
@@ -200,10 +205,10 @@ def proven(m, watch):
     if number == _WAIT_ANY:
         good = True
         for word in range(1, 5):
-            good = good and (m[_A0 + word] == _0 or is_handle(m, m[_A0 + word]))
+            good = good and (m[_A0 + word] == _0 or is_handle(m, watch, m[_A0 + word]))
         return good
     if number < _W(64) and _ABOUT_ONE >> number & _1 != _0:
-        return is_handle(m, m[_A0])
+        return is_handle(m, watch, m[_A0])
     return True
 
 

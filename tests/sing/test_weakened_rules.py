@@ -146,17 +146,29 @@ WEAKENED = {
 }
 
 
+#: The seed the search begins with, where the first that does harm is far from 0: it goes round all of them from there.
+FIRST = {
+    "operands may have any type": 1380, "an endpoint may be used after it was sent": 840, "None is an object": 330, "messages may be sent in any state": 245,
+    "a reference is one of any class": 230, "objects: operands may have any type": 150, "a borrowed block may be given away": 125,
+    "what others read may be written": 130, "shared parts are vectors like others": 1390, "a borrowed vector may be put apart": 375,
+    "an endpoint may be used after a child was given it": 505, "a child is given endpoints in any state": 95,
+    "an endpoint may be lost where there are children": 90, "what a thread was given may be used once it was started": 190,
+    "a method that raises may stand for one that does not": 240,
+}  # fmt: skip
+SEEDS = 5000
+
+
 @pytest.mark.skipif(DISABLED, reason="many programs run: too slow uncompiled")
 @pytest.mark.parametrize("rule", WEAKENED)
 def test_a_weakened_verifier_is_found_out(rule, monkeypatch):
     weak, texts = WEAKENED[rule]
     for one in weak if isinstance(weak, list) else [weak]:
         monkeypatch.setattr(*one)
-    for seed in range(5000):
+    for seed in (number % SEEDS for number in range(FIRST.get(rule, 0), FIRST.get(rule, 0) + SEEDS)):
         try:
             harmless(seed, "sip", False, texts[seed % len(texts)])
         except AssertionError:
             return
         except (AttributeError, KeyError, TypeError, IndexError, ValueError, SipError):
             continue  # what was let through makes no code at all
-    raise AssertionError("5000 programs, and none did harm")
+    raise AssertionError(f"{SEEDS} programs, and none did harm")
