@@ -67,7 +67,7 @@ def server(tmp_path_factory, request):
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
+        for _ in range(720):
             try:
                 urllib.request.urlopen(f"{address}/api?token=classroom", timeout=2).close()
                 break

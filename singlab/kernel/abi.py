@@ -40,7 +40,7 @@ class AbiFunction:
     kind : str
         "ends": it never returns to its caller. "prints": when it succeeds the host has something to print.
         "retires": a process record may be gone, of which the host keeps a copy. "timed": it is given the cycle counter
-        behind its arguments, and may change when the timer fires. Else empty.
+        behind its arguments, and may change when the timer fires. "stack": it keeps a0 to a7 and changes sp and gp. Else empty.
     """
 
     number: int
@@ -130,7 +130,7 @@ ABI = _table(
     ("Exchange Heap", "get_size", ("block",), ("bytes",), False, "How many bytes a block has; 0 for what is none of the caller's."),
     ("Exchange Heap", "get_type", ("block",), ("type",), False, "The number that an owner has given a block; 0 for what is none of the caller's."),
     ("Exchange Heap", "set_type", ("block", "type"), ("status",), False, "Give a block a number of 32 bits, which stays with it when it is sent."),
-    ("Paged Memory", "free_pages", ("address", "count"), ("status",), False, "Give pages of this process's own objects back."),
+    ("Paged Memory", "free_pages", ("address", "count"), ("status",), False, "Give pages of this process's own objects back; those of a heap with a collector only that gives back."),
     ("Paged Memory", "extend_pages", ("address", "count"), ("status",), False,
      "So many zeroed pages more, behind those for this process's own objects that end at the address, if they are free."),
     ("Paged Memory", "query_pages", ("address",), ("kind", "count"), False,
@@ -183,6 +183,21 @@ ABI = _table(
      "and words that stack maps name are changed. Status 1: there is none; 2: another thread is at no point yet, ask again; 3: the heap is damaged."),
     ("Paged Memory", "remember", ("object",), ("status",), False,
      "The write barrier: something is about to be stored into this object of the caller's, whose header says that its collector wants to know."),
+    ("Linked Stacks", "allocate_stack_segment", ("need", "return"), ("status",), False,
+     "Go on on a new segment with room for so many bytes, on behalf of a function that returns to an address. The words come in t1 and t2, the "
+     "status in t1; a0 to a6 stay as they are, a7 is t6. Where there is no segment the caller is put on the kernel's own, to end there.", "stack"),
+    ("Linked Stacks", "free_stack_segment", (), (), False,
+     "Give the newest segment back and return to where the function does that needed it. a0 to a6 stay as they are, a7 is t6, t0 is t1.", "stack"),
+    ("Linked Stacks", "stack_overflow", ("address",), (), True,
+     "The stack cannot grow for the call at this address: end this process with that fault.", "ends"),
+    ("Linked Stacks", "walk_stack", ("index",), ("address", "bytes", "link", "return"), False,
+     "A segment of the calling thread's stack, the newest first: where it lies, where the stack stood before, and where the function returns to that needed "
+     "it; 0 if there is none."),
+    ("Linked Stacks", "get_unlink_stack_range", (), ("start", "end"), False,
+     "Between which addresses of the caller's image the code lies that gives segments back: who walks a stack and finds a return address there goes on in the "
+     "segment before."),
+    ("Linked Stacks", "get_stack_usage", (), ("segments", "pages", "links", "unlinks"), False,
+     "How many segments the stacks of the caller's threads have, of how many pages, and how many came and went so far."),
 )
 
 #: By name.

@@ -99,6 +99,8 @@ def check_code(image: SealedImage, ram_bytes: int) -> dict[int, int]:
         raise InstallError(f"{image.name}: it starts at offset {manifest.entry}, which is not in its text. {_AGAIN}")
     if not 16 <= manifest.stack_bytes <= ram_bytes or manifest.stack_bytes % 16:
         raise InstallError(f"{image.name}: a stack of {manifest.stack_bytes} bytes is not possible here. {_AGAIN}")
+    if manifest.unlink % 4 or not 0 <= manifest.unlink < manifest.text_bytes:
+        raise InstallError(f"{image.name}: what gives stack back lies at offset {manifest.unlink}, which is not in its text. {_AGAIN}")
     before = -1
     for offset, line in manifest.lines:
         if not (before <= offset <= size and 0 <= line < 1 << 31):

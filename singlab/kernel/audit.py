@@ -30,6 +30,7 @@ KINDS = {
     "domain": (at.G_FREE_DOMAINS, at.DOMAIN_BYTES),
     "object": (at.G_FREE_OBJECTS, at.OBJECT_BYTES),
     "name": (at.G_FREE_NAMES, at.NAME_BYTES),
+    "segment": (at.G_FREE_SEGMENTS, at.SEGMENT_RECORD_BYTES),
     "heap": (at.G_FREE_HEAPS, hp.HEAP_BYTES),
     "extent": (at.G_FREE_EXTENTS, hp.EXTENT_BYTES),
 }
@@ -157,6 +158,8 @@ class _Audit:
                 name = f"thread {self.load(thread + at.T_ID)} of process {number}"
                 self.need(self.load(thread + at.T_MAGIC) == at.MAGIC_THREAD and self.load(thread + at.T_PROCESS) == record, f"{name} is not its own")
                 self.look_at_thread(thread, name, state, queued.get(thread), current)
+                self.look_at_stack(thread, name, number)
+        self.need(self.load(at.G_RESERVED) in {0, *self.live["segment"]}, "the kernel's own segment is lent to nobody, and gone")
         for thread, queue in queued.items():
             self.need(thread in known, f"the {queue} queue has {thread:#x}, which is no thread of anybody's")
         self.need(not current or current in known, "the running thread is nobody's")
@@ -165,6 +168,24 @@ class _Audit:
         right = {"asleep": at.SERVICE_THREAD not in queued and current != at.SERVICE_THREAD and not self.load(at.G_SERVICE_HEAD),
                  "running": current == at.SERVICE_THREAD, "unblocked or preempted": at.SERVICE_THREAD in queued}.get(where, False)  # fmt: skip
         self.need(right, f"the service thread is said to be {where}, and is not")
+
+    def look_at_stack(self, thread: int, name: str, number: int) -> None:
+        """The segments of a thread: their pages are its process's, each returns into the one before, and none is in two stacks."""
+        load, pages = self.load, 0
+        for segment in self.list(thread + at.T_SEGMENTS, at.SEG_NEXT, f"the stack of {name}"):
+            self.need(load(segment + at.SEG_MAGIC) == at.MAGIC_SEGMENT and segment not in self.live["segment"], f"segment {segment:#x} of {name} is none, or in two stacks")
+            self.live["segment"].add(segment)
+            base, count = load(segment + at.SEG_BASE), load(segment + at.SEG_PAGES)
+            first, before = (base - at.RAM_BASE) // at.PAGE, load(segment + at.SEG_NEXT)
+            right = number << at.OWNER_SHIFT | at.TAG_STACK
+            self.need(base % at.PAGE == 0 and all(tag == right for tag in self.tags[first : first + count]), f"a segment of {name} lies at {base:#x}, which is no stack of its process")
+            if before:
+                low, high = load(before + at.SEG_BASE), load(before + at.SEG_BASE) + load(before + at.SEG_PAGES) * at.PAGE
+                self.need(low <= load(segment + at.SEG_SP) <= high, f"a segment of {name} leads back to {load(segment + at.SEG_SP):#x}, which is not in the one before")
+            self.need((base == load(at.G_RESERVATION)) == (segment == load(at.G_RESERVED)), f"a segment of {name} is the kernel's own, which is not lent to it")
+            pages += count
+        state = load(thread + at.T_STATE)
+        self.need(load(thread + at.T_STACK_PAGES) == pages and (pages == 0) == (state == at.ENDED), f"the stack of {name} has {pages} pages in segments, it counts {load(thread + at.T_STACK_PAGES)}")
 
     def look_at_thread(self, thread: int, name: str, process_state: int, queue: str | None, current: int) -> None:
         state, load = self.load(thread + at.T_STATE), self.load
@@ -356,7 +377,7 @@ class _Audit:
             self.need(total == load(heap + hp.Z_BYTES), f"the heap of process {number} counts {load(heap + hp.Z_BYTES)} bytes and has {total}")
             self.need(set(pages.values()) <= {1}, f"two extents of process {number} have a page in common")
             own = {page for page in range(self.user, self.pages) if self.tags[page] == tag}
-            self.need(set(pages) == own, f"process {number} has {len(own)} pages of objects, its extents {len(pages)}")
+            self.need(set(pages) <= own, f"extents of process {number} lie in pages that are not its objects'")
 
     def look_at_records(self) -> None:
         """Each record of a kernel page is in use or on its free list, once; so is each record of a block."""
@@ -399,12 +420,12 @@ class _Audit:
                     kernels.add(page)
                     continue
                 mine[tag >> at.OWNER_SHIFT][tag & _TYPE] += 1
+        kept = int(self.load(at.G_RESERVATION) != 0 and not self.load(at.G_RESERVED))
+        self.need(mine.pop(at.KERNEL_OWNER, Counter()) == Counter({at.TAG_STACK: 1} if kept else {}), "the segment that the kernel keeps back is not its own")
         for number, kinds in mine.items():
             record = self.processes.get(number)
             if self.need(record is not None and self.load(record + at.P_STATE) != at.STOPPED, f"{kinds.total()} pages belong to process {number}, which is gone"):
-                stacks = self.load(self.load(record + at.P_IMAGE) + at.I_STACK_PAGES) + sum(
-                    self.load(thread + at.T_STACK_PAGES) for thread, owner in self.threads.items()
-                    if owner == record and self.load(thread + at.T_STATE) != at.ENDED)  # fmt: skip
+                stacks = sum(self.load(thread + at.T_STACK_PAGES) for thread, owner in self.threads.items() if owner == record)
                 self.need(kinds[at.TAG_STACK] == stacks, f"process {number} has {kinds[at.TAG_STACK]} pages of stacks, its threads {stacks}")
                 code = -(-self.load(record + at.P_CODE_BYTES) // at.PAGE)
                 self.need(kinds[at.TAG_CODE] == code, f"process {number} has {kinds[at.TAG_CODE]} pages of code, not {code}")

@@ -46,7 +46,7 @@ def page_zones(ram_bytes: int) -> tuple[int, int, int, int]:
     return kernel, record, user, pages
 
 
-def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, quantum: int) -> dict[str, int]:
+def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, quantum: int, segment: int = 1, stack_limit: int = 2048) -> dict[str, int]:
     """Write the kernel into a machine and make it ready to run; returns the labels of its switch code.
 
     Parameters
@@ -61,6 +61,8 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
         Contracts are checked at each send and receive.
     quantum : int
         Time slice in cycles.
+    segment, stack_limit : int
+        Pages of a segment of a stack, at least, and of one thread's segments together, at most.
     """
     m = machine.m
     ram = int(m[_s.RAM_BYTES])
@@ -92,13 +94,20 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
         at.G_STATUS: first_status(isolation.ring3, isolation.user_pages),
         at.G_WAKE: at.NEVER,
         at.G_HERTZ: int(machine.profile.clock_hz),
+        at.G_SEGMENT_PAGES: segment,
+        at.G_STACK_LIMIT: stack_limit,
     }
+    if not isolation.open:
+        variables[at.G_RESERVATION] = at.RAM_BASE + (pages - 1) * at.PAGE
     for address, value in variables.items():
         machine.store_u64(address, value)
     tags = np.full(kernel, at.TAG_KERNEL_SYSTEM, dtype="<u4")
     machine.write(at.PAGE_TAGS, tags.tobytes())
     emit(m, np.uint64(Kind.BOOT), np.uint64(ram), np.uint64(pages))
     emit(m, np.uint64(Kind.PAGES_ALLOC), np.uint64(0), np.uint64(kernel | at.TAG_KERNEL_SYSTEM << 32))
+    if not isolation.open:
+        machine.write(at.PAGE_TAGS + 4 * (pages - 1), at.TAG_KERNEL_STACK.to_bytes(4, "little"))
+        emit(m, np.uint64(Kind.PAGES_ALLOC), np.uint64(pages - 1), np.uint64(1 | at.TAG_KERNEL_STACK << 32))
     machine.leave_machine_level()
     m[_s.STVEC] = labels["trap"]
     m[_s.SIE] = _STIE | _SEIE

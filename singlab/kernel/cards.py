@@ -38,7 +38,7 @@ class ImageCard(r.Shown):
             ("ABI", r.Cell(f"version {manifest.abi_version}, {r.counted(len(manifest.relocations), 'call place')}")),
             *interface_cells(manifest),
             ("size", r.Cell(f"{bytes_of(len(self.image.data))}: " + ", ".join(f"{name} {size:,}" for name, size in parts), "wrap")),
-            ("stack", r.Cell(f"{bytes_of(manifest.stack_bytes)} at most")),
+            ("stack", r.Cell(f"begins with {bytes_of(manifest.stack_bytes)}" + (", and grows where functions test for room" if manifest.unlink else ""))),
             *resource_cells(manifest),
         ]
         if manifest.sil:

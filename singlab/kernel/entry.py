@@ -8,7 +8,8 @@ executes ``ecall`` with the function's number in a7 and comes here through the t
 back looks at the thread's sstatus for the ring it goes to. ``tp`` holds the
 running thread's record while the kernel runs (in ring 0, always), ``sscratch`` holds it otherwise. An
 ABI call preserves sp and s0 to s11 only, so a thread that blocks in one saves no more than that;
-an interrupted thread saves everything.
+an interrupted thread saves everything. gp, where the thread's stack ends, is known from its record. The two calls that
+link and unlink a segment of the stack preserve a function's arguments and results as well.
 
 With pages a switch to a thread of another domain writes satp. An end of a process leaves its page table before the
 kernel gives that back. Where the kernel has taken pages out of a domain, the buffers are emptied before anybody
@@ -18,7 +19,7 @@ runs again.
 from __future__ import annotations
 
 from singlab.kernel import layout as at
-from singlab.kernel.abi import ABI
+from singlab.kernel.abi import ABI, ABI_NUMBER
 from singlab.kernel.isolation import Isolation
 from singlab.machine.asm import assemble, encode
 
@@ -28,6 +29,7 @@ STUB_BYTES = 128  #: room for each of its entries
 _BRANCH_REACH = 4096  #: bytes a conditional branch goes back; an entry further on jumps to the switch code
 _CALLEE_SAVED = (2, 8, 9, *range(18, 28))  # sp, s0 to s11
 _RESULTS = range(10, 15)  # a0 to a4
+_GP = 3  # where the newest segment of the thread's stack ends
 _SPP = 1 << 8  # of sstatus: sret goes to ring 0
 
 
@@ -75,6 +77,36 @@ timer_set:
 csrw stimecmp, t4"""
 #: ABI functions that can take pages out of a domain, or put some in where others were.
 _UNMAPPING = ("send", "free", "close", "free_pages", "extend_pages", "get_room", "get_io_memory", "close_handle")
+
+
+def _stack_code(isolation: Isolation) -> str:
+    """Return what links and unlinks a segment of the stack: a function's arguments and results pass by, and t6, t1, t2 with them."""
+    kept = (6, 7, *range(10, 17), 31)
+    leave = _resume(isolation, "beqz t5, to_user")
+    fence = f"la t3, {at.G_FENCE}\nld t4, 0(t3)\nbeqz t4, stack_mapped\nsd x0, 0(t3)\nsfence.vma\nstack_mapped:" if isolation.paged else ""
+    return f"""
+link_stack:                         # t1 = bytes, t2 = return address; gives t1 = status
+    sd ra, {at.T_PC}(tp)
+    sd sp, {at.T_CONTEXT + 16}(tp)
+{_move("sd", kept)}
+    mv a0, t1
+    mv a1, t2
+    hook {ABI_NUMBER["allocate_stack_segment"]}
+    sd a0, {at.T_CONTEXT + 8 * 6}(tp)
+    j stack_restore
+unlink_stack:                       # t1 = what t0 shall be, t6 = what a7 shall be
+    sd ra, {at.T_PC}(tp)
+    sd sp, {at.T_CONTEXT + 16}(tp)
+{_move("sd", kept)}
+    hook {ABI_NUMBER["free_stack_segment"]}
+    {fence}
+stack_restore:
+{_move("ld", (2, _GP, *kept))}
+    mv t0, t1
+    mv a7, t6
+    ld ra, {at.T_PC}(tp)
+    {leave}
+"""
 
 
 def _switch_code(isolation: Isolation) -> str:
@@ -170,6 +202,7 @@ same_quantum:
     bnez t4, full_restore
 {_move("ld", _CALLEE_SAVED)}
 {_move("ld", _RESULTS)}
+    ld x{_GP}, {at.T_CONTEXT + 8 * _GP}(tp)
     ld ra, {at.T_PC}(tp)
     {resume}
 full_restore:
@@ -193,6 +226,7 @@ idle:
     hook {at.HOOK_IDLE}
     j pick
     {apart if paged else ""}
+    {_stack_code(isolation)}
     {to_user if isolation.mixed else ""}
 service:                            # the service thread, and the operator's interrupt
     hook {at.HOOK_SERVICE}
@@ -218,6 +252,8 @@ def _stub(number: int, isolation: Isolation) -> str:
     enter = "" if ring3 else "csrrci x0, sstatus, 2"
     leave = _resume(isolation, "bnez t5, ring0\nj to_user\nring0:")
     pick = f"la t3, {at.G_CURRENT}\nld t2, 0(t3)"
+    if function.kind == "stack":
+        return f"{enter}\nj {'link_stack' if function.name == 'allocate_stack_segment' else 'unlink_stack'}"
     if function.kind == "ends":
         leave_domain, fence, forget = (_LEAVE_DOMAIN, _FENCE, _FORGET) if isolation.paged else ("", "", "")
         return f"{enter}\n{leave_domain}\nhook {number}\n{fence}\n{pick}\nj switch_in\n{forget}"

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from singlab.kernel.manifest import (
+    CodeFrame,
     Extension,
     IoMemoryRange,
     Parameter,
@@ -64,7 +65,7 @@ class Manifest:
     text_bytes : int
         Bytes of code; what follows in the code section is read-only data.
     stack_bytes : int
-        Largest stack the program can need, computed from its call graph.
+        What the first segment of its stack must hold: what can be needed before a function tests for room.
     parameters : list of Parameter
     relocations : list of Relocation
     contracts : dict
@@ -105,6 +106,10 @@ class Manifest:
     heap : dict
         For a program that makes objects: byte offsets in the code section of its ``types`` (``type_count`` of them), its
         stack ``maps`` and of ``grow``, which asks for pages.
+    unlink : int
+        Byte offset of the code to which a function returns that needed a segment of the stack; 0 if none tests for room.
+    functions : list of CodeFrame
+        Where each function's code lies and what its frame is like, ascending: for views of the stack.
     """
 
     name: str
@@ -136,6 +141,8 @@ class Manifest:
     heap: dict[str, int] = field(default_factory=dict)
     collector: str = ""
     heap_bytes: int = 0
+    unlink: int = 0
+    functions: list[CodeFrame] = field(default_factory=list)
 
     def _card(self):
         from singlab.kernel.cards import ManifestCard

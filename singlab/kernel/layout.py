@@ -103,6 +103,12 @@ G_NEW_CODE = GLOBALS + 528  #: 1 = code has been written that instruction fetche
 G_CREATE_STATUS = GLOBALS + 536  #: why the last process was not made
 G_WALK = GLOBALS + 544  #: 1 = what a dead process had is found by a walk over everybody's records, 0 = by its own lists
 G_FORGOTTEN = GLOBALS + 552  #: how many process records have been given back
+# of linked stacks (see singlab.kernel.core.stacks)
+G_FREE_SEGMENTS = GLOBALS + 560  #: free list of segments' records
+G_SEGMENT_PAGES = GLOBALS + 568  #: pages of a segment that is linked, at least
+G_STACK_LIMIT = GLOBALS + 576  #: pages that one thread's segments can have together
+G_RESERVATION = GLOBALS + 584  #: the kernel's own segment, for a thread that cannot get one and has to end; 0 = there is none
+G_RESERVED = GLOBALS + 592  #: the record of that segment while somebody has it
 
 #: A page before the kernel's variables: the kernel's own process, its service thread, and the operator's requests.
 KERNEL_PROCESS = GLOBALS - PAGE
@@ -127,6 +133,7 @@ KERNEL_OWNER = 1  #: process number of the kernel
 OWNER_SHIFT = 8
 LAST_PROCESS = 0xFF_FFFF  #: what a tag has room for
 TAG_KERNEL_SYSTEM = KERNEL_OWNER << OWNER_SHIFT | TAG_SYSTEM
+TAG_KERNEL_STACK = KERNEL_OWNER << OWNER_SHIFT | TAG_STACK  #: the segment that the kernel keeps back
 TAG_KERNEL_SHARED = KERNEL_OWNER << OWNER_SHIFT | TAG_SHARED
 TAG_KERNEL_OBJECTS = KERNEL_OWNER << OWNER_SHIFT | TAG_OBJECTS
 TAG_TABLE = KERNEL_OWNER << OWNER_SHIFT | TAG_NONGC  #: page tables
@@ -180,6 +187,8 @@ P_LAST_PAGE = 224
 P_OBJECTS = 280  #: list of what its handles of synchronisation and hardware name
 P_WAIT_FIRST = 288  #: its threads that wait for such objects, in their order
 P_WAIT_LAST = 296
+P_LINKS = 344  #: how many segments its threads' stacks have grown by
+P_UNLINKS = 352  #: how many of these they have given back when a function returned
 P_RESOURCES = 304  #: what its image declares: device registers and interrupts (see singlab.kernel.resources)
 
 UNSTARTED, RUNNING, STOPPED = 1, 2, 3
@@ -199,8 +208,8 @@ T_STATUS = T_CONTEXT + 32 * 8  #: sstatus of a full context
 T_EXIT = T_STATUS + 8  #: what it ended with, for who joins it
 T_JOINER = T_STATUS + 16  #: thread that waits for its end
 T_JOINS = T_STATUS + 24  #: thread whose end it waits for
-T_STACK = T_STATUS + 32  #: its own stack, 0 for a main thread's
-T_STACK_PAGES = T_STATUS + 40
+T_SEGMENTS = T_STATUS + 32  #: list of the segments of its stack, the newest first
+T_STACK_PAGES = T_STATUS + 40  #: pages they have together
 T_SELECTS = T_STATUS + 48  #: 1 = it waits on what stands in T_SELECTED
 T_SELECTED = T_STATUS + 56  #: endpoints of a select, 0 = none
 #: What a thread that waits waits for (T_SELECTS).
@@ -280,7 +289,7 @@ D_USER = 200  #: the bit that lets user mode reach its pages, 0 in ring 0
 D_STATUS = 208  #: sstatus with which its members' threads start
 
 # An installed image as the kernel has it: what a process is made from. It lies in the kernel zone, with its lists.
-IMAGE_BYTES = 144
+IMAGE_BYTES = 152
 I_MAGIC = 0
 I_CODE = 8  #: where its code lies in the sealed image, at a multiple of 8
 I_CODE_BYTES = 16
@@ -298,6 +307,7 @@ I_EXTENSION_COUNT = 104
 I_RESOURCES = 112  #: as P_RESOURCES
 I_USER_RELOCATIONS = 128  #: as I_RELOCATIONS, for a process in user mode
 I_DOMAIN_KIND = 136  #: kind of domain that its manifest asks for, 0 = none
+I_UNLINK = 144  #: byte offset of the code that unlinks a segment of the stack, 0 = there is none
 RELOCATION_CALL = 1 << 32
 #: First word of a parameter: this | bits << 8 | signed << 16; or of an endpoint its side << 8, and the second is its contract's table.
 PARAMETER_INTEGER = 1
@@ -342,6 +352,23 @@ LONGEST_NAME = 64
 LONGEST_RULE = 128
 #: A principal is the names of a chain of programs, the first of them first.
 LONGEST_PRINCIPAL = 256
+
+#: A segment of a thread's stack: pages of the thread's process, and how to get back to the segment before it.
+SEGMENT_RECORD_BYTES = 64
+SEG_MAGIC = 0
+SEG_NEXT = 8  #: the segment before it
+SEG_BASE = 16  #: its lowest address
+SEG_PAGES = 24
+SEG_SP = 32  #: where the stack stood when it was linked; 0 for a thread's first segment
+SEG_RETURN = 40  #: where the function that needed it returns to
+SEG_LIMIT = 48  #: what gp holds while it is the newest
+MAGIC_SEGMENT = 0x5345_474D
+#: What a segment keeps free at its low end: an interrupt's frame, 31 registers and where it came, and what enters the kernel.
+HEADROOM = 256
+#: A function that needs no more compares sp with gp itself.
+SMALL_NEED = 256
+#: What a first segment of one page leaves a program: 0xF00 bytes, as in the real system.
+FIRST_SEGMENT = PAGE - HEADROOM
 
 OBJECT_BYTES = 64
 O_MAGIC = 0

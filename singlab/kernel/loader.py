@@ -200,6 +200,7 @@ def image_record(installed: Installed, children: list[int], setting: Isolation) 
         at.I_EXTENSIONS: place + 8 * len(relocations) + 8 * len(parameters),
         at.I_EXTENSION_COUNT: len(children),
         at.I_RESOURCES: installed.resources,
+        at.I_UNLINK: about.unlink,
         at.I_DOMAIN_KIND: BESIDE[about.isolation].domain_kind if setting.mixed and about.isolation else 0,
     }
     heap = []

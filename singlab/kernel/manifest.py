@@ -70,6 +70,38 @@ class Relocation:
 
 
 @dataclass(frozen=True)
+class CodeFrame:
+    """A function's code and frame.
+
+    Attributes
+    ----------
+    name : str
+        Empty for what asks for pages.
+    start, end : int
+        Its code, in bytes of the image.
+    body : int
+        Where it takes its frame, behind its test for room if it has one.
+    overflow : int
+        Where the code begins to which a test goes that found no room, at the function's end.
+    frame : int
+        Bytes of the frame.
+    kept : int
+        Where in it the return address is, -1 if it stays in its register.
+    need : int
+        Bytes that its test sees to, 0 if it tests nothing.
+    """
+
+    name: str
+    start: int
+    body: int
+    overflow: int
+    end: int
+    frame: int
+    kept: int
+    need: int
+
+
+@dataclass(frozen=True)
 class IoMemoryRange:
     """Device registers a program is to reach: the bytes from ``start`` on."""
 

@@ -210,6 +210,18 @@ class Process:
             thread = self._system.machine.load_u64(thread + at.T_SIBLING)
         return found[:1] + found[:0:-1]
 
+    def stack(self, thread: int | None = None):
+        """Return what stands on the stack of its main thread, or of the thread of a number: frames, segments and markers.
+
+        Returns
+        -------
+        StackView
+            Shows itself; ``.rows`` and ``.frame()`` are the data, the innermost frame first.
+        """
+        from singlab.kernel.stackview import stack_of
+
+        return stack_of(self, thread)
+
     def waits_for(self) -> str:
         """Return in words what its thread is doing, or each of its threads if there are several."""
         threads = self.threads()

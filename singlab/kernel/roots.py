@@ -3,7 +3,8 @@
 An image of a program that makes objects has stack maps (``singlab.sing.heaptables`` writes them, and says how
 they lie in the image). They are exact at points, which are the places behind calls and ABI calls: there a thread
 stands when it waits, when it asks for room, and, in every function below the top one, always. The walk goes
-from the top function down; a preserved register that a function keeps is its caller's from there on.
+from the top function down; a preserved register that a function keeps is its caller's from there on. Where a function
+returns to the code that unlinks a segment of the stack, the walk goes on in the segment before, as that segment's record says.
 
 What it leaves out: threads stopped by an interrupt between two points, of which no map says anything.
 """
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from singlab.kernel import layout as at
 from singlab.kernel.image import SealedImage
+from singlab.kernel.stackview import segments_of
 from singlab.machine import state as _s
 
 if TYPE_CHECKING:
@@ -168,6 +170,7 @@ def roots(process: Process) -> Iterator[Root]:
     thread, code = Thread(process), process._field(at.P_CODE)
     places = {register: thread.place(register) for register in range(32)}
     offset, stack = thread.pc - code, thread.read(_SP, thread.place(_SP))
+    unlink, segments = image.manifest.unlink, iter(segments_of(process, thread.record))
     while (frame := maps.frame(offset)) is not None:
         if offset not in maps.points:
             raise NoMap(f"{process.name} stands at byte {offset} of its code, which no stack map knows")
@@ -181,3 +184,5 @@ def roots(process: Process) -> Iterator[Root]:
             places[register] = stack + frame.kept + 8 * index
         offset = thread.read(_RA, places[_RA]) - code
         stack += frame.bytes
+        if unlink and offset == unlink and (segment := next(segments, None)) is not None:
+            offset, stack = segment.back - code, segment.link

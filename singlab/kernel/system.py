@@ -29,6 +29,7 @@ from singlab.kernel.placing import Placing
 from singlab.kernel.policies import Policies
 from singlab.kernel.process import Process, blocked_report
 from singlab.kernel.resting import Resting
+from singlab.kernel.stackview import stack_pages
 from singlab.kernel.startup import KernelError, startup_values
 from singlab.kernel.tables import first_difference
 from singlab.machine import Machine
@@ -135,6 +136,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         Contents of a virtio disk in slot 0.
     net : "loopback", callable or Net, optional
         A virtio network card in slot 1.
+    stack_segment, stack_limit : str or int
+        Bytes of a segment that a thread's stack grows by, at least, and of one thread's stack, at most.
     """
 
     def __new__(cls, *arguments, personality: str = "sealed", **options):
@@ -162,6 +165,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         collect_every: bool = False,
         disk=None,
         net=None,
+        stack_segment: str | int = "4K",
+        stack_limit: str | int = "8M",
         personality: str = "sealed",
     ):
         if isolation not in ISOLATION:
@@ -183,7 +188,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         self._attach(disk, net)
         quantum = max(1, int(quantum_us * self.machine.profile.clock_hz / 1e6))
         self._labels = boot(
-            self.machine, isolation=self._setting, copy=transfer == "copy", check=check_contracts, quantum=quantum
+            self.machine, isolation=self._setting, copy=transfer == "copy", check=check_contracts, quantum=quantum,
+            **stack_pages(stack_segment, stack_limit),
         )
         self._kernel_image = read_kernel(self.machine)
         write_service(self.machine, self._labels, self._setting)

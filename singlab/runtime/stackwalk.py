@@ -6,7 +6,8 @@ holds: behind a call, or in a call of the kernel. A thread that was interrupted 
 is declared used up, so that its next allocation asks the kernel.
 
 The walk goes from the top function down, as :mod:`singlab.kernel.roots` does from outside. What a SIP can write, stack
-pointer and return addresses, is only followed within its own stacks.
+pointer and return addresses, is only followed within its own stacks. Where a function returns to the code that unlinks a segment of
+the stack, the walk goes on in the segment before, as the kernel's record of that segment says.
 """
 
 from singlab.kernel.core.objectheaps import pages_tagged
@@ -29,14 +30,23 @@ from singlab.kernel.layout import (
     ENDED,
     G_CURRENT,
     G_WINDOW,
+    I_UNLINK,
     OWNER_SHIFT,
     P_CODE,
     P_CODE_BYTES,
     P_ID,
+    P_IMAGE,
     P_THREADS,
+    PAGE_SHIFT,
+    SEG_BASE,
+    SEG_NEXT,
+    SEG_PAGES,
+    SEG_RETURN,
+    SEG_SP,
     T_CONTEXT,
     T_FULL,
     T_PC,
+    T_SEGMENTS,
     T_SIBLING,
     T_STATE,
     TAG_STACK,
@@ -147,6 +157,18 @@ def thread_begin(m, heap, thread):
     return 1
 
 
+def segment_ending(m, heap, stack):
+    """Return the segment of the walked thread's stack that ends at an address, if it was linked; 0 if there is none."""
+    segment = ld64(m, ld64(m, heap + Z_WALK_THREAD) + T_SEGMENTS)
+    while segment != 0:
+        if ld64(m, segment + SEG_BASE) + (ld64(m, segment + SEG_PAGES) << PAGE_SHIFT) == stack:
+            if ld64(m, segment + SEG_NEXT) != 0:
+                return segment
+            return 0
+        segment = ld64(m, segment + SEG_NEXT)
+    return 0
+
+
 def frame_leave(m, heap, frame):
     """Go from a function to its caller: what it keeps are the caller's registers."""
     stack = ld64(m, heap + Z_WALK_STACK)
@@ -162,11 +184,19 @@ def frame_leave(m, heap, frame):
         mask = mask >> 1
     back = ld64(m, heap + Z_PLACES + RA * 8)
     offset = 0
+    process = ld64(m, heap + Z_PROCESS)
     if back != 0:
-        offset = ld64(m, back) - ld64(m, ld64(m, heap + Z_PROCESS) + P_CODE)
+        offset = ld64(m, back) - ld64(m, process + P_CODE)
     st64(m, heap + Z_PLACES + RA * 8, 0)  # a function that calls has kept its own
+    stack += about & 0xFFFF
+    unlink = ld64(m, ld64(m, process + P_IMAGE) + I_UNLINK)
+    if (unlink != 0) and (offset == unlink):
+        segment = segment_ending(m, heap, stack)
+        if segment != 0:
+            offset = ld64(m, segment + SEG_RETURN) - ld64(m, process + P_CODE)
+            stack = ld64(m, segment + SEG_SP)
     st64(m, heap + Z_WALK_OFFSET, offset)
-    st64(m, heap + Z_WALK_STACK, stack + (about & 0xFFFF))
+    st64(m, heap + Z_WALK_STACK, stack)
     return 0
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from singlab.machine.asm import encode
 from singlab.sing import sil, verifier
+from singlab.sing.callgraph import refuse_recursion
 from singlab.sing.errors import SipError
 from singlab.sing.lower import FunctionLowering, ModuleLowering
 from singlab.sing.modulecode import generate
@@ -167,12 +168,13 @@ def build_bare(program: Program) -> BareCode:
         raise SipError("types", f"{program.name} must take nothing and return a number", line=entry.position.line,
                        hint=f"write def {program.name}() -> u64:").at(program.filename, program.source)  # fmt: skip
     verifier.verify(module)
+    refuse_recursion(module)
     for instr, (op, extra, keeps) in lowering.stand_ins:
         instr.op, instr.extra = op, extra
         if not keeps:
             instr.dest = None
     try:
-        generated = generate(module)
+        generated = generate(module, linked=False)
     except SipError as error:
         raise error.at(module.filename, module.source) from None
     text = bytearray(generated.code.text)

@@ -38,7 +38,7 @@ def build(
         Whether the verifier must accept it. An image built without is marked as not verified, and a sealed
         system refuses it.
     checks : bool
-        Whether accesses to vectors are checked against their bounds. Without, the image counts as not verified:
+        Whether accesses to vectors are checked against their bounds, and the stack for room. Without, the image counts as not verified:
         for measuring what the checks cost. It goes with the verifier and the optimiser.
     optimiser : bool
         Whether the optimiser may shorten the code; it touches only what the verifier has accepted.
@@ -125,7 +125,7 @@ def compiled(module: Module, verified: bool = True, checks: bool = True, optimis
     try:
         if verified and optimiser:
             try:
-                return generate(optimise(module, checks), barrier)
+                return generate(optimise(module, checks), barrier, linked=checks)
             except SipError as error:
                 if error.rule != "size":  # more values are alive at once than before: then as it stands
                     raise
@@ -192,6 +192,8 @@ def seal_module(
         contracts=contracts,
         lines=generated.code.lines,
         heap=generated.heap,
+        unlink=generated.unlink,
+        functions=generated.functions,
         verified=verified and checks,
         source=whole_source(module),
         exceptions={str(number): name for number, name in module.exceptions.items()},

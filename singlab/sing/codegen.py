@@ -23,12 +23,13 @@ from singlab.sing.raisecode import FAULT_MEMORY, FAULT_SIZE, UNCAUGHT, RaiseCode
 from singlab.sing.rawcode import RawCode
 from singlab.sing.regalloc import CALLS, allocate, references_across, small_constants
 from singlab.sing.sil import Function, Instr, Reg
+from singlab.sing.stackcode import StackCode
 from singlab.sing.types import Bool, Int, Struct, Type, Vector, bytes_of
 
 if TYPE_CHECKING:
     from singlab.sing.modulecode import ModuleCode
 
-RA, SP, T0, T1, T2, A0, A1, A2, A7 = 1, 2, 5, 6, 7, 10, 11, 12, 17
+RA, SP, T0, T1, T2, A0, A1, A2 = 1, 2, 5, 6, 7, 10, 11, 12
 
 FAULT_BOUNDS, FAULT_DIVISION, FAULT_CLOSED, FAULT_CONTRACT, FAULT_OWNER = 1, 2, 3, 4, 6
 FAULT_THREAD, FAULT_NO_THREAD = 14, 24
@@ -44,7 +45,7 @@ _COMPARISONS = frozenset(sil.COMPARISONS)
 FAULTING = frozenset(("load", "store", "load_item", "store_item", "check", "div", "rem", "getf", "some", "as", "fault", "raise", *HANDLES_FAULTING))
 
 
-class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HandleCode, HeapCode, RawCode):
+class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HandleCode, HeapCode, RawCode, StackCode):
     """Generate one function."""
 
     def __init__(self, function: Function, module: ModuleCode):
@@ -163,6 +164,8 @@ class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HandleCode, Hea
             out.label(self.label(block.label))
             if index == 0:
                 out.line = self.function.position.line
+                self.test_for_room()
+                out.label(f"{self.function.name}.body")
                 self.prologue()
             skip = self.fused(block.instrs)
             for instr in block.instrs:
@@ -183,8 +186,11 @@ class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HandleCode, Hea
             self.immediate(A0, code)
             self.immediate(A1, line)
             out.abi(ABI_NUMBER["fault"])
+        self.link_segment()
         if self.module.heap:
             self.heap_end()
+        else:
+            out.label(f"{self.function.name}:end")
 
     def stack_map(self, instr: Instr, first: int) -> None:
         """Note where references are while the calls stand that an instruction came to."""
@@ -585,15 +591,3 @@ class FunctionCode(ChannelCode, ChildCode, FieldCode, RaiseCode, HandleCode, Hea
     def op_cycles_per_second(self, instr: Instr, following, skip) -> None:
         self.abi("get_cycles_per_second")
         self.write(instr.dest, A0)
-
-    def op_ecall(self, instr: Instr, following, skip) -> None:
-        self.arguments(list(instr.args))
-        self.immediate(A7, instr.extra)
-        self.out.ins("ecall")
-        if instr.dest is not None:
-            self.write(instr.dest, A0)
-
-    def op_cycles(self, instr: Instr, following, skip) -> None:
-        rd = self.target(instr.dest)
-        self.out.ins("csrrs", rd, 0xC00, 0)
-        self.write(instr.dest, rd)

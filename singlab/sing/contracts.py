@@ -31,6 +31,7 @@ from lark import Lark, Token, Tree, UnexpectedInput
 
 from singlab.kernel.abi import MAX_MESSAGE_WORDS, NO_STATE
 from singlab.sing.carried import Carried, check_carried
+from singlab.sing.contract_limits import within
 from singlab.sing.contract_types import TypeBuilder, declaration, type_text
 from singlab.sing.errors import SipError
 from singlab.sing.types import Endpoint, Enum, Struct, Type, Vector
@@ -271,6 +272,7 @@ class _Builder(TypeBuilder):
         if base is None or (isinstance(base, Protocol) and not self.lenient):
             raise self.refuse("contract.base", f"{token}, which {self.name} extends, is no contract known here", token,
                               f"declare contract {token} above, in this text or in a cell that has run")  # fmt: skip
+        within(self, "contracts it extends", len(getattr(base, "lineage", ())), token)
         self.base = base
         self.carried = list(base.carried) if isinstance(base, Contract) else []
         self.types = {**getattr(base, "types", {}), **self.types}
@@ -288,6 +290,7 @@ class _Builder(TypeBuilder):
 
     def add_message(self, tree: Tree) -> None:
         direction, name, *arguments = tree.children
+        within(self, "messages", len(self.messages), name)
         if str(name) in self.messages:
             inherited = self.base is not None and str(name) in self.base.messages
             raise self.refuse("contract.messages", f"message {name} is already one of {self.base.name}'s" if inherited
@@ -300,8 +303,7 @@ class _Builder(TypeBuilder):
             type_tree, argument_name = argument.children
             type_ = self.type(type_tree)
             if isinstance(type_, Endpoint):
-                token = type_tree.children[0]
-                line = token.line + self.first_line - 1
+                token, line = type_tree.children[0], type_tree.children[0].line + self.first_line - 1
                 self.carried.append(Carried(str(name), str(argument_name), type_, self.filename, line, token.column,
                                             self.text.splitlines()[token.line - 1]))  # fmt: skip
             types.append((str(argument_name), type_))
@@ -312,6 +314,7 @@ class _Builder(TypeBuilder):
         self.messages[str(name)] = Message(self.name, str(name), len(self.messages), mark, tuple(types))
 
     def new_state(self, name: str, token: Token) -> int:
+        within(self, "states", len(self.states), token)
         self.states.append(name)
         self.transitions.append({})
         self.edges.append([])
@@ -323,15 +326,12 @@ class _Builder(TypeBuilder):
         start = self.states.index(str(name))
         if body.data == "empty":
             return
-        for sequence in body.children:
-            self.sequence(start, str(name), sequence, None)
+        todo = [(start, list(sequence.children)) for sequence in reversed(body.children)]
+        while todo:  # not by recursion: a sequence can be long
+            todo += self.step(*todo.pop(), str(name))
 
-    def sequence(self, state: int, owner: str, tree: Tree, follow: tuple[list, str] | None) -> None:
-        """Add a sequence's steps from a state; ``follow`` is what comes after a choice it stands in."""
-        self.steps(state, owner, list(tree.children), follow or [])
-
-    def steps(self, state: int, owner: str, steps: list, rest: list) -> None:
-        steps = steps + rest
+    def step(self, state: int, steps: list, owner: str) -> list[tuple[int, list]]:
+        """Add the first of the steps that go on from a state; returns what is to be done then, the last of it first."""
         if not steps:
             raise self.refuse("contract.returns", f"a sequence of state {owner} leads nowhere", self.place(state),
                               "end it with -> and the name of a state; an ended conversation needs a state without actions: state Done: ;")  # fmt: skip
@@ -340,9 +340,7 @@ class _Builder(TypeBuilder):
             raise self.refuse("contract.states", f"{step.children[0]} stands where a message is expected",
                               step.children[0], "write a message with ? or ! before the target state")  # fmt: skip
         if step.data == "choice":
-            for branch in step.children:
-                self.steps(state, owner, list(branch.children), after)
-            return
+            return [(state, list(branch.children) + after) for branch in reversed(step.children)]
         token, mark = step.children
         message = self.messages.get(str(token))
         if message is None:
@@ -363,10 +361,10 @@ class _Builder(TypeBuilder):
                 raise self.refuse("contract.states", f"state {target} is not declared", target,
                                   f"declare it: state {target}: ...;")  # fmt: skip
             self.connect(state, message.name, self.states.index(str(target)))
-            return
+            return []
         following = self.new_state(f"{owner}.{self.implicit(owner)}", token)
         self.connect(state, message.name, following)
-        self.steps(following, owner, after, [])
+        return [(following, after)]
 
     def connect(self, state: int, message: str, target: int) -> None:
         """Note one step."""
@@ -493,14 +491,13 @@ def _builders(text: str, filename: str, first_line: int, known: Mapping | None, 
     except UnexpectedInput as error:
         line, column = max(1, getattr(error, "line", 1) or 1), max(1, getattr(error, "column", 1) or 1)
         lines = text.splitlines() or [""]
-        source = lines[min(line, len(lines)) - 1]
         token = getattr(error, "token", None)
         found = f"{token}" if token is not None and str(token) else "the end of the text" if token is not None else (
             text[error.pos_in_stream] if error.pos_in_stream is not None and error.pos_in_stream < len(text) else "the end"
         )  # fmt: skip
         raise SipError(
             "contract.syntax", f"the contract cannot be read at {found[:40]!r}", filename=filename,
-            line=min(line, len(lines)) + first_line - 1, column=column, source_line=source,
+            line=min(line, len(lines)) + first_line - 1, column=column, source_line=lines[min(line, len(lines)) - 1],
             hint=_READS,
         ) from None  # fmt: skip
     seen: set[str] = set()
@@ -513,6 +510,7 @@ def _builders(text: str, filename: str, first_line: int, known: Mapping | None, 
         if builder.name in seen:
             raise builder.refuse("contract.states", f"contract {builder.name} is declared twice", part.children[0],
                                  "rename one of them")  # fmt: skip
+        within(builder, "contracts before it in this text", len(seen), part.children[0])
         seen.add(builder.name)
         yield builder
 

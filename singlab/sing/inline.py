@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from singlab.sing.flow import Flow
-from singlab.sing.sil import Arms, Attempt, Block, Function, Instr, Module, Reg, callee
+from singlab.sing.sil import Arms, Attempt, Block, Function, Instr, Module, Reg, callee, successors
 from singlab.sing.sil_classes import called, reached_by
 from singlab.sing.ssa import Maker, copied
+from singlab.sing.stacktests import below, circles
 
 #: Largest function that goes in wherever it is called, and where it is called once only; largest a caller may grow.
 _SMALL, _ONCE, _MOST = 24, 120, 3000
@@ -25,7 +25,8 @@ def inline(module: Module, shake: bool = True) -> None:
             for instr in block.instrs:
                 for name in reached_by(module, instr):
                     calls[name] = calls.get(name, 0) + 1
-    for name in callees_first(module):
+    order, recursive = callees_first(module)
+    for name in order:
         caller = module.functions[name]
         grown = size(caller)
         maker = None
@@ -34,7 +35,7 @@ def inline(module: Module, shake: bool = True) -> None:
             block = todo.pop()
             for index, instr in enumerate(block.instrs):
                 called = module.functions.get(callee(instr))
-                if called is not None and fits(called, caller) and size(called) <= (_ONCE if calls[called.name] == 1 else _SMALL) and grown < _MOST:
+                if called is not None and called.name not in recursive and fits(called, caller) and size(called) <= (_ONCE if calls[called.name] == 1 else _SMALL) and grown < _MOST:
                     maker = maker or Maker(caller)
                     grown += size(called)
                     todo += insert(caller, block, index, called, maker)
@@ -65,20 +66,11 @@ def reached(module: Module) -> set[str]:
     return found
 
 
-def callees_first(module: Module) -> list[str]:
-    """Return the functions so that each stands after those it calls; there is no recursion."""
-    order: dict[str, None] = {}
-    todo = [(name, False) for name in module.functions]
-    while todo:
-        name, done = todo.pop()
-        if name in order:
-            continue
-        if done:
-            order[name] = None
-        else:
-            todo.append((name, True))
-            todo += [(callee, False) for callee in callees(module, module.functions[name])]
-    return list(order)
+def callees_first(module: Module) -> tuple[list[str], frozenset[str]]:
+    """Return the functions so that each stands after those it calls, and those that call themselves, directly or through others."""
+    calls = {name: list(dict.fromkeys(callees(module, function))) for name, function in module.functions.items()}
+    order, entered = circles(calls)
+    return order, frozenset(name for name in below(calls, entered) if name in below(calls, calls[name])) if entered else frozenset()
 
 
 def insert(caller: Function, block: Block, index: int, called: Function, maker: Maker) -> list[Block]:
@@ -126,19 +118,42 @@ def insert(caller: Function, block: Block, index: int, called: Function, maker: 
 
 def end_calls_without_return(module: Module) -> None:
     """End each block after a call that never comes back: what follows was not verified, for it is not reached."""
-    found: set[str] = set()
-    for name in callees_first(module):
-        function = module.functions[name]
-        cut(module, function, found)
-        if not any(b.instrs[-1].op == "ret" for b in Flow(function).blocks.values()):
-            found.add(name)
+    returning: set[str] = set()
+    waiting = list(module.functions.values())
+    while found := {f.name for f in waiting if returns(module, f, returning)}:
+        returning |= found
+        waiting = [f for f in waiting if f.name not in found]
+    for function in module.functions.values():
+        cut(module, function, returning)
 
 
-def cut(module: Module, function: Function, endless: set[str]) -> None:
+def never_back(module: Module, instr: Instr, returning: set[str]) -> bool:
+    """Whether an instruction is a call after which nothing happens."""
+    names = called(module, instr) if instr.op in ("call", "vcall") else []
+    return bool(names) and returning.isdisjoint(names)
+
+
+def returns(module: Module, function: Function, returning: set[str]) -> bool:
+    """Whether a function can come to a return, of those it calls only some coming back."""
+    blocks = {block.label: block for block in function.blocks}
+    seen, todo = {function.blocks[0].label}, [function.blocks[0].label]
+    while todo:
+        block = blocks[todo.pop()]
+        if any(never_back(module, instr, returning) for instr in block.instrs):
+            continue
+        if block.instrs[-1].op == "ret":
+            return True
+        for label in successors(block.instrs[-1]):
+            if label not in seen:
+                seen.add(label)
+                todo.append(label)
+    return False
+
+
+def cut(module: Module, function: Function, returning: set[str]) -> None:
     """End each block after a call that never comes back."""
     for block in function.blocks:
         for index, instr in enumerate(block.instrs):
-            names = called(module, instr) if instr.op in ("call", "vcall") else []
-            if names and endless.issuperset(names):
+            if never_back(module, instr, returning):
                 block.instrs[index + 1 :] = [Instr("fault", None, (), 4, instr.position)]
                 break

@@ -90,4 +90,4 @@ def _same(image: SealedImage, again: SealedImage) -> bool:
 
 
 #: What of a manifest follows from the SIL; its contracts do too.
-_FOLLOWS = ("entry", "text_bytes", "stack_bytes", "parameters", "relocations", "result")
+_FOLLOWS = ("entry", "text_bytes", "stack_bytes", "parameters", "relocations", "result", "unlink", "functions")

@@ -20,6 +20,7 @@ from singlab.kernel.opencalls import IOCTL_STATUS, IOCTL_WAITING, OPEN_CALLS, OP
 from singlab.kernel.openprogram import OpenProgram
 from singlab.machine.asm import encode
 from singlab.sing import sil, verifier
+from singlab.sing.callgraph import refuse_recursion
 from singlab.sing.errors import SipError
 from singlab.sing.lower import FunctionLowering, ModuleLowering
 from singlab.sing.modulecode import ModuleCode
@@ -208,12 +209,13 @@ def _compiled(programs: tuple[Program, ...], start: bool):
             raise SipError("types", f"{program.name} must take and return numbers, {'at most four' if start else 'at most eight'} of them",
                            line=entry.position.line, hint=f"write def {program.name}(n: u64) -> u64:").at(program.filename, program.source)  # fmt: skip
     verifier.verify(module)
+    refuse_recursion(module)
     for instr, op, args, extra, result in lowering.stand_ins:
         instr.op, instr.args, instr.extra = op, args, extra
         if not result:
             instr.dest = None
     try:
-        generated = ModuleCode(module, start).generate()
+        generated = ModuleCode(module, start, linked=False).generate()
     except SipError as error:
         raise error.at(module.filename, module.source) from None
     text = bytearray(generated.code.text)

@@ -1,10 +1,10 @@
-"""Code of raw operations: what programs of open processes have beyond the language. No verified program has any of it."""
+"""Code of raw operations, which programs of open processes and measuring ones have beyond the language, and of the clock."""
 
 from __future__ import annotations
 
 from singlab.sing.sil import Instr
 
-_RA, _T1 = 1, 6
+_RA, _T1, _A0, _A7 = 1, 6, 10, 17
 
 
 class RawCode:
@@ -32,3 +32,15 @@ class RawCode:
     def op_raw_fence(self, instr: Instr, following, skip) -> None:
         """What was written as data is fetched as code from here on."""
         self.out.ins("fence.i")
+
+    def op_ecall(self, instr: Instr, following, skip) -> None:
+        self.arguments(list(instr.args))
+        self.immediate(_A7, instr.extra)
+        self.out.ins("ecall")
+        if instr.dest is not None:
+            self.write(instr.dest, _A0)
+
+    def op_cycles(self, instr: Instr, following, skip) -> None:
+        rd = self.target(instr.dest)
+        self.out.ins("csrrs", rd, 0xC00, 0)
+        self.write(instr.dest, rd)

@@ -28,6 +28,7 @@ from singlab.sing.types import (
     INTS,
     Bool,
     Endpoint,
+    Handle,
     Object,
     Reference,
     Struct,
@@ -79,6 +80,7 @@ def check_module(module: Module) -> None:
     need(len(entry.results) < 2, "a process ends with one value", entry.position)
     need(not any(t.block for t in startup), "a process starts and ends without blocks and sets", entry.position)
     need(not any(isinstance(t, Reference) for t in startup), "a process starts and ends without objects", entry.position)
+    need(not any(isinstance(t, Handle) for t in startup), "a process starts and ends without handles", entry.position)
     _methods(module)
     need(not isinstance(entry.result, Endpoint), "a process ends without an endpoint", entry.position)
     _check_contracts(module)

@@ -28,7 +28,7 @@ contract.send-state     an endpoint travels in the state its message says, in wh
 endpoint.moved          an endpoint that was sent, moved or put into a set is not used
 endpoint.leak           an endpoint that was received or made is closed, sent or handed on
 closed-api              only functions of the program itself are called
-recursion               no function calls itself, so the stack is bounded
+recursion               nothing calls the entry, and calls nest so deep that one can follow them
 privileged              no raw memory access
 
 A process that ends by a fault owes nothing: the kernel takes back what it had.
@@ -41,7 +41,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from singlab.sing import sil
-from singlab.sing.callgraph import refuse_recursion
+from singlab.sing.callgraph import MOST_NESTED_CALLS, located, refuse_nesting
 from singlab.sing.contract_flow import ContractFlow
 from singlab.sing.endpointflow import CLOSED, MOVED, OWED, UNSET, EndpointFlow, states_of
 from singlab.sing.errors import SipError
@@ -317,6 +317,9 @@ class FunctionFlow(ContractFlow, EndpointFlow):
             state[instr.args[0]] = frozenset({CLOSED})
         elif op == "wait":
             self.waits(instr, state)
+        elif op in ("peer_principal", "principal_is"):
+            if CLOSED in state.get(instr.args[0], frozenset()):
+                self.closed(instr, CLOSED)
         elif op == "set_add":
             self.set_add(instr, state)
         elif op in ("name_register", "name_connect"):
@@ -459,6 +462,10 @@ class FunctionFlow(ContractFlow, EndpointFlow):
         params = [p for p in self.function.params if isinstance(p.type, Endpoint)]
         return tuple(old | (state.get(p) or frozenset()) - {OWED} for old, p in zip(known or (frozenset(),) * len(params), params))
 
+#: Turns in which what becomes of endpoints in functions that call themselves has to be found.
+_MOST_TURNS = 200
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The states of a function's endpoint parameters when it returns and when it raises; None if it never does."""
@@ -476,6 +483,24 @@ class ModuleFlow:
         self.known: dict[tuple[str, tuple], Outcome] = {}
         self.reported: set[tuple[str, tuple]] = set()
         self.findings: list[SipError] = []
+        #: What is being followed, and what is taken for the outcome of a call back into it.
+        self.followed: list[tuple[str, tuple]] = []
+        self.assumed: dict[tuple[str, tuple], Outcome] = {}
+
+    def settle(self, entry: Function, endpoints: tuple[frozenset, ...]) -> None:
+        """Find what becomes of endpoints in functions that call themselves.
+
+        To begin with such a call is taken never to come back; what is found then is taken next, until nothing changes. Each
+        turn only adds ways and states, of which there are finitely many.
+        """
+        for _ in range(_MOST_TURNS):
+            self.follow(entry, endpoints, report=False)
+            if all(self.assumed.get(key) == outcome for key, outcome in self.known.items()):
+                self.known = {}
+                return
+            self.assumed, self.known = self.known, {}
+        raise located(self.module, "recursion", entry.name, entry.position, f"{entry.name} has functions that call themselves with endpoints in more states than "
+                      "one can follow", "write a loop")  # fmt: skip
 
     def report(self, error: SipError) -> None:
         if not any((e.rule, e.line, e.message) == (error.rule, error.line, error.message) for e in self.findings):
@@ -484,6 +509,11 @@ class ModuleFlow:
     def follow(self, function: Function, endpoints: tuple[frozenset, ...], report: bool) -> Outcome:
         """Return the endpoint states after a function, given those before it."""
         key = (function.name, endpoints)
+        if key in self.followed:
+            return self.assumed.get(key, Outcome(None, None))
+        if len(self.followed) > MOST_NESTED_CALLS:
+            raise located(self.module, "recursion", function.name, function.position,
+                          f"{function.name} is called from itself with endpoints in more states than one can follow", "write a loop")  # fmt: skip
         if key not in self.known or (report and key not in self.reported):
             state: dict[Reg, Status] = {}
             remaining = list(endpoints)
@@ -498,7 +528,9 @@ class ModuleFlow:
             flow = FunctionFlow(function, self, state)
             if report:
                 self.reported.add(key)
+            self.followed.append(key)
             flow.run(report)
+            self.followed.pop()
             self.known[key] = Outcome(flow.returned, flow.raised, flow.result)
         return self.known[key]
 
@@ -532,8 +564,10 @@ def verify(module: Module, collect: bool = False) -> Report:
         for function in module.functions.values():
             check_function(function, module)
         entry = module.functions[module.entry]
-        refuse_recursion(module)
+        again = refuse_nesting(module)
         endpoints = tuple(frozenset({0}) for p in entry.params if isinstance(p.type, Endpoint))
+        if again:
+            flow.settle(entry, endpoints)
         flow.follow(entry, endpoints, report=True)
     except SipError as error:
         flow.findings.insert(0, error)

@@ -61,9 +61,12 @@ class Kind(enum.IntEnum):
     INTERRUPT = 54  #: a = line: a device's interrupt was taken
     NAME_BIND = 55  #: a = channel to who provides it, b = process that does (0 = it is bound no more)
     NAME_CONNECT = 56  #: a = channel to who provides it, b = status: what became of a connection by name
+    STACK_LINK = 57  #: a = address of the segment, b = its pages: the running thread's stack grew
+    STACK_UNLINK = 58  #: a = address of the segment, b = its pages: the function it was for has returned
     GC_BEGIN = 60  #: a = collector | cause << 8 (1 the heap's limit, 2 memory, 3 forced), b = bytes of the heap's pages
     GC_END = 61  #: a = bytes alive, b = cycles it took
     GC_WORK = 62  #: a = roots, b = bytes moved | bytes given back << 32
+    GC_STEP = 63  #: a = address | what << 56, b = address or bytes: one object of a collection (only while a collection is filmed)
 
 
 #: Structured view of a ring or of a saved trace.

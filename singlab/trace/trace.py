@@ -61,6 +61,8 @@ SENTENCES = {
     Kind.OBJECT_SIGNAL: "{self} sets or resets the event at {hex}",
     Kind.NAME_BIND: "a name is provided over channel {a} by {taker}",
     Kind.NAME_CONNECT: "a connection by name over channel {a} has its answer",
+    Kind.STACK_LINK: "{self} gets a segment more for its stack, at {hex}",
+    Kind.STACK_UNLINK: "{self} gives a segment of its stack back, at {hex}",
     Kind.INTERRUPT: "interrupt {a} comes",
     Kind.POLICY_FAULT: "the kernel puts the {policy} policy out of force",
 }

@@ -214,11 +214,12 @@ def test_hostile_arguments_are_refused_and_change_nothing(function, isolation):
     """Whatever words it is given: an error code, or 0 where a handle is wanted, and nobody else has another bit anywhere."""
     them = innocents(isolation)
     tried = list(vectors(function, them.words()))
-    call = "\n".join(["{words}", f"abi {function.name}"])
+    stack = function.kind == "stack"  # its words come in t1 and t2, its status in t1
+    call = "\n".join(["{words}", f"abi {function.name}", *["mv a0, t1"] * stack])
     apart = function.kind == "ends" or function.name == "sleep_until"
     seen: list[int] = []
     for chunk in [tried[:1], tried[-1:]] if apart else [tried[i : i + 40] for i in range(0, len(tried), 40)]:
-        text = "\n".join(call.format(words="\n".join(f"li a{i}, {word}" for i, word in enumerate(words))) + "\nabi mark" for words in chunk)
+        text = "\n".join(call.format(words="\n".join(f"li {f't{i + 1}' if stack else f'a{i}'}, {word}" for i, word in enumerate(words))) + "\nabi mark" for words in chunk)
         rogue = attack(them, text + "\nli a0, 0\nabi exit")
         marks = them.system.trace.events
         marks = marks[(marks["kind"] == Kind.MARK) & (marks["process"] == rogue.number)]["a"].tolist()

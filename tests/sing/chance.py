@@ -7,17 +7,38 @@ import pickle
 import random
 from functools import cache
 
+from chance_system import SystemChance
 from mutants import OBJECTS, SUBJECT, Subject, again
 from mutants_endpoints import LAYOUTS
+from mutants_system import ATTEMPTS, HANDLES, REGIONS
 
 from singlab.sing import sil
 from singlab.sing.sil import Arms, Attempt, Block, Function, Instr, NewChannel, Receive, Reg, Select
-from singlab.sing.types import BOOL, I32, STR, U8, U64, Array, Endpoint, EndpointSet, Object, Reference, Vector
+from singlab.sing.types import (
+    BOOL,
+    I32,
+    STR,
+    U8,
+    U16,
+    U32,
+    U64,
+    Array,
+    Endpoint,
+    EndpointSet,
+    Object,
+    Reference,
+    Vector,
+)
+from singlab.sing.types import (
+    HANDLES as HANDLE_TYPES,
+)
 
 #: What makes, moves and ends what is owned, and threads.
-_OWNING = ("send", "close", "mov", "free", "new", "set_new", "set_add", "set_close", "set_size", "spawn", "join", "call")
+_OWNING = ("send", "close", "mov", "free", "new", "set_new", "set_add", "set_close", "set_size", "spawn", "join", "call",
+           "split", "truncate", "share", "give", "name_register", "name_connect", "principal", "peer_principal", "attempt_spawn")  # fmt: skip
 #: What takes an operand of its own away.
-_ENDING = ("send", "close", "free", "set_add", "set_close", "spawn", "call", "ret")
+_ENDING = ("send", "close", "free", "set_add", "set_close", "spawn", "call", "ret",
+           "split", "truncate", "share", "give", "name_register", "name_connect", "attempt_spawn")  # fmt: skip
 
 
 @cache
@@ -32,7 +53,7 @@ def subject(text: str) -> Subject:
     return one
 
 
-class Chance:
+class Chance(SystemChance):
     """Changes a module at random, one instruction at a time."""
 
     def __init__(self, seed: int, text: str = SUBJECT):
@@ -42,7 +63,14 @@ class Chance:
         self.types = [U8, U64, I32, BOOL, Vector(U8), Vector(U64), Endpoint(next(iter(self.subject.module.contracts)), "Imp"),
                       *structs, *map(Vector, structs)]  # fmt: skip
         self.ops = [*sil.ARITHMETIC, *sil.COMPARISONS, "mov", "load", "len", "free", "neg", "cast", "new", "new_struct", "load_field", "load_item"]
-        if text in (OBJECTS, LAYOUTS):
+        if text == REGIONS:
+            self.types = [U8, U16, U64, Vector(U8), Vector(U16), Vector(U8, True), Vector(U16, True), Endpoint("Parts", "Imp")]
+            self.ops = ["add", "mov", "load", "len", "free", "split", "truncate", "share", "store", "cast", "new"]
+        if text == HANDLES:
+            self.types = [U8, U16, U32, U64, BOOL, *HANDLE_TYPES]
+            self.ops = ["mov", "add", "cast", "eq", "event_set", "event_reset", "mutex_release", "handle_close", "interrupt_ack", "wait", "sleep", "new_mutex",
+                        "new_event", "thread_state", "thread_id", "open_io", "open_interrupt", "io_read", "io_write"]  # fmt: skip
+        if text in (OBJECTS, LAYOUTS, ATTEMPTS):
             classes = [Object(cls=name) for name in sorted(self.subject.module.classes)]
             self.types = [U8, U64, STR, *classes, *(c.perhaps for c in classes), Array(element=U8), Array(element=U64), Array(element=classes[0])]
             self.ops = ["mov", "load", "len", "new", "newobj", "newarr", "getf", "putf", "none", "some", "as", "text", "eq", "cast"]

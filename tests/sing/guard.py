@@ -2,8 +2,10 @@
 
 What a process may touch is read from the kernel's own records at that moment: its code (fetches and loads),
 the pages of its stack, the data of the blocks it owns, the two words of their records that say where the
-data is, and its objects: in the pages of its heap only what lies inside one object, as the image's type table
-says, or begins the next one. The system runs one instruction at a time while the guarded process is at work.
+data is, its objects: in the pages of its heap only what lies inside one object, as the image's type table
+says, or begins the next one; and the registers of the devices it has opened. What another block has too it may read but
+not write. The system runs one instruction at a time while the guarded process is at work.
+What it hands to the kernel as a handle, or for good to a child or the name service, is looked at before the kernel does.
 When it returns, it may own no block, no set and no endpoint but those it was started with.
 """
 
@@ -16,7 +18,7 @@ import numpy as np
 
 from singlab.kernel import gate, system
 from singlab.kernel import layout as at
-from singlab.kernel.abi import ABI_NUMBER
+from singlab.kernel.abi import ABI, ABI_NUMBER
 from singlab.kernel.gate import hook
 from singlab.machine import state as _s
 from singlab.machine.hart import STOP_HERE, STOP_HOOK, hart_run
@@ -26,7 +28,7 @@ from singlab.sing.expand import FAULT_UNSATISFIABLE
 
 STRAY = 90  #: why the loop ended: the process touched what is not its own
 LEAVING = 91  #: it is about to end, by a return or because it waited for what can never come
-_START, _BYTES, _RECORD, _ID, _PC_SEEN, _ADDRESS, _CHECKED, _TYPES, _COUNT, _OVER_ITSELF, _THREADS, _LEFT = range(12)
+_START, _BYTES, _RECORD, _ID, _PC_SEEN, _ADDRESS, _CHECKED, _TYPES, _COUNT, _OVER_ITSELF, _THREADS, _LEFT, _UNPROVEN = range(13)
 
 _W = np.uint64
 _I = np.int64
@@ -44,6 +46,18 @@ _HOOK, _A0 = _s.HOOK_NUMBER, _s.X + 10
 _SEND, _EXIT, _FAULT, _CREATE_THREAD = (_W(ABI_NUMBER[name]) for name in ("send", "exit", "fault", "create_thread"))
 _UNSATISFIABLE = _W(FAULT_UNSATISFIABLE)
 _PEER = _W(at.E_PEER)
+_GIVE, _REGISTER, _CONNECT = (_W(ABI_NUMBER[name]) for name in ("set_startup_endpoint", "register_name", "connect_name"))
+_WAIT_ANY = _W(ABI_NUMBER["wait_any"])
+#: Calls that are given one handle, as a bit each.
+_ABOUT_ONE = _W(sum(1 << ABI_NUMBER[name] for name in (
+    "wait_one", "set_event", "reset_event", "release_mutex", "close_handle", "ack_interrupt")))  # fmt: skip
+_HARDWARE, _PROCESSES, _IO_MEMORY = _W(at.G_HARDWARE), _W(at.G_PROCESSES), _W(at.MAGIC_IO_MEMORY)
+_O_MAGIC, _O_PROCESS, _O_VALUE, _O_LINK = (_W(n) for n in (at.O_MAGIC, at.O_PROCESS, at.O_VALUE, at.O_LINK))
+_OBJECT, _OBJECTS = _W(at.OBJECT_BYTES), _W(at.TAG_KERNEL_OBJECTS)
+_SPAN, _63, _2 = _W(at.B_SPAN), _W(63), _W(2)
+_P_NEXT = _W(at.P_NEXT)
+_MAGIC, _E_PROCESS, _SIDE, _STATE, _TRAVELS, _SET = (_W(n) for n in (at.E_MAGIC, at.E_PROCESS, at.E_SIDE, at.E_STATE, at.E_TRAVELS, at.E_SET))
+_ENDPOINT = _W(at.MAGIC_ENDPOINT)
 STOP_EVENTS = gate.STOP_EVENTS
 
 
@@ -76,12 +90,43 @@ def in_object(m, watch, address, width, loading):
 
 
 @jit("boolean(uint64[::1], uint64[::1], uint64, uint64, boolean)")
+def in_device(m, watch, address, width, loading):
+    """Return whether bytes lie in the registers of a device the guarded process has, or in what says where these are."""
+    found = raw_ld64(m, _HARDWARE + _OFFSET)
+    while found != _0:
+        if raw_ld64(m, found + _O_MAGIC + _OFFSET) == _IO_MEMORY and raw_ld64(m, found + _O_PROCESS + _OFFSET) == watch[_RECORD]:
+            record = raw_ld64(m, found + _O_VALUE + _OFFSET)
+            if loading and (address == record + _DATA or address == record + _SIZE):
+                return True
+            start, size = raw_ld64(m, record + _DATA + _OFFSET), raw_ld64(m, record + _SIZE + _OFFSET)
+            if address >= start and address - start + width <= size:
+                return True
+        found = raw_ld64(m, found + _O_LINK + _OFFSET)
+    return False
+
+
+@jit("boolean(uint64[::1], uint64, uint64, uint64)")
+def alone(m, block, address, width):
+    """Return whether no other block, of whomever, has any of these bytes too."""
+    process = raw_ld64(m, _PROCESSES + _OFFSET)
+    while process != _0:
+        other = raw_ld64(m, process + _BLOCKS + _OFFSET)
+        while other != _0:
+            data = raw_ld64(m, other + _DATA + _OFFSET)
+            if other != block and address < data + raw_ld64(m, other + _SIZE + _OFFSET) and data < address + width:
+                return False
+            other = raw_ld64(m, other + _NEXT + _OFFSET)
+        process = raw_ld64(m, process + _P_NEXT + _OFFSET)
+    return True
+
+
+@jit("boolean(uint64[::1], uint64[::1], uint64, uint64, boolean)")
 def owns(m, watch, address, width, loading):
     """Return whether the guarded process may touch these bytes now."""
     if address - watch[_START] <= watch[_BYTES] - width and address >= watch[_START]:
         return loading
     if address < _BASE:
-        return False
+        return in_device(m, watch, address, width, loading)
     page = address - _BASE >> _PAGE_SHIFT
     if page != address + width - _1 - _BASE >> _PAGE_SHIFT:
         return False
@@ -93,11 +138,11 @@ def owns(m, watch, address, width, loading):
     while block != _0:
         data, size = raw_ld64(m, block + _OFFSET + _DATA), raw_ld64(m, block + _OFFSET + _SIZE)
         if address >= data and address - data + width <= size:
-            return True
+            return loading or raw_ld64(m, block + _OFFSET + _SPAN) >> _63 == _0 or alone(m, block, address, width)
         if loading and (address == block + _DATA or address == block + _SIZE):
             return True
         block = raw_ld64(m, block + _OFFSET + _NEXT)
-    return False
+    return in_device(m, watch, address, width, loading)
 
 
 @jit("boolean(uint64[::1], uint64[::1])")
@@ -121,9 +166,52 @@ def strays(m, watch):
     return True
 
 
+@jit("boolean(uint64[::1], uint64)")
+def is_handle(m, word):
+    """Return whether a word is, or was, a handle of an event, a mutex or an interrupt."""
+    if word < _BASE or word - _BASE >= _W(m[_RAM_BYTES]) or word & _OBJECT - _1 != _0:
+        return False
+    return _W(raw_ld32(m, _TAGS + (word - _BASE >> _PAGE_SHIFT) * _4)) == _OBJECTS
+
+
+@jit("boolean(uint64[::1], uint64[::1], uint64, uint64)")
+def may_leave(m, watch, endpoint, side):
+    """Return whether a word is an endpoint of the guarded process in its contract's first state, of a side (2 = any)."""
+    if endpoint < _BASE or endpoint - _BASE >= _W(m[_RAM_BYTES]) or endpoint & _W(7) != _0:
+        return False
+    here = endpoint + _OFFSET
+    if raw_ld64(m, here + _MAGIC) != _ENDPOINT or raw_ld64(m, here + _E_PROCESS) != watch[_RECORD]:
+        return False
+    if raw_ld64(m, here + _STATE) != _0 or raw_ld64(m, here + _TRAVELS) != _0 or raw_ld64(m, here + _SET) != _0:
+        return False
+    return side == _2 or raw_ld64(m, here + _SIDE) == side
+
+
+@jit("boolean(uint64[::1], uint64[::1])")
+def proven(m, watch):
+    """Return whether a call of the guarded process is given what the verifier proves that it is."""
+    number = _W(m[_HOOK])
+    if number == _GIVE:
+        return may_leave(m, watch, m[_A0 + 2], _2)
+    if number == _REGISTER:
+        return may_leave(m, watch, m[_A0], _0)
+    if number == _CONNECT:
+        return may_leave(m, watch, m[_A0], _1)
+    if number == _WAIT_ANY:
+        good = True
+        for word in range(1, 5):
+            good = good and (m[_A0 + word] == _0 or is_handle(m, m[_A0 + word]))
+        return good
+    if number < _W(64) and _ABOUT_ONE >> number & _1 != _0:
+        return is_handle(m, m[_A0])
+    return True
+
+
 @jit("void(uint64[::1], uint64[::1])")
 def asked(m, watch):
-    """Count calls of the guarded process: threads it makes, and sends of one end of a channel over the other."""
+    """Look at a call of the guarded process: threads it makes, sends of one end of a channel over the other, what is not proven."""
+    if not proven(m, watch):
+        watch[_UNPROVEN] = m[_HOOK] + _1
     if m[_HOOK] == _CREATE_THREAD:
         watch[_THREADS] += _1
     elif m[_HOOK] == _SEND:
@@ -180,11 +268,15 @@ class Owing(AssertionError):
 
 @dataclass
 class Seen:
-    """What the guard saw: accesses looked at, threads made, sends of one end of a channel over the other."""
+    """What the guard saw: accesses looked at, threads made, sends of one end of a channel over the other.
+
+    ``unproven`` is the last call that was given as a handle, or to take an endpoint for good, what is none, or "".
+    """
 
     accesses: int
     threads: int
     own_channel: int
+    unproven: str
 
 
 def owed(machine, process, startup: int) -> str:
@@ -234,7 +326,7 @@ def run_guarded(machine_system, process, cycles: int, startup: int = 1):
     """
     start, size = process._field(at.P_CODE), process._field(at.P_CODE_BYTES)
     heap = process.installed.image.manifest.heap
-    watch = np.array([start, size, process.record, process.number, 0, 0, 0, start + heap.get("types", 0), heap.get("type_count", 0), 0, 0, 0],
+    watch = np.array([start, size, process.record, process.number, 0, 0, 0, start + heap.get("types", 0), heap.get("type_count", 0), 0, 0, 0, 0],
                      dtype=np.uint64)  # fmt: skip
 
     def run(m, uops):
@@ -252,4 +344,5 @@ def run_guarded(machine_system, process, cycles: int, startup: int = 1):
 
     with mock.patch.object(system, "system_run", run):
         done = machine_system.run(cycles=cycles)
-    return done, Seen(int(watch[_CHECKED]), int(watch[_THREADS]), int(watch[_OVER_ITSELF]))
+    unproven = ABI[int(watch[_UNPROVEN]) - 1].name if watch[_UNPROVEN] else ""
+    return done, Seen(int(watch[_CHECKED]), int(watch[_THREADS]), int(watch[_OVER_ITSELF]), unproven)

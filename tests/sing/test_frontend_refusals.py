@@ -108,9 +108,9 @@ def test_each_refusal_names_rule_place_and_repair(rule, lines):
         ("language", "@sip\ndef p(*, «n: u64):\n    pass"),
         ("language", "@sip\n«def p(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8, i: u8):\n    pass"),
         ("types", "@function\ndef f(«x) -> u64:\n    return x\n@sip\ndef p() -> u64:\n    return f(1)"),
-        ("recursion", "@function\ndef f(x: u64) -> u64:\n    return «f(x)\n@sip\ndef p() -> u64:\n    return f(1)"),
-        ("recursion", "@function\ndef f(x: u64) -> u64:\n    return g(x)\n@function\ndef g(x: u64) -> u64:\n    return «f(x)\n"
-                      "@sip\ndef p() -> u64:\n    return f(1)"),
+        ("recursion", "@function\ndef f0(x: u64) -> u64:\n    return x\n" + "".join(
+            f"@function\n{'«' * (n == 64)}def f{n}(x: u64) -> u64:\n    return f{n - 1}(x)\n" for n in range(1, 65))
+                      + "@sip\ndef p() -> u64:\n    return f64(1)"),
         ("init", "@sip\ndef p(n: u64) -> u64:\n    if n > 0:\n        x = n\n    «return x"),
         ("init", "@sip\ndef p(n: u64) -> u64:\n    for i in range(n):\n        x = i\n    «return x"),
         ("syntax", "@sip\ndef p(«:\n    pass"),

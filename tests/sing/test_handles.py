@@ -164,3 +164,21 @@ def test_hostile_sil_is_refused(line):
     text = _HEAD + "".join(f"  {part.strip()}\n" for part in line.split(";")) + "  free %1\n  ret %0\n"
     report = verify(parse_sil(text), collect=True)
     assert {finding.rule for finding in report.findings} <= {"types", "sil.malformed"} and report.findings, report
+
+
+@pytest.mark.parametrize("type_", ["event", "mutex", "interrupt", "io_memory"])
+def test_a_process_is_neither_given_a_handle_nor_ends_with_one(type_):
+    """Its parent's number would be taken for a handle, and that of device registers for where they lie."""
+    for head in (f"(%0.n: u64, %1.h: {type_}) -> u64", f"(%0.n: u64) -> {type_}"):
+        report = verify(parse_sil(f"sip p entry p\nfunction p{head}\nstart:\n  br on\non:\n  br on\n"), collect=True)
+        assert [(f.rule, f.message) for f in report.findings] == [("sil.malformed", "a process starts and ends without handles")]
+
+
+@pytest.mark.parametrize("line", ['%2: bool = principal_is %0.ch, "*"', "%2: ExVec[u8] = peer_principal %0.ch\n  free %2"])
+def test_nobody_asks_who_is_at_the_other_side_of_a_closed_endpoint(line):
+    """Its record may serve another channel by then, of which the answer would be."""
+    contracts = "contracts:\n    contract Talk { in message Ask(ulong n); out message Answer(ulong n); state Start: Ask? -> Answer! -> Start; }\n"
+    head = f"sip p entry p\n{contracts}function p(%0.ch: Talk.Imp, %1.n: u64) -> u64\nstart:\n  "
+    assert verify(parse_sil(f"{head}{line}\n  close %0.ch\n  ret %1\n"), collect=True).accepted
+    report = verify(parse_sil(f"{head}close %0.ch\n  {line}\n  ret %1\n"), collect=True)
+    assert [(f.rule, f.message) for f in report.findings] == [("contract.closed", "'ch' is used although this side has closed it")]

@@ -248,7 +248,6 @@ def p(n: u64) -> u64:
         ("return join(thread(many, 1, 2, 3, 4, 5))", "language"),
         ("return join(thread(made))", "types"),
         ("return join(ch)", "types"),
-        ("return join(thread(again, 1))", "recursion"),
     ],
 )
 def test_what_belongs_to_a_thread_is_not_touched_by_another(body, rule):

@@ -12,12 +12,13 @@ import copy
 import random
 
 import pytest
-from chance import subject
+from chance import Chance, subject
 from harm import changed, harmless
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutants import EXCEPTIONAL, OBJECTS, RICH
 from mutants_endpoints import LAYOUTS, PASSING, SETS, THREADS
+from mutants_system import ATTEMPTS, CHILDREN, HANDLES, NAMES, REGIONS, SYSTEM
 
 from singlab.sing import contract, format_module, sil, verify
 from singlab.sing.sil import Arms, Block, Function, Instr, Module, Receive, Reg
@@ -232,13 +233,36 @@ def test_what_is_accepted_of_the_rest_harms_nobody(about, isolation, seeds, opti
     assert accepted > len(seeds) // 20, WILD
 
 
+@pytest.mark.parametrize(("isolation", "seeds", "optimiser"), [("sip", range(60), True), ("sip", range(60, 90), False), ("ring3", range(90, 130), True)])
+@pytest.mark.parametrize("about", SYSTEM)
+def test_what_is_accepted_about_the_system_harms_nobody(about, isolation, seeds, optimiser):
+    accepted = sum(harmless(seed, isolation, optimiser, SYSTEM[about]) for seed in seeds)
+    assert accepted > len(seeds) // 20, WILD
+
+
+@pytest.mark.parametrize("about", SYSTEM)
+def test_raw_instructions_are_always_refused(about):
+    """Wherever one is put into a good program: a verifier that follows no path to it refuses it too."""
+    for seed in range(40):
+        chance = Chance(seed, SYSTEM[about])
+        chance.raw()
+        report = verify(chance.subject.module, collect=True)
+        assert [f.rule for f in report.findings] == ["privileged"], f"seed {seed}\n{format_module(chance.subject.module)}\n{report}"
+
+
 @pytest.mark.parametrize(("text", "ops"), [
+    (REGIONS, {"split", "truncate", "share", "free", "store", "send"}),
+    (HANDLES, {"new_event", "new_mutex", "event_set", "event_reset", "mutex_release", "handle_close", "wait", "sleep", "open_io", "io_read",
+               "io_write", "open_interrupt", "interrupt_ack"}),
+    (NAMES, {"name_register", "name_connect", "principal", "peer_principal", "principal_is"}),
+    (CHILDREN, {"create", "give", "child", "ask_child"}),
+    (ATTEMPTS, {"attempt_vcall", "attempt_spawn", "vcall", "raise"}),
     (PASSING, {"select", "new_channel", "send", "close", "mov"}),
     (SETS, {"select", "set_new", "set_add", "set_size", "set_close"}),
     (THREADS, {"spawn", "join", "set_add", "close"}),
 ])  # fmt: skip
 def test_changes_of_each_kind_are_accepted_and_refused(text, ops):
-    """Of each instruction about endpoints, sets and threads some changed one is accepted and some is refused."""
+    """Of each instruction of a family some changed one is accepted and some is refused."""
     good = instructions(subject(text).module)
     found = {True: set(), False: set()}
     for seed in range(1000):
@@ -293,3 +317,11 @@ def test_forty_thousand_changed_programs_of_the_rest_harm_nobody(about, part):
 def test_a_hundred_thousand_changed_programs_harm_nobody(part):
     accepted = sum(harmless(seed, "sip") for seed in range(10_000 * (part + 1), 10_000 * (part + 2)))
     assert accepted > 600
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("about", SYSTEM)
+def test_fifty_thousand_changed_programs_about_the_system_harm_nobody(about, part):
+    accepted = sum(harmless(seed, "sip", seed % 2 == 0, SYSTEM[about]) for seed in range(2_500 * (part + 1), 2_500 * (part + 2)))
+    assert accepted > 250

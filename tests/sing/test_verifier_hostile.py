@@ -113,8 +113,6 @@ MEANING = {
     "an ABI function is called by name": ("closed-api", lambda s: s.start(Instr("call", None, (), "exit"))),
     "an ABI function is called by number": ("closed-api", lambda s: change(s.at("call"), extra=3)),
     "a function is gone": ("closed-api", lambda s: s.module.functions.pop("ask")),
-    "a function calls itself": ("recursion", lambda s: change(s.function("add").blocks[0], instrs=[
-        Instr("call", r := s.reg(U64), tuple(s.function("add").params), "add"), Instr("ret", None, (r,))])),
     "a helper calls the SIP": ("recursion", lambda s: s.before(
         s.at("send", 0, "ask"), Instr("call", s.reg(U64), tuple(s.function("ask").params), "p"))),
     "a message the contract does not have": ("contract.send", lambda s: change(s.at("send"), extra="Take")),
@@ -136,7 +134,7 @@ def nine_arguments(s: Subject) -> None:
     numbers = [Reg(i, U64, f"a{i}") for i in range(9)]
     s.module.functions["nine"] = Function("nine", numbers, U64, [Block("e", [Instr("ret", None, (numbers[8],))])])
     made = [s.reg(U64) for _ in range(9)]
-    s.before(s.at("store"), *(Instr("const", r, (), 0x8002_0000) for r in made), Instr("call", s.reg(U64), tuple(made), "nine"))
+    s.before(s.at("store"), *(Instr("const", r, (), 0x8003_0000) for r in made), Instr("call", s.reg(U64), tuple(made), "nine"))
 
 
 def twins(s: Subject) -> None:

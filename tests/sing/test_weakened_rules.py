@@ -6,11 +6,13 @@ import pytest
 from harm import harmless
 from mutants import OBJECTS, RICH, SUBJECT
 from mutants_endpoints import LAYOUTS, PASSING, SETS, THREADS
+from mutants_system import ATTEMPTS, CHILDREN, HANDLES, NAMES, REGIONS
 
 from singlab.machine.jit import DISABLED
-from singlab.sing import SipError, sil_operands, sil_types
+from singlab.sing import SipError, sil_handles, sil_operands, sil_types
 from singlab.sing.endpointflow import ASTRAY, OWED, EndpointFlow
 from singlab.sing.sil import Instr
+from singlab.sing.status import Lent
 from singlab.sing.types import Endpoint, Reference
 from singlab.sing.verifier import FunctionFlow
 
@@ -31,14 +33,14 @@ def any_class(module, one, other) -> bool:
     return one == other or (isinstance(one, Reference) and isinstance(other, Reference) and (other.nullable or not one.nullable))
 
 
-def kept(op: str):
-    """Return the verifier's way to let an endpoint leave its register, not knowing that an instruction takes it."""
+def kept(*ops: str):
+    """Return the verifier's way to let an endpoint leave its register, not knowing that some instructions take it."""
     leaves = EndpointFlow.move_away
 
     def move_away(self, reg, state, instr: Instr) -> None:
         before = state.get(reg, frozenset())
         leaves(self, reg, state, instr)
-        if instr.op == op:
+        if instr.op in ops:
             state[reg] = before - {OWED}
 
     return FunctionFlow, "move_away", move_away
@@ -72,6 +74,33 @@ def threads_borrow():
     return sil_operands, "_check_spawn", weak
 
 
+def raw_is_let_through():
+    """Return the form check, which looks at no raw instruction."""
+    check = sil_types.check_instruction
+
+    def weak(instr, *rest) -> None:
+        if not instr.op.startswith("raw_"):
+            check(instr, *rest)
+
+    return sil_types, "check_instruction", weak
+
+
+def thread_leaves_a_look():
+    """Return the verifier's way to follow the attempt to start a thread, after which blocks it was given can still be read and written."""
+
+    def attempt_spawn(self, instr: Instr, state: dict) -> list:
+        started = dict(state)
+        self.called(self.flow.module.functions[instr.extra.function], instr, started)
+        started.update({reg: Lent(instr.position) for reg in instr.args if reg.type.block})
+        return self.ways(instr, state, {"returned": started, "raised": state})
+
+    return FunctionFlow, "attempt_spawn", attempt_spawn
+
+
+def anything(*_) -> None:
+    """Check nothing."""
+
+
 #: What is weakened: where, and the programs among which it is found out.
 WEAKENED = {
     "a vector may be used after it has gone": (silent("owner.use-after-free", "owner.use-after-send", "owner.use-after-move"), (SUBJECT, RICH)),
@@ -98,6 +127,22 @@ WEAKENED = {
     "an endpoint may be used after it was closed": (silent("contract.closed"), (PASSING,)),
     "an endpoint may be lost": (silent("endpoint.leak"), (PASSING,)),
     "a thread may borrow what its caller owns": (threads_borrow(), (THREADS,)),
+    "a vector may be used after it was put apart or shared": (silent("owner.use-after-move"), (REGIONS,)),
+    "what others read may be written": ((sil_operands, "_unshared", anything), (REGIONS,)),
+    "shared parts are vectors like others": ((sil_operands, "_check_share", anything), (REGIONS,)),
+    "a borrowed vector may be put apart": (silent("owner.borrow"), (REGIONS,)),
+    "a part may be lost": (silent("owner.leak", "owner.merge"), (REGIONS,)),
+    "a number is a handle": ([(sil_handles, "of_type", anything), (sil_handles, "_waitable", anything), (sil_operands, "_type", anything)], (HANDLES,)),
+    "a handle may be used before it has a value": (silent("init"), (HANDLES,)),
+    "an endpoint may be used after it was handed to the name service": (kept("name_register", "name_connect"), (NAMES,)),
+    "the name service takes endpoints in any state": ((EndpointFlow, "in_state", anything), (NAMES,)),
+    "the name service takes either side": ((sil_handles, "_endpoint", anything), (NAMES,)),
+    "an endpoint may be used after a child was given it": (kept("give"), (CHILDREN,)),
+    "a child is given endpoints in any state": ((EndpointFlow, "in_state", anything), (CHILDREN,)),
+    "an endpoint may be lost where there are children": (silent("endpoint.leak"), (CHILDREN,)),
+    "what a thread was given may be used once it was started": (thread_leaves_a_look(), (ATTEMPTS,)),
+    "a method that raises may stand for one that does not": ((sil_types, "_methods", anything), (ATTEMPTS,)),
+    "memory may be reached by an address": ([silent("privileged"), raw_is_let_through()], (REGIONS,)),
 }
 
 
@@ -105,7 +150,8 @@ WEAKENED = {
 @pytest.mark.parametrize("rule", WEAKENED)
 def test_a_weakened_verifier_is_found_out(rule, monkeypatch):
     weak, texts = WEAKENED[rule]
-    monkeypatch.setattr(*weak)
+    for one in weak if isinstance(weak, list) else [weak]:
+        monkeypatch.setattr(*one)
     for seed in range(5000):
         try:
             harmless(seed, "sip", False, texts[seed % len(texts)])

@@ -72,3 +72,28 @@ def test_an_empty_contract_cell_is_told_what_a_contract_is():
     finally:
         unload_ipython_extension(shell)
     assert shell.input_transformers_cleanup == before
+
+
+_STEP = "M? -> R! -> "
+LARGE = {
+    "messages": "contract C { " + "".join(f"in message M{i}(); " for i in range(5000)) + "state S: ; }",
+    "states": "contract C { in message M(); out message R(); " + "".join(f"state S{i}: ; " for i in range(5000)) + "}",
+    "states of a sequence": "contract C { in message M(); out message R(); state S: " + _STEP * 20_000 + "S; }",
+    "contracts it extends": "contract C0 { state S: ; } " + "".join(f"contract C{i + 1} : C{i} {{ in message M{i}(); state T{i}: ; state S: M{i}? -> T{i}; }} "
+                                                                  for i in range(60)),
+    "contracts in one text": "".join(f"contract C{i} {{ state S: ; }} " for i in range(1000)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_contract_that_is_too_large_is_refused_before_it_costs_anything(name):
+    began = time.process_time()
+    with pytest.raises(SipError, match="has more than") as refused:
+        sing.parse_contracts(LARGE[name])
+    assert refused.value.rule == "size" and refused.value.hint and refused.value.line and time.process_time() - began < 20
+
+
+def test_the_largest_contract_there_can_be_is_checked():
+    messages = "".join(f"in message M{i}(); " for i in range(499))
+    found = sing.contract("contract C { " + messages + "out message R(); state S: one { " + "".join(f"M{i}? -> R! -> S; " for i in range(499)) + "} }")
+    assert len(found.messages) == 500 and found.slots == {"Imp": 1, "Exp": 1} and len(found.table()) > 500 * 500

@@ -134,7 +134,7 @@ def test_a_long_run_loses_nothing():
 
 def test_events_written_while_nobody_read_are_counted_lost():
     system = System(ram="2M")
-    assert [e["kind"] for e in system.trace.events] == [Kind.BOOT, Kind.PAGES_ALLOC]
+    assert [e["kind"] for e in system.trace.events] == [Kind.BOOT, Kind.PAGES_ALLOC, Kind.PAGES_ALLOC]  # the kernel's pages, and the segment of stack that it keeps back
     for number in range(RING + 10):
         emit(system.machine.m, W(Kind.MARK), W(number), W(0))
     trace = system.trace
@@ -189,6 +189,8 @@ SAID = {
     Kind.OBJECT_SIGNAL: ((0x8003_0000, 1), "client sets or resets the event at 0x80030000"),
     Kind.NAME_BIND: ((5, 3), "a name is provided over channel 5 by server"),
     Kind.NAME_CONNECT: ((5, 0), "a connection by name over channel 5 has its answer"),
+    Kind.STACK_LINK: ((0x8123_0000, 1), "client gets a segment more for its stack, at 0x81230000"),
+    Kind.STACK_UNLINK: ((0x8123_0000, 1), "client gives a segment of its stack back, at 0x81230000"),
     Kind.INTERRUPT: ((10, 0), "interrupt 10 comes"),
 }
 

@@ -21,6 +21,7 @@ from singlab.kernel.core.objects import ends_forget
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import queue_remove, suspension_settle, thread_wake
 from singlab.kernel.core.sets import set_close
+from singlab.kernel.core.stacks import stack_forget, stack_grow
 from singlab.kernel.core.timers import sleeper_forget
 from singlab.kernel.core.waiting import waiter_forget
 from singlab.kernel.core.walker import process_walk
@@ -107,7 +108,6 @@ from singlab.kernel.layout import (
     T_WAITS,
     TAG_CODE,
     TAG_KERNEL_SYSTEM,
-    TAG_STACK,
     THREAD_BYTES,
     UNBORN,
     UNSTARTED,
@@ -217,8 +217,10 @@ def process_load(m, process, image):
     size = ld64(m, image + I_CODE_BYTES)
     pages = ld64(m, image + I_STACK_PAGES)
     code = process_pages_alloc(m, process, (size + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT, TAG_CODE)
-    stack = process_pages_alloc(m, process, pages, TAG_STACK)
-    if (code == 0) or (stack == 0):
+    thread = ld64(m, process + P_THREADS)
+    if code == 0:
+        return NO_MEMORY
+    if stack_grow(m, process, thread, pages) == 0:
         return NO_MEMORY
     status = process_status(m, process)
     if image_load(m, image, code, status & SPP) == 0:
@@ -229,9 +231,7 @@ def process_load(m, process, image):
     st64(m, process + P_CONTRACTS, ld64(m, image + I_CONTRACTS))
     st64(m, process + P_CONTRACT_COUNT, ld64(m, image + I_CONTRACT_COUNT))
     st64(m, process + P_RESOURCES, ld64(m, image + I_RESOURCES))
-    thread = ld64(m, process + P_THREADS)
     st64(m, thread + T_PC, code + ld64(m, image + I_ENTRY))
-    st64(m, thread + T_CONTEXT + 16, stack + (pages << PAGE_SHIFT))
     st64(m, thread + T_STATUS, status)
     if status & SPP != 0:  # in ring 0 tp holds the running thread's record, always
         st64(m, thread + T_CONTEXT + 32, thread)
@@ -294,6 +294,7 @@ def threads_end(m, process):
             st64(m, G_CURRENT, 0)
         if state != ENDED:
             emit(m, THREAD_EXIT, ld64(m, thread + T_ID), 0)
+        stack_forget(m, process, thread)
         following = ld64(m, thread + T_SIBLING)
         record_free(m, G_FREE_THREADS, thread)
         thread = following

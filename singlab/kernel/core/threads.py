@@ -7,10 +7,11 @@ ends. The first thread of a process is its main thread: when that one returns th
 A mutex that it has is free when it ends. Leaves out suspension and priorities.
 """
 
-from singlab.kernel.core.domains import SPP, process_pages_alloc, process_pages_return, process_status
+from singlab.kernel.core.domains import SPP, process_status
 from singlab.kernel.core.objects import mutexes_drop
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import thread_wake
+from singlab.kernel.core.stacks import stack_end, stack_grow
 from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.layout import (
     ENDED,
@@ -33,12 +34,9 @@ from singlab.kernel.layout import (
     T_PC,
     T_PROCESS,
     T_SIBLING,
-    T_STACK,
-    T_STACK_PAGES,
     T_STATE,
     T_STATUS,
     TAG_KERNEL_SYSTEM,
-    TAG_STACK,
     THREAD_BYTES,
     ZONE_KERNEL,
 )
@@ -72,8 +70,7 @@ def thread_create(m, process, entry, stack, word0, word1, word2, word3):
     if thread == 0:
         return 0
     count = (stack + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT
-    bottom = process_pages_alloc(m, process, count, TAG_STACK)
-    if bottom == 0:
+    if stack_grow(m, process, thread, count) == 0:
         record_free(m, G_FREE_THREADS, thread)
         return 0
     number = ld64(m, G_NEXT_THREAD)
@@ -82,10 +79,7 @@ def thread_create(m, process, entry, stack, word0, word1, word2, word3):
     st64(m, thread + T_ID, number)
     st64(m, thread + T_PROCESS, process)
     st64(m, thread + T_FULL, 1)
-    st64(m, thread + T_STACK, bottom)
-    st64(m, thread + T_STACK_PAGES, count)
     st64(m, thread + T_PC, entry)
-    st64(m, thread + T_PC + 16, bottom + (count << PAGE_SHIFT))
     status = process_status(m, process)
     st64(m, thread + T_STATUS, status)
     if status & SPP != 0:
@@ -134,7 +128,7 @@ def thread_exit(m, process, thread, value):
     """End a thread that is not the main one: its stack goes back, and who waits for it goes on."""
     st64(m, thread + T_EXIT, value)
     emit(m, THREAD_EXIT, ld64(m, thread + T_ID), value)
-    process_pages_return(m, process, ld64(m, thread + T_STACK), ld64(m, thread + T_STACK_PAGES))
+    stack_end(m, process, thread)
     st64(m, thread + T_STATE, ENDED)
     mutexes_drop(m, process, thread)
     joiner = ld64(m, thread + T_JOINER)

@@ -1,0 +1,164 @@
+"""Linked stacks, measured: a loop at the end of a segment, what the tests cost, and what a thread's stack takes.
+
+Every figure is a run's: cycles and instructions are the machine's, links the kernel's own count.
+"""
+
+from __future__ import annotations
+
+from singlab.kernel import System
+from singlab.kernel import layout as at
+from singlab.sing import build, programs_from_source
+
+_TEXT = """
+@function
+def work(n: u64) -> u64:
+    if n > 1:
+        return work(n - 1) + 1
+    return n
+
+@function
+def down(depth: u64, turns: u64) -> u64:
+    if depth > 0:
+        return down(depth - 1, turns) + 1
+    total: u64 = 0
+    for i in range(turns):
+        total = total + work(2)
+    return total
+
+@sip
+def loop(depth: u64, turns: u64) -> u64:
+    return down(depth, turns)
+
+@function
+def fib(n: u64) -> u64:
+    if n < 2:
+        return n
+    return fib(n - 1) + fib(n - 2)
+
+@sip
+def tree(n: u64) -> u64:
+    return fib(n)
+"""
+
+#: A thread whose deepest way down is long, and that few take: one function for each level, each with many variables.
+_LEVEL = """
+@function
+def level{i}(n: u64) -> u64:
+{make}
+    yield_()
+    if n > {i}:
+        x = {below}
+    else:
+        x = n
+    return x{use}
+"""
+
+
+def _programs(text: str):
+    return programs_from_source(text, "stacks").programs
+
+
+def _run(image, isolation: str, segment: str, profile: str, **arguments: int):
+    """Run one program alone; returns its process, and cycles and instructions."""
+    system = System(profile=profile, isolation=isolation, ram="8M", stack_segment=segment, trace=False)
+    process = system.create(image, **arguments)
+    run = system.run()
+    return process, run.cycles, run.instructions
+
+
+def segment_thrash(depths=range(110, 128), turns: int = 200, segments=("4K", "16K"), isolation: str = "sip", profile: str = "athlon64"):
+    """Let a loop call a small function from deeper and deeper in the stack.
+
+    At one depth the loop stands at the end of a segment, so that each call links one and each return gives it back.
+
+    Parameters
+    ----------
+    depths : iterable of int
+        How many calls the loop stands below the beginning.
+    turns : int
+        Turns of the loop.
+    segments : iterable of str
+        Sizes of a segment.
+    isolation, profile : str
+
+    Returns
+    -------
+    DataFrame
+        A row for each size and depth: ``segment``, ``depth``, ``links`` (segments linked in the run) and ``cycles`` (of one turn of the loop, the
+        run without turns taken off).
+    """
+    import pandas as pd
+
+    image = build(_programs(_TEXT)["loop"])
+    rows = []
+    for segment in segments:
+        for depth in depths:
+            _, without, _ = _run(image, isolation, segment, profile, depth=depth, turns=0)
+            process, cycles, _ = _run(image, isolation, segment, profile, depth=depth, turns=turns)
+            rows.append({"segment": segment, "depth": depth, "links": process._field(at.P_LINKS), "cycles": (cycles - without) / turns})
+    return pd.DataFrame(rows)
+
+
+def tests_cost(n: int = 15, profile: str = "athlon64"):
+    """Run a function that calls itself twice, with its test for room and without.
+
+    Returns
+    -------
+    DataFrame
+        A row for each: ``tests`` (bool), ``instructions``, ``cycles``, ``code`` (bytes).
+    """
+    import pandas as pd
+
+    rows = []
+    for tests in (True, False):
+        image = build(_programs(_TEXT)["tree"], checks=tests)
+        _, cycles, instructions = _run(image, "unchecked", "4K", profile, n=n)
+        rows.append({"tests": tests, "instructions": instructions, "cycles": cycles, "code": len(image.code)})
+    return pd.DataFrame(rows)
+
+
+def thread_memory(levels: int = 12, variables: int = 60, threads: int = 16):
+    """Start threads whose deepest way down is long, and let them take a short one, or all of it.
+
+    Returns
+    -------
+    DataFrame
+        A row for each ``way``: ``static`` (bytes of stack a thread has if its call graph must fit, as its image without tests says) and ``linked``
+        (bytes that a thread had at most, mean of all).
+    """
+    import pandas as pd
+
+    make = "\n".join(f"    v{k} = n * {k + 1}" for k in range(variables))
+    use = "".join(f" + v{k}" for k in range(variables))
+    text = "".join(_LEVEL.format(i=i, make=make, use=use, below=f"level{i + 1}(n)" if i + 1 < levels else "n") for i in range(levels))
+    started = "\n".join(f"    t{k} = thread(level0, n)" for k in range(threads))
+    joined = " + ".join(f"join(t{k})" for k in range(threads))
+    program = _programs(f"{text}\n@sip\ndef p(n: u64) -> u64:\n{started}\n    return {joined}\n")["p"]
+    static = -(-build(program, checks=False).manifest.stack_bytes // at.PAGE) * at.PAGE
+    rows = []
+    for way, n in (("short", 0), ("whole", levels + 1)):
+        system = System(ram="16M", trace=False)
+        process = system.create(build(program), n=n)
+        system.start(process)
+        most: dict[int, int] = {}
+        while not system.done:
+            system.run(cycles=2_000)
+            for thread in process.threads()[1:]:
+                pages = system.machine.load_u64(thread + at.T_STACK_PAGES)
+                most[thread] = max(most.get(thread, 0), pages * at.PAGE)
+        rows.append({"way": way, "static": static, "linked": sum(most.values()) / max(1, len(most))})
+    return pd.DataFrame(rows)
+
+
+def plot_thrash(frame, axes=None):
+    """Draw cycles of a turn against the loop's depth, a line for each size of segment; returns the axes."""
+    import matplotlib.pyplot as plt
+
+    axes = axes or plt.subplots(figsize=(7, 3.5))[1]
+    for segment, part in frame.groupby("segment", sort=False):
+        axes.plot(part["depth"], part["cycles"], marker="o", markersize=3, label=f"segments of {segment}")
+    axes.set_xlabel("calls between the beginning and the loop")
+    axes.set_ylabel("cycles of a turn")
+    axes.set_yscale("log")
+    axes.legend()
+    return axes
