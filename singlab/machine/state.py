@@ -111,10 +111,10 @@ KERNEL_LINE = 234  #: line of the kernel's text fetched last, + 1; 0 = none sinc
 PLAIN_RAM = 233  #: offsets in RAM below which native kernel code reaches memory at no charge, 0 = none: set while it runs untimed and untranslated
 POLICY_TROUBLE = 235  #: why the student's function that ran last has no result, 0 = it has one
 POLICY_STOP = 236  #: 1 = a policy was put out of force, and the host is to say so
-POLICY_CODE = 237  #: where the functions of eight policy slots lie in the host's memory, 0 = none
+POLICY_CODE = 237  #: eight words: where the functions of the policy slots lie in the host's memory, 0 = none
 #: Instructions that native kernel code has retired and that are not in the books yet, in four words: consecutive blocks add
 #: to different ones, so that none waits for the sum of the one before.
-DUE_0, DUE_1, DUE_2, DUE_3 = range(240, 244)
+DUE_0, DUE_1, DUE_2, DUE_3 = range(248, 252)
 HART_WORDS = 256  #: words of the header, most of them a hart's own
 MAX_HARTS = 4
 HART_SAVED = 63 * 1024  #: the headers of the harts that do not run

@@ -154,7 +154,7 @@ def scenes(isolation: str) -> dict[str, System]:
         found[f"talk {size}"] = System(isolation=isolation, ram="4M")
         talk(found[f"talk {size}"], rounds=2, size=size)
     found["disk"] = System(isolation=isolation, ram="4M", disk=test_dma.CONTENTS)
-    test_dma.reading(found["disk"], 0, 1)
+    test_dma.reading(found["disk"], 0, 2)
     found["either"] = test_wait_first.scene(isolation)[0]
     found["names"] = System(isolation=isolation, ram="4M")
     found["names"].create(test_names.programs()["server"], limit=1, pause=1)
