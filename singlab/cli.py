@@ -311,7 +311,7 @@ def boot_elf(
 
 @app.command()
 def bench(
-    area: Annotated[str, typer.Argument(help="What to measure: all, start, machine, kernel or sing.")] = "all",
+    area: Annotated[str, typer.Argument(help="What to measure: all, start, machine, kernel, sing or gc.")] = "all",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     plot: Annotated[Optional[Path], typer.Option(help="Draw the rows into this file.")] = None,  # noqa: UP045
 ) -> None:

@@ -101,3 +101,18 @@ def marking(**options) -> HeapFilm:
             i += 1
         steps.append((Step.FREE, start, end - start))
     return HeapFilm(picture, np.array(steps, STEP), ("marks", "sweeps"))
+
+
+def sliding(**options) -> HeapFilm:
+    """Return the film of a sliding compaction: moved objects come to lie on others, and on themselves."""
+    film = marking(**options)
+    picture = film.before
+    kept = [step for step in film.steps.tolist() if step[0] != Step.FREE and step[0] != Step.REMEMBER]
+    to, alive = picture.spaces[0].start, picture.reachable
+    for place in np.flatnonzero(alive).tolist():
+        address, size = int(picture.objects["address"][place]), int(picture.objects["size"][place])
+        if to != address:
+            kept.append((Step.MOVE, address, to))
+        to += size
+    kept.append((Step.FREE, to, picture.spaces[0].end - to))
+    return HeapFilm(picture, np.array(kept, STEP), ("marks", "slides"))

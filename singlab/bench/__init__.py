@@ -12,8 +12,8 @@ from importlib import import_module
 from singlab.bench.harness import Row, draw, machine_name, table
 
 #: Areas and the modules whose ``rows()`` measures them.
-AREAS = {"start": ("start",), "machine": ("machine",), "kernel": ("kernel",), "sing": ("sing",),
-         "all": ("start", "machine", "kernel", "sing")}  # fmt: skip
+AREAS = {"start": ("start",), "machine": ("machine",), "kernel": ("kernel",), "sing": ("sing",), "gc": ("gc",),
+         "all": ("start", "machine", "kernel", "sing", "gc")}  # fmt: skip
 
 __all__ = ["AREAS", "Row", "draw", "run_area", "table"]
 

@@ -309,12 +309,13 @@ def plot(frame, papers: bool = True):
         axes.set_title(titles[name], loc="left", fontsize=11, fontweight="bold")
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(axis="x", labelsize=9)
-        axes.xaxis.set_major_locator(LogLocator(subs=(1,)))
+        low, high = axes.get_xlim()
+        axes.xaxis.set_major_locator(LogLocator(subs=(1,) if high > 200 * low else (1, 2, 5)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.xaxis.set_minor_formatter(NullFormatter())
     for axes in list(grid.flat)[len(known) :]:
         axes.remove()
-    figure.supxlabel("cycles per operation, by powers of ten", fontsize=11)
+    figure.supxlabel("cycles per operation, each step of a scale a factor", fontsize=11)
     if papers:
         figure.suptitle("full: simulated machine, measured now (line: least to most); circles: real hardware, EuroSys 2007 table 8 and MSPC 2006 table 1",
                         fontsize=9, color=style.GREY, x=0.01, ha="left")  # fmt: skip

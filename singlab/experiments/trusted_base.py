@@ -27,6 +27,7 @@ ROLES = {
     "code generator": (True, "it writes the machine code of what was verified"),
     "optimiser": (True, "it changes what was verified, after it was verified"),
     "kernel core": (True, "allocation records, messages and contracts, pages, threads"),
+    "collectors": (True, "they move objects, and run behind a call of the kernel"),
     "entry code": (True, "assembler: traps, the context switch, the way into the kernel"),
     "native form": (True, "makes of the kernel's text the functions that run and their charges"),
     "loader and boot": (True, "checks seals, puts code in place, writes the first tables"),
@@ -56,6 +57,8 @@ def role_of(path: Path) -> str:
         return "views and books" if "view" in parts else "machine"
     if room == "trace":
         return "views and books"
+    if room == "runtime":
+        return "collectors"
     if room == "kernel" and stem.startswith("open"):
         return "open personality"
     if room == "kernel":

@@ -139,7 +139,7 @@ class State:
 class Life:
     """Processes that do something: the tables, changed step by step."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, empty: bool = False):
         self.rng = random.Random(seed)
         self.tables = t = Tables()
         for offset in range(0, WORDS * 8, 8):
@@ -160,9 +160,10 @@ class Life:
         for n in range(PAGES):
             t.put(L["PAGE_OWNERS"] + 8 * n, 0)
         self.born = 0
-        self.create(0)
-        self.create(0)
-        self.create(at("process", 1))
+        if not empty:
+            self.create(0)
+            self.create(0)
+            self.create(at("process", 1))
 
     def alive(self) -> list[int]:
         """Return the records of the processes that live."""
@@ -174,6 +175,14 @@ class Life:
         if record := t.get(L[name]):
             t.put(L[name], t.get(record + L[_FREE_LINK[what]]))
             self.link(what, record, process)
+        return record
+
+    def take_loose(self, what: str) -> int:
+        """Return a free record that is on no list."""
+        t, name = self.tables, f"G_FREE_{what.upper()}S"
+        record = t.get(L[name])
+        t.put(L[name], t.get(record + L[_FREE_LINK[what]]))
+        t.put(record + L[_FREE_LINK[what]], 0)
         return record
 
     def link(self, what: str, record: int, process: int) -> None:

@@ -130,7 +130,7 @@ ABI = _table(
     ("Exchange Heap", "get_size", ("block",), ("bytes",), False, "How many bytes a block has; 0 for what is none of the caller's."),
     ("Exchange Heap", "get_type", ("block",), ("type",), False, "The number that an owner has given a block; 0 for what is none of the caller's."),
     ("Exchange Heap", "set_type", ("block", "type"), ("status",), False, "Give a block a number of 32 bits, which stays with it when it is sent."),
-    ("Paged Memory", "free_pages", ("address", "count"), ("status",), False, "Give pages of this process's own objects back."),
+    ("Paged Memory", "free_pages", ("address", "count"), ("status",), False, "Give pages of this process's own objects back; those of a heap with a collector only that gives back."),
     ("Paged Memory", "extend_pages", ("address", "count"), ("status",), False,
      "So many zeroed pages more, behind those for this process's own objects that end at the address, if they are free."),
     ("Paged Memory", "query_pages", ("address",), ("kind", "count"), False,

@@ -15,14 +15,14 @@ IH_COLLECTOR = 24  #: number of its collector, 0 = whatever the system's is; mos
 IH_MOST = 32
 
 #: Collectors, in the order of their numbers; a heap without one grows until its process ends.
-COLLECTORS = ("", "none", "semispace", "marksweep", "compact", "generational")
+COLLECTORS = ("", "none", "semispace", "marksweep", "compact", "generational", "concurrent")
 #: Those whose programs have a write barrier.
-WITH_BARRIER = ("generational",)
+WITH_BARRIER = ("generational", "concurrent")
 #: A bound on a heap's bytes is at least that: a page.
 SMALLEST_HEAP = 4096
-COLLECT_NONE, COLLECT_SEMISPACE, COLLECT_MARK_SWEEP, COLLECT_COMPACT, COLLECT_GENERATIONAL = 1, 2, 3, 4, 5
-#: Why there is a collection: the heap has come to its limit, memory is exhausted, or it is forced at every allocation.
-CAUSE_LIMIT, CAUSE_MEMORY, CAUSE_FORCED = 1, 2, 3
+COLLECT_NONE, COLLECT_SEMISPACE, COLLECT_MARK_SWEEP, COLLECT_COMPACT, COLLECT_GENERATIONAL, COLLECT_CONCURRENT = 1, 2, 3, 4, 5, 6
+#: Why there is a collection: the heap has come to its limit, memory is exhausted, it is forced at every allocation, or there is a step of one to do.
+CAUSE_LIMIT, CAUSE_MEMORY, CAUSE_FORCED, CAUSE_STEP = 1, 2, 3, 4
 #: How a request for room has ended.
 ROOM, FULL, AGAIN, DAMAGED = 0, 1, 2, 3
 
@@ -31,6 +31,10 @@ EXTENT_LISTS = (56, 192)
 #: In the upper half of an object's header: it is marked; it is old. What lies above is the collector's.
 MARK = 1 << 32
 OLD = 1 << 32
+#: What a collector does in a step of a film, as in ``singlab.trace.heapfilm``.
+PHASE, ROOT, REACH, SCAN, MOVE, FREE, REMEMBER = range(7)
+#: In a list through the headers of its objects: there is no next one.
+LAST = 0x3FFF_FFFF
 #: Lists of free runs, each of runs twice as large as the one before it.
 RUN_LISTS = 16
 
@@ -67,8 +71,15 @@ Z_NURSERY = 208  #: bytes of young objects that make a collection, bytes of old 
 Z_MAJOR = 216
 Z_MAJORS = 224  #: how many of them there were, and how often the write barrier came to the kernel
 Z_BARRIERS = 232
-Z_GRAY = 240  #: the first marked object whose references are to be looked at, as Z_REMEMBERED; 0 = none
+Z_GRAY = 240  #: the first marked object whose references are to be looked at, as Z_REMEMBERED
 Z_RUNS = 320  #: lists of free runs
+Z_PHASE = 448  #: what a cycle of steps is at, and bytes that threads were given since it began
+Z_GIVEN = 456
+Z_SWEEP = 464  #: the extent that is swept, how far (0 = not yet begun), where the free run began that ends there, bytes alive before it
+Z_SWEEP_AT = 472
+Z_SWEEP_RUN = 480
+Z_SWEEP_LIVE = 488
+Z_SWEPT = 496  #: bytes alive in the extents before it
 # where the walk over the stacks is
 Z_WALK_THREAD = 256
 Z_WALK_FRAME = 264  #: row of the function, 0 = the walk has not begun with this thread

@@ -15,7 +15,7 @@ from singlab.kernel.image import SealedImage
 from singlab.kernel.manifest import InstallError
 from singlab.kernel.startup import KernelError
 
-CAUSES = {hp.CAUSE_LIMIT: "limit", hp.CAUSE_MEMORY: "memory", hp.CAUSE_FORCED: "forced"}
+CAUSES = {hp.CAUSE_LIMIT: "limit", hp.CAUSE_MEMORY: "memory", hp.CAUSE_FORCED: "forced", hp.CAUSE_STEP: "step"}
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,9 @@ class HeapState:
     limit, most : int
         Bytes beyond which there is a collection, and the most there can be (None: no bound).
     collections : int
+        Of a concurrent collector every step counts.
     cause : str
-        Of the last one: "limit", "memory", "forced"; empty if there was none.
+        Of the last one: "limit", "memory", "forced", "step"; empty if there was none.
     roots, live, moved, freed : int
         Of the last one: how many roots, and bytes.
     cycles, longest : int
@@ -66,7 +67,7 @@ class Collected:
         if collector in hp.WITH_BARRIER:
             raise KernelError(f'the {collector} collector needs a write barrier in the program: build it with @sip(collector="{collector}")')
         self._store(at.G_COLLECTOR, collector_number(collector))
-        self._store(at.G_COLLECT_EVERY, int(every))
+        self.collect_every = every
 
     def _choose_collector(self, process, collector: str | None, heap_bytes: int | None) -> None:
         """Let a process that has not started have another collector, or bound, than its manifest says."""
@@ -79,6 +80,15 @@ class Collected:
                 raise KernelError(f"{process.name}: its code has no write barrier, which the {collector} collector needs: "
                                   f'build it with @sip(collector="{collector}")')  # fmt: skip
             self._store(process.record + at.P_COLLECTOR, collector_number(collector))
+
+    @property
+    def collect_every(self) -> bool:
+        """Whether there is a collection whenever a program makes an object; it can be set between two runs."""
+        return bool(self._load(at.G_COLLECT_EVERY))
+
+    @collect_every.setter
+    def collect_every(self, every: bool) -> None:
+        self._store(at.G_COLLECT_EVERY, int(every))
 
     def heap(self, process) -> HeapState | None:
         """Return how the heap of a process stands; None if it has no collector, has made no objects yet, or has ended."""

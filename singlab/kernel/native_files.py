@@ -14,10 +14,10 @@ CORE_FILES = (
     "handles", "images", "hardware", "dma", "names", "processes", "threads", "calls", "stackcalls", "service", "children", "regions", "paging",
     "synchronisation", "waitfirst", "directory", "interrupts",
     "spaces", "pipes", "tasks", "openfiles", "openmemory", "opens",
-    "stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "collecting",
+    "stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "concurrent", "collecting",
 )  # fmt: skip
 #: Those of them that are a SIP's runtime, not the kernel's: compiled together with it, charged by the same rule.
-RUNTIME_FILES = ("stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "collecting")
+RUNTIME_FILES = ("stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "concurrent", "collecting")
 
 
 def source_path(file: str) -> Path:

@@ -40,7 +40,7 @@ STOP = 47  #: set by a device that wants the host
 STOP_CYCLE = 48  #: run loop leaves when CYCLES reaches this
 STOP_EVENT = 49  #: run loop leaves when EVENT_COUNT reaches this
 EVENT_COUNT = 50  #: events ever written to the ring
-TRACE_ON = 51  #: 0 = write no events
+TRACE_ON = 51  #: 0 = write no events; bit 1: what collectors do to single objects too
 KERNEL_FAULT = 52  #: address of a kernel access outside RAM, else 0
 RANDOM = 53  #: state of the seeded generator
 CURRENT_THREAD = 54  #: mirror of the kernel's current thread id, for events

@@ -9,9 +9,10 @@ A process whose threads are not all at points grows instead; only if there is no
 as if it had yielded.
 """
 
+from singlab.kernel.abi import ABI_NUMBER
 from singlab.kernel.core.domains import process_pages_alloc
 from singlab.kernel.core.memory import words_zero
-from singlab.kernel.core.objectheaps import SMALLEST_LIMIT, collector_of, extent_retire, extent_room, heap_grow, heap_of
+from singlab.kernel.core.objectheaps import SMALLEST_LIMIT, collector_of, extent_retire, extent_room, heap_grow, heap_of, pages_tagged
 from singlab.kernel.core.scheduler import queue_put, schedule
 from singlab.kernel.core.words import emit, ld64, now, st64
 from singlab.kernel.heaplayout import (
@@ -19,13 +20,16 @@ from singlab.kernel.heaplayout import (
     CAUSE_FORCED,
     CAUSE_LIMIT,
     CAUSE_MEMORY,
+    CAUSE_STEP,
     COLLECT_COMPACT,
+    COLLECT_CONCURRENT,
     COLLECT_GENERATIONAL,
     COLLECT_MARK_SWEEP,
     COLLECT_NONE,
     DAMAGED,
     FULL,
     ROOM,
+    Z_BARRIERS,
     Z_BYTES,
     Z_CAUSE,
     Z_COLLECTOR,
@@ -33,6 +37,7 @@ from singlab.kernel.heaplayout import (
     Z_CYCLES,
     Z_END,
     Z_FREED,
+    Z_GIVEN,
     Z_LIMIT,
     Z_LIVE,
     Z_LONGEST,
@@ -40,6 +45,7 @@ from singlab.kernel.heaplayout import (
     Z_MOVED,
     Z_ROOTS,
     Z_STACK,
+    Z_TAG,
     Z_TROUBLE,
 )
 from singlab.kernel.layout import (
@@ -47,6 +53,7 @@ from singlab.kernel.layout import (
     G_CURRENT,
     G_PREEMPTED_HEAD,
     G_WINDOW,
+    P_OBJECT_HEAP,
     PAGE,
     PAGE_SHIFT,
     READY,
@@ -57,28 +64,34 @@ from singlab.kernel.layout import (
     TAG_HEAP,
 )
 from singlab.runtime.compact import compact_collect
-from singlab.runtime.generational import generational_collect
+from singlab.runtime.concurrent import concurrent_collect, concurrent_step, concurrent_work, step_due, wait_again
+from singlab.runtime.generational import generational_collect, remember_old
 from singlab.runtime.marksweep import marksweep_collect, marksweep_room
 from singlab.runtime.semispace import semispace_collect
 from singlab.runtime.stackwalk import threads_empty, threads_stopped
 
 THREAD_YIELD = 12
+REFUSED = 28
 GC_BEGIN = 60
 GC_END = 61
 GC_WORK = 62
 CHUNK_PAGES = 4  # what a process without a collector is given at once
 LARGEST_OBJECT = 0x1000040
+E_BAD_ARGUMENT = 5
+ABI_REMEMBER = ABI_NUMBER["remember"]
+ALONE = 1  # upper half of the header of an object whose collector wants to know of stores
 
 
 def heap_room(m, heap, size):
     """Return where zeroed room for an object lies, 0 if there is none without a collection."""
-    if ld64(m, heap + Z_COLLECTOR) == COLLECT_MARK_SWEEP:
+    collector = ld64(m, heap + Z_COLLECTOR)
+    if (collector == COLLECT_MARK_SWEEP) or (collector == COLLECT_CONCURRENT):
         return marksweep_room(m, heap, size)
     return extent_room(m, heap, size)
 
 
-def heap_collect(m, heap):
-    """Collect a heap; returns whether it was possible."""
+def heap_collect(m, heap, cause):
+    """Collect a heap, or do a step of that; returns whether it was possible."""
     collector = ld64(m, heap + Z_COLLECTOR)
     if collector == COLLECT_MARK_SWEEP:
         return marksweep_collect(m, heap)
@@ -86,6 +99,12 @@ def heap_collect(m, heap):
         return compact_collect(m, heap)
     if collector == COLLECT_GENERATIONAL:
         return generational_collect(m, heap)
+    if collector == COLLECT_CONCURRENT:
+        if cause == CAUSE_STEP:
+            return concurrent_step(m, heap)
+        if cause == CAUSE_FORCED:  # steps of all sizes, the smallest too
+            return concurrent_work(m, heap, 1 + (ld64(m, heap + Z_COUNT) & 63))
+        return concurrent_collect(m, heap)
     return semispace_collect(m, heap)
 
 
@@ -106,9 +125,10 @@ def collection(m, heap, cause):
     began = now(m)
     emit(m, GC_BEGIN, ld64(m, heap + Z_COLLECTOR) | cause << 8, ld64(m, heap + Z_BYTES))
     st64(m, heap + Z_CAUSE, cause)
-    done = heap_collect(m, heap)
+    done = heap_collect(m, heap, cause)
     if done != 0:
-        threads_empty(m, heap)
+        if ld64(m, heap + Z_COLLECTOR) != COLLECT_CONCURRENT:
+            threads_empty(m, heap)
         st64(m, heap + Z_LIMIT, heap_limit(m, heap))
         st64(m, heap + Z_COUNT, ld64(m, heap + Z_COUNT) + 1)
         emit(m, GC_WORK, ld64(m, heap + Z_ROOTS), ld64(m, heap + Z_MOVED) | ld64(m, heap + Z_FREED) << 32)
@@ -134,6 +154,10 @@ def room_made(m, heap, size):
     forced = ld64(m, G_COLLECT_EVERY)
     room = 0
     if forced == 0:
+        if ld64(m, heap + Z_COLLECTOR) == COLLECT_CONCURRENT:
+            if step_due(m, heap) != 0:
+                if threads_stopped(m, heap) != 0:
+                    collection(m, heap, CAUSE_STEP)
         room = room_found(m, heap, size, ld64(m, heap + Z_LIMIT))
     if room == 0:
         if threads_stopped(m, heap) == 0:
@@ -147,6 +171,9 @@ def room_made(m, heap, size):
         collection(m, heap, cause)
         room = room_found(m, heap, size, ld64(m, heap + Z_LIMIT))
         if room == 0:
+            room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
+        if (room == 0) and (cause == CAUSE_FORCED):
+            collection(m, heap, CAUSE_MEMORY)
             room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
     return room
 
@@ -182,7 +209,8 @@ def abi_get_room(m, size, top, limit, stack):
             pages_room(m, thread, process, size, top, limit)
         return 0
     st64(m, heap + Z_STACK, stack)
-    extent_retire(m, heap, top, limit)
+    if ld64(m, heap + Z_COLLECTOR) != COLLECT_CONCURRENT:  # what is left may be swept already
+        extent_retire(m, heap, top, limit)
     room = room_made(m, heap, (size + 7) & ~7)
     if ld64(m, heap + Z_TROUBLE) != 0:
         st64(m, thread + T_A0, DAMAGED)
@@ -196,7 +224,27 @@ def abi_get_room(m, size, top, limit, stack):
         schedule(m, number)
         return 0
     if room != 0:
+        st64(m, heap + Z_GIVEN, ld64(m, heap + Z_GIVEN) + ld64(m, heap + Z_END) - room)
         st64(m, thread + T_A0, ROOM)
         st64(m, thread + T_A0 + 8, room)
         st64(m, thread + T_A0 + 16, ld64(m, heap + Z_END))
     return 0
+
+
+def abi_remember(m, word):
+    """The write barrier: something is about to be stored into an object of the calling process, whose collector wants to know."""
+    process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
+    heap = ld64(m, process + P_OBJECT_HEAP)
+    if heap != 0:
+        collector = ld64(m, heap + Z_COLLECTOR)
+        if (word & 7 == 0) and (pages_tagged(m, word, 8, ld64(m, heap + Z_TAG)) != 0):
+            at = word + ld64(m, G_WINDOW)
+            header = ld64(m, at)
+            if header >> 32 == ALONE:
+                st64(m, heap + Z_BARRIERS, ld64(m, heap + Z_BARRIERS) + 1)
+                if collector == COLLECT_GENERATIONAL:
+                    return remember_old(m, heap, word, at, header)
+                if collector == COLLECT_CONCURRENT:
+                    return wait_again(m, heap, word, at, header)
+    emit(m, REFUSED, ABI_REMEMBER, E_BAD_ARGUMENT)
+    return E_BAD_ARGUMENT

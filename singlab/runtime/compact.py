@@ -11,9 +11,13 @@ Source: the LISP 2 collector, as in Jones and Lins, "Garbage collection", 1996, 
 
 from singlab.kernel.core.memory import bytes_copy
 from singlab.kernel.core.objectheaps import extent_trim, extents_free
-from singlab.kernel.core.words import ld32, ld64, st64
+from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
+    FREE,
+    LAST,
     MARK,
+    MOVE,
+    PHASE,
     X_END,
     X_FILLED,
     X_NEXT,
@@ -169,6 +173,7 @@ def objects_move(m, heap):
                 to = (header >> PLACE_SHIFT << 3) + up
                 if to != at:
                     bytes_copy(m, at, to, size)
+                    film_step(m, MOVE, at - window, to - window)
                     moved += size
                 st64(m, to, header & TYPE)
             at += size
@@ -187,8 +192,11 @@ def tops_set(m, heap):
     total = 0
     extent = ld64(m, heap + Z_EXTENTS)
     while extent != 0:
-        st64(m, extent + X_TOP, ld64(m, extent + X_FILLED))
-        total += ld64(m, extent + X_END) - ld64(m, extent + X_START)
+        filled = ld64(m, extent + X_FILLED)
+        end = ld64(m, extent + X_END)
+        film_step(m, FREE, filled, end - filled)
+        st64(m, extent + X_TOP, filled)
+        total += end - ld64(m, extent + X_START)
         extent = ld64(m, extent + X_NEXT)
     st64(m, heap + Z_BYTES, total)
     return 0
@@ -199,16 +207,19 @@ def compact_collect(m, heap):
     if ld64(m, heap + Z_EXTENTS) == 0:
         return 1
     tag = ld64(m, heap + Z_TAG)
-    st64(m, heap + Z_GRAY, 0)
+    st64(m, heap + Z_GRAY, LAST)
     st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
     trace_all(m, heap, tag)
     if ld64(m, heap + Z_TROUBLE) != 0:
         return 1
     extents_turn(m, heap)
     before = ld64(m, heap + Z_BYTES)
+    film_step(m, PHASE, 2, 0)
     live = places_find(m, heap)
     if ld64(m, heap + Z_TROUBLE) == 0:
+        film_step(m, PHASE, 3, 0)
         references_update(m, heap, tag)
+        film_step(m, PHASE, 4, 0)
         st64(m, heap + Z_MOVED, objects_move(m, heap))
         tops_set(m, heap)
     extents_turn(m, heap)

@@ -3,7 +3,7 @@
 Objects are born young. A minor collection copies the young ones that can be reached behind the old ones, and all room of
 the young is free again: it costs as much as survives. An old object's header has the bit OLD. References from old
 objects to young ones are roots of a minor collection, and the compiler's write barrier finds them: a store into an object
-whose upper half of the header is OLD and nothing else calls :func:`abi_remember`, which puts the object into the
+whose upper half of the header is OLD and nothing else calls ``remember``, which puts the object into the
 remembered set, a list through the headers of its objects; so each comes into it once. A minor collection looks at all the
 references of a remembered object and empties the set.
 
@@ -15,20 +15,22 @@ What it leaves out: aging; what survives once is old.
 Source: Ungar, "Generation scavenging", 1984; Bartok's generational semi-space collector is described in Singularity's OSR paper.
 """
 
-from singlab.kernel.abi import ABI_NUMBER
 from singlab.kernel.core.memory import bytes_copy
 from singlab.kernel.core.objectheaps import SMALLEST_LIMIT, extent_free, extent_new, extent_trim, extents_free, pages_tagged
-from singlab.kernel.core.words import emit, ld32, ld64, st64
+from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
-    COLLECT_GENERATIONAL,
+    LAST,
+    MOVE,
     OLD,
+    PHASE,
+    REMEMBER,
+    ROOT,
+    SCAN,
     X_END,
     X_NEXT,
     X_START,
     X_TOP,
-    Z_BARRIERS,
     Z_BYTES,
-    Z_COLLECTOR,
     Z_EXTENTS,
     Z_FREE,
     Z_FREED,
@@ -46,7 +48,7 @@ from singlab.kernel.heaplayout import (
     Z_TO,
     Z_TROUBLE,
 )
-from singlab.kernel.layout import G_CURRENT, G_PAGES, G_WINDOW, P_OBJECT_HEAP, PAGE_SHIFT, PAGE_TAGS, RAM_BASE, T_PROCESS
+from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, PAGE_TAGS, RAM_BASE
 from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_of, size_of
 from singlab.runtime.stackwalk import root_next, roots_begin
 
@@ -55,12 +57,7 @@ ADDRESS = 0x7FFFFFFFFFFFFFFF
 ELEMENTS = 16
 LENGTH = 8
 TYPE = 0xFFFFFFFF
-ALONE = 1  # upper half of the header of an old object that is not remembered
 NEXT_SHIFT = 33  # in a header of one that is: the next one's place, a number of words from the beginning of RAM
-LAST = 0x3FFFFFFF  # there is no next one
-REFUSED = 28
-E_BAD_ARGUMENT = 5
-ABI_REMEMBER = ABI_NUMBER["remember"]
 
 
 def promote(m, heap, tag, skip, word):
@@ -85,6 +82,7 @@ def promote(m, heap, tag, skip, word):
     bytes_copy(m, at, free + window, size)
     st64(m, free + window, header & TYPE | OLD)
     st64(m, at, free | MOVED)
+    film_step(m, MOVE, word, free)
     st64(m, heap + Z_FREE, free + size)
     return free
 
@@ -111,9 +109,11 @@ def promote_inside(m, heap, tag, skip, at):
 def promote_roots(m, heap, tag, skip):
     """Copy what roots name; returns how many roots there are."""
     roots = 0
+    film_step(m, PHASE, 0, 0)
     roots_begin(m, heap)
     slot = root_next(m, heap)
     while slot != 0:
+        film_step(m, ROOT, slot, 0)
         st64(m, slot, promote(m, heap, tag, skip, ld64(m, slot)))
         roots += 1
         slot = root_next(m, heap)
@@ -165,8 +165,11 @@ def old_room(m, heap, size):
 def scan_on(m, heap, tag, skip, scan):
     """Look at the references of all objects that have come behind a place, until none comes any more."""
     window = ld64(m, G_WINDOW)
+    film_step(m, PHASE, 2, 0)
     while scan < ld64(m, heap + Z_FREE):
-        scan += promote_inside(m, heap, tag, skip, scan + window)
+        size = promote_inside(m, heap, tag, skip, scan + window)
+        film_step(m, SCAN, scan, 0)
+        scan += size
     st64(m, ld64(m, heap + Z_TO) + X_TOP, scan)
     return scan
 
@@ -196,6 +199,7 @@ def remembered_scan(m, heap, tag):
     """Let the remembered objects name where young ones are now, and forget them."""
     up = RAM_BASE + ld64(m, G_WINDOW)
     place = ld64(m, heap + Z_REMEMBERED)
+    film_step(m, PHASE, 1, 0)
     while place != LAST:
         word = (place << 3) + RAM_BASE
         if pages_tagged(m, word, 8, tag) == 0:  # a SIP could have written that
@@ -208,6 +212,7 @@ def remembered_scan(m, heap, tag):
             st64(m, heap + Z_TROUBLE, word)
             return 0
         promote_inside(m, heap, tag, OLD, at)
+        film_step(m, REMEMBER, word, 0)
         place = header >> NEXT_SHIFT
     st64(m, heap + Z_REMEMBERED, LAST)
     return 0
@@ -278,18 +283,8 @@ def generational_collect(m, heap):
     return done
 
 
-def abi_remember(m, word):
-    """Put an old object of the calling process into the remembered set: something is about to be stored in it."""
-    process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
-    heap = ld64(m, process + P_OBJECT_HEAP)
-    if heap != 0:
-        if (ld64(m, heap + Z_COLLECTOR) == COLLECT_GENERATIONAL) and (word & 7 == 0) and (pages_tagged(m, word, 8, ld64(m, heap + Z_TAG)) != 0):
-            at = word + ld64(m, G_WINDOW)
-            header = ld64(m, at)
-            if header >> 32 == ALONE:
-                st64(m, at, header & TYPE | OLD | ld64(m, heap + Z_REMEMBERED) << NEXT_SHIFT)
-                st64(m, heap + Z_REMEMBERED, (word - RAM_BASE) >> 3)
-                st64(m, heap + Z_BARRIERS, ld64(m, heap + Z_BARRIERS) + 1)
-                return 0
-    emit(m, REFUSED, ABI_REMEMBER, E_BAD_ARGUMENT)
-    return E_BAD_ARGUMENT
+def remember_old(m, heap, word, at, header):
+    """The write barrier: an old object is about to be changed; from now on it is remembered."""
+    st64(m, at, header & TYPE | OLD | ld64(m, heap + Z_REMEMBERED) << NEXT_SHIFT)
+    st64(m, heap + Z_REMEMBERED, (word - RAM_BASE) >> 3)
+    return 0

@@ -14,10 +14,16 @@ Source: Wilson, "Uniprocessor garbage collection techniques", IWMM 1992, section
 
 from singlab.kernel.core.memory import words_zero
 from singlab.kernel.core.objectheaps import CHUNK, extent_free
-from singlab.kernel.core.words import ld32, ld64, st64
+from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
+    FREE,
+    LAST,
     MARK,
+    PHASE,
+    REACH,
+    ROOT,
     RUN_LISTS,
+    SCAN,
     X_END,
     X_NEXT,
     X_START,
@@ -140,6 +146,7 @@ def shade(m, heap, tag, word):
         return 0
     st64(m, at, header & TYPE | MARK | ld64(m, heap + Z_GRAY) << NEXT_SHIFT)
     st64(m, heap + Z_GRAY, (word - RAM_BASE) >> 3)
+    film_step(m, REACH, word, 0)
     return 0
 
 
@@ -165,9 +172,11 @@ def shade_inside(m, heap, tag, at):
 def shade_roots(m, heap, tag):
     """Mark what roots name; returns how many roots there are."""
     roots = 0
+    film_step(m, PHASE, 0, 0)
     roots_begin(m, heap)
     slot = root_next(m, heap)
     while slot != 0:
+        film_step(m, ROOT, slot, 0)
         shade(m, heap, tag, ld64(m, slot))
         roots += 1
         slot = root_next(m, heap)
@@ -178,12 +187,14 @@ def trace_all(m, heap, tag):
     """Look at the references of everything that waits, until nothing does."""
     up = RAM_BASE + ld64(m, G_WINDOW)
     waiting = ld64(m, heap + Z_GRAY)
-    while waiting != 0:
+    film_step(m, PHASE, 1, 0)
+    while waiting != LAST:
         at = (waiting << 3) + up
         header = ld64(m, at)
         st64(m, heap + Z_GRAY, header >> NEXT_SHIFT)
         st64(m, at, header & TYPE | MARK)
         shade_inside(m, heap, tag, at)
+        film_step(m, SCAN, (waiting << 3) + RAM_BASE, 0)
         waiting = ld64(m, heap + Z_GRAY)
     return 0
 
@@ -216,6 +227,7 @@ def extent_sweep(m, heap, extent):
                 st64(m, at, header & TYPE)
                 if run != at:
                     run_file(m, heap, run - window, at - run)
+                    film_step(m, FREE, run - window, at - run)
                 live += size
                 run = at + size
         elif size == 0:
@@ -223,19 +235,21 @@ def extent_sweep(m, heap, extent):
         at += size
     if (run < end) and (live != 0):
         run_file(m, heap, run - window, end - run)
+        film_step(m, FREE, run - window, end - run)
     return live
 
 
 def marksweep_collect(m, heap):
     """Collect a heap; it is always possible."""
     tag = ld64(m, heap + Z_TAG)
-    st64(m, heap + Z_GRAY, 0)
+    st64(m, heap + Z_GRAY, LAST)
     st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
     trace_all(m, heap, tag)
     place = heap + Z_RUNS
     while place < heap + Z_RUNS + RUN_LISTS * 8:
         st64(m, place, 0)
         place += 8
+    film_step(m, PHASE, 2, 0)
     before = ld64(m, heap + Z_BYTES)
     live = 0
     link = heap + Z_EXTENTS

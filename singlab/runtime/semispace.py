@@ -9,8 +9,12 @@ Source: Cheney, "A nonrecursive list compacting algorithm", CACM 1970.
 
 from singlab.kernel.core.memory import bytes_copy
 from singlab.kernel.core.objectheaps import extent_link, extent_new, extent_trim, extents_free
-from singlab.kernel.core.words import ld32, ld64, st64
+from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
+    MOVE,
+    PHASE,
+    ROOT,
+    SCAN,
     X_END,
     X_NEXT,
     X_START,
@@ -55,6 +59,7 @@ def evacuate(m, heap, tag, word):
         return word
     bytes_copy(m, at, free + window, size)
     st64(m, at, free | MOVED)
+    film_step(m, MOVE, word, free)
     st64(m, heap + Z_FREE, free + size)
     return free
 
@@ -93,17 +98,23 @@ def semispace_collect(m, heap):
     st64(m, heap + Z_FREE, start)
     tag = ld64(m, heap + Z_TAG)
     roots = 0
+    film_step(m, PHASE, 0, 0)
     roots_begin(m, heap)
     slot = root_next(m, heap)
     while slot != 0:
+        film_step(m, ROOT, slot, 0)
         st64(m, slot, evacuate(m, heap, tag, ld64(m, slot)))
         roots += 1
         slot = root_next(m, heap)
     window = ld64(m, G_WINDOW)
     scan = start
+    film_step(m, PHASE, 1, 0)
     while scan < ld64(m, heap + Z_FREE):
-        scan += scan_object(m, heap, tag, scan + window)
+        size = scan_object(m, heap, tag, scan + window)
+        film_step(m, SCAN, scan, 0)
+        scan += size
     live = scan - start
+    film_step(m, PHASE, 2, 0)
     old = ld64(m, heap + Z_EXTENTS)
     st64(m, heap + Z_EXTENTS, 0)
     st64(m, heap + Z_BYTES, 0)

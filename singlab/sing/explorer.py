@@ -32,9 +32,9 @@ _STYLE = """
 .slx h5{font-size:13px;font-weight:650;margin:0;padding:6px 10px;border-bottom:1px solid rgba(128,128,128,.25)}
 .slx h5 small{font-weight:400;font-size:12px;opacity:.7;margin-left:8px}
 .slx .slx-lines{overflow:auto;max-height:460px;padding:4px 0;font:12px/1.55 var(--jp-code-font-family,ui-monospace,Menlo,Consolas,monospace)}
-.slx .slx-lines>div{white-space:pre;padding:0 10px;width:max-content;min-width:100%;box-sizing:border-box}
+.slx .slx-lines>div{white-space:pre;padding:0 6px;width:max-content;min-width:100%;box-sizing:border-box}
 .slx .slx-lines>div[data-line]{cursor:pointer}
-.slx .slx-lines b{font-weight:400;opacity:.5;display:inline-block;min-width:3.2em;user-select:none}
+.slx .slx-lines b{font-weight:400;opacity:.5;display:inline-block;min-width:2.8em;user-select:none}
 .slx .slx-label{font-weight:650;padding-top:4px!important}.slx .slx-soft{opacity:.65}
 .slx .slx-bad{box-shadow:inset 3px 0 #D55E00}
 .slx .slx-on{background:rgba(0,114,178,.18)}

@@ -124,7 +124,8 @@ def sip(function: FunctionType | None = None, /, **declared):
         With ``@sip(...)``, what its manifest is to say, written as literals: ``name``, ``version``, ``publisher``,
         ``category``; ``io_memory``, a list of (address, bytes), and ``interrupts``, a list of lines;
         ``extensions``, a list of (image, contract) it starts as children; ``imports`` and ``exports``, lists of
-        contracts, where the program's types are not to say it alone.
+        contracts, where the program's types are not to say it alone; ``collector`` and ``heap_bytes``, what collects its
+        heap of objects, and how large that may be.
 
     Examples
     --------

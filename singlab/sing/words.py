@@ -29,7 +29,7 @@ STORES = {"st8": "raw_store8", "st16": "raw_store16", "st32": "raw_store32", "st
 
 
 #: What generates nothing, and what is always 0 on the hart.
-HOST_ONLY, HOST_WORDS = ("emit", "policy_stop", "policy_raised"), ("policy_trouble",)
+HOST_ONLY, HOST_WORDS = ("emit", "film_step", "policy_stop", "policy_raised"), ("policy_trouble",)
 #: Policies' slots: their labels and places, as distances from the kernel's functions.
 POLICY_SLOTS = ("pick", "place", "quantum", "fit", "pages", "admit")
 OUTSIDE = {f"policy_{name}": POLICY_TEXT + slot * POLICY_BYTES - CORE_TEXT for slot, name in enumerate(POLICY_SLOTS)}

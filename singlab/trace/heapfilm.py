@@ -219,6 +219,7 @@ class HeapFilm:
         state = np.full(len(before), WHITE, dtype=np.uint8)
         where = before.objects["address"].copy()
         at = {int(address): place for place, address in enumerate(where)}
+        size = before.objects["size"]
 
         def there(address: int, number: int) -> int:
             if address not in at:
@@ -233,6 +234,9 @@ class HeapFilm:
             elif what == Step.MOVE:
                 place = there(a, number)
                 del at[a]
+                for address in range(b, b + int(size[place]), 8):  # what it comes to lie on is gone
+                    if address in at:
+                        state[at.pop(address)] = GONE
                 at[b] = place
                 where[place] = b
                 if state[place] == WHITE:
@@ -258,6 +262,7 @@ class HeapFilm:
         objects["address"] = where[order]
         edges = place[self.before.edges]
         edges = edges[(edges >= 0).all(axis=1)].astype(np.int32) if len(edges) else self.before.edges
+        edges = edges[np.lexsort((edges[:, 1], edges[:, 0]))]
         roots = tuple(Root(r.name, r.kind, int(where[self.before.index(r.target)])) for r in self.before.roots)
         return replace(self.before, objects=objects, edges=edges, roots=roots, free=np.empty((0, 2), np.uint64))
 

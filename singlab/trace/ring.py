@@ -6,7 +6,7 @@ import numpy as np
 
 from singlab.machine import state as _s
 from singlab.machine.jit import jit
-from singlab.trace.record import EVENT
+from singlab.trace.record import EVENT, Kind
 
 _RING_BASE = np.uint64(_s.RING_BASE)
 _RING_MASK = np.uint64(_s.RING_EVENTS - 1)
@@ -16,6 +16,9 @@ _CYCLES, _DUE_0, _DUE_1, _DUE_2, _DUE_3 = _s.CYCLES, _s.DUE_0, _s.DUE_1, _s.DUE_
 _THREAD = _s.CURRENT_THREAD
 _PROCESS = _s.CURRENT_PROCESS
 _W1, _W2, _W4 = np.uint64(1), np.uint64(2), np.uint64(4)
+#: In TRACE_ON: what collectors do to single objects is written down too.
+FILM = 2
+_FILM, _STEP, _S56 = np.uint64(FILM), np.uint64(Kind.GC_STEP), np.uint64(56)
 _S16, _S32, _LOW16 = np.uint64(16), np.uint64(32), np.uint64(0xFFFF)
 
 
@@ -30,6 +33,14 @@ def emit(m, kind, a, b):
     m[at + _W2] = a
     m[at + _W2 + _W1] = b
     m[_COUNT] += _W1
+
+
+@jit("void(uint64[::1], uint64, uint64, uint64)")
+def film_step(m, what, a, b):
+    """Append one step of a collection to the ring, if a collection is filmed; free of charge for the simulated machine."""
+    if m[_ON] & _FILM == np.uint64(0):
+        return
+    emit(m, _STEP, a | what << _S56, b)
 
 
 def read_ring(m: np.ndarray, since: int) -> tuple[np.ndarray, int]:

@@ -144,7 +144,7 @@ def test_orphans_have_no_parent_and_leave_nothing():
 
 
 @pytest.mark.parametrize("program, words", [
-    (wild, {"address": 0}), (wild, {"address": 0x8000_0000}), (wild, {"address": 0x8002_0000}), (wild, {"address": 1 << 63}),
+    (wild, {"address": 0}), (wild, {"address": 0x8000_0000}), (wild, {"address": 0x8003_0000}), (wild, {"address": 1 << 63}),
     (wild, {"address": 0x1_0000_0000}), (wild, {"address": 0x8010_0000}), (writer_to, {"address": 0x1_0000}), (writer_to, {"address": 0x3000_0000}),
     (jumper, {"address": 0x10_0000}), (jumper, {"address": 0}), (jumper, {"address": 0x8000_0000}), (divider, {"n": 0}),
 ])  # fmt: skip

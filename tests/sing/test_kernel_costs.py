@@ -15,6 +15,7 @@ import pytest
 from running import SERVER, TALK, image
 
 from singlab.kernel import System
+from singlab.kernel import heaplayout as hp
 from singlab.kernel import layout as at
 from singlab.kernel.native import native
 from singlab.kernel.native_files import CHARGES, CORE_CODE
@@ -193,6 +194,57 @@ def test_blocks_cross_domains(size):
     assert machine.read(machine.load_u64(given + at.B_DATA), size) == bytes(i * 7 & 255 for i in range(size))
     assert twins.call("heap:block_check", given, twins.other) == 0
     twins.call("heap:block_free", given, twins.other)
+
+
+HELD = TALK + '''
+@managed
+class Node:
+    value: u64
+    left: "Node | None"
+    right: "Node | None"
+    name: str
+@function
+def wait(ch: Talk.Imp, a: Node, n: u64) -> u64:
+    ch.send(Talk.Ask(n))
+    return ch.receive(Talk.Answer) + a.value
+@sip(collector="generational")
+def c(ch: Talk.Imp, n: u64) -> u64:
+    a = Node(1, None, None, "one")
+    rows: Array[Optional[Node]] = array(Optional[Node], 5)
+    for i in range(n):
+        a = Node(u64(i), a, rows[i % 5], f"n{i % 4}")
+        rows[i % 5] = Node(7, a, None, "seven")
+        if i % 3 == 0:
+            a.right = rows[i % 5]
+    return wait(ch, a, n) + len(rows) + a.value
+'''
+
+
+@pytest.mark.parametrize("isolation", ["sip", "ring3-domains"])
+@pytest.mark.parametrize("collector", [*hp.COLLECTORS[2:], "minor", "major"])
+def test_collections(collector, isolation):
+    """Both forms of each collector make the same heap of one, and count the same instructions."""
+    twins = Twins.__new__(Twins)
+    twins.systems = []
+    for _ in range(2):
+        system = System(ram="2M", isolation=isolation)
+        held = image(HELD, "c")
+        process = system.create(held, n=60, collector=collector if collector in hp.COLLECTORS else None)
+        system.connect(process["ch"], system.create(image(TALK + SERVER, "server"))["ch"])
+        twins.systems.append(system)
+    for system in twins.systems:
+        while "waits for a message" not in process.waits_for() or system.heap(system.processes[0]) is None:
+            system.advance(1)
+        system.machine.write(at.CORE_TEXT, core().text)
+    twins.systems[1].machine.write(RETURN, encode("hook", 4000).to_bytes(4, "little"))
+    heap = process._field(at.P_OBJECT_HEAP)
+    if collector in ("minor", "major"):
+        assert twins.call("generational:generational_collect", heap) == 1
+    name = {"minor": "generational:minor", "major": "generational:major"}.get(collector, f"{collector}:{collector}_collect")
+    for _ in range(2):
+        assert twins.call(name, heap) == 1
+        live = [system.machine.load_u64(heap + hp.Z_LIVE) for system in twins.systems]
+        assert live[0] == live[1] > 60 * 32
 
 
 def test_channels():

@@ -134,7 +134,7 @@ def nine_arguments(s: Subject) -> None:
     numbers = [Reg(i, U64, f"a{i}") for i in range(9)]
     s.module.functions["nine"] = Function("nine", numbers, U64, [Block("e", [Instr("ret", None, (numbers[8],))])])
     made = [s.reg(U64) for _ in range(9)]
-    s.before(s.at("store"), *(Instr("const", r, (), 0x8002_0000) for r in made), Instr("call", s.reg(U64), tuple(made), "nine"))
+    s.before(s.at("store"), *(Instr("const", r, (), 0x8003_0000) for r in made), Instr("call", s.reg(U64), tuple(made), "nine"))
 
 
 def twins(s: Subject) -> None:

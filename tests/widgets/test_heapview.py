@@ -10,7 +10,7 @@ import pytest
 
 from singlab.widgets.heapview import HeapView
 from tests.conftest import outside
-from tests.heapfilms import copying, heap, marking
+from tests.heapfilms import copying, heap, marking, sliding
 
 _MODEL = """
 const binary = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
@@ -55,7 +55,7 @@ def opened(watched_page, tmp_path):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("make", [copying, marking])
+@pytest.mark.parametrize("make", [copying, marking, sliding])
 def test_the_front_end_knows_every_state_as_the_film_does(opened, make):
     film = make(count=70, seed=5)
     choose = random.Random(1)

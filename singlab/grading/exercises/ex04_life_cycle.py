@@ -1,7 +1,7 @@
 """Exercise 04: write the end of a process, so that everything comes back and nobody else notices.
 
-The answer is one kernel function over given tables. Lives are led at random (:mod:`singlab.grading.lifecycle`), and after each
-step somebody is stopped; what the tables say then is compared with what they must say.
+The answer is one kernel function over given tables. Lives are led at random (:mod:`singlab.grading.lifecycle`), one was recorded
+from real processes (:mod:`singlab.grading.recorded`), and after each step somebody is stopped; what the tables say then is compared with what they must say.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import numpy as np
 from singlab.grading import lifecycle as life
 from singlab.grading.answers import KernelPart
 from singlab.grading.examination import Examination, Handed, Trial
+from singlab.grading.recorded import moments
 from singlab.grading.kernelcode import Called, KernelBed, KernelFunction, compile_kernel
 from singlab.grading.lifecycle import LAYOUT, Broken, Life, State, Tables, at
 from singlab.sing.errors import SipError
 
 _STEPS = 40
 _PRACTICE_SEEDS, _HIDDEN_SEEDS = (11, 12, 13), tuple(range(500, 515))
+#: Stands for the recorded life where others have the seed they are drawn by.
+RECORDED = 0
 
 #: What may be wrong after an end, in the order in which it is looked for: what to say, and what to look at.
 WRONG = {
@@ -62,22 +65,34 @@ class Stop:
 
 def stops(seed: int) -> list[Stop]:
     """Return the ends of everybody after each step of a life."""
-    found = []
+    found: list[Stop] = []
+    if seed == RECORDED:
+        for step, tables in enumerate(moments()):
+            found += _ends(tables, seed, step)
+        return found
     led = Life(seed)
     for step in range(_STEPS):
         led.step()
-        for process in led.alive():
-            other = Life(seed)
-            other.tables = led.tables.copy()
-            life.stopped(other, process)
-            found.append(Stop(led.tables.copy(), process, seed, step, other.tables.state()))
+        found += _ends(led.tables, seed, step)
         if led.rng.random() < 0.08 and len(led.alive()) > 1:
             life.stopped(led, led.rng.choice(led.alive()))
     return found
 
 
+def _ends(tables: Tables, seed: int, step: int) -> list[Stop]:
+    """Return the ends of everybody who lives at a moment."""
+    found = []
+    for process in (at("process", n) for n in range(life.PROCESSES)):
+        if tables.get(process + LAYOUT["P_STATE"]) == LAYOUT["ALIVE"]:
+            other = Life(seed)
+            other.tables = tables.copy()
+            life.stopped(other, process)
+            found.append(Stop(tables.copy(), process, seed, step, other.tables.state()))
+    return found
+
+
 def practice(seed: int = 11, step: int = 23) -> Tables:
-    """Return the tables after a step of a life."""
+    """Return the tables after a step of a life; life 0 is the recorded one, and has steps 0 to 11."""
     return next(stop.tables for stop in stops(seed) if stop.step == step)
 
 
@@ -169,7 +184,7 @@ def _tried(handed: Handed, hidden: bool) -> dict[str, tuple[Stop, str]]:
     def find() -> dict[str, tuple[Stop, str]]:
         bed = KernelBed(handed.kernel["stop"], life.WORDS)
         found: dict[str, tuple[Stop, str]] = {}
-        for seed in _HIDDEN_SEEDS if hidden else _PRACTICE_SEEDS:
+        for seed in (*(_HIDDEN_SEEDS if hidden else _PRACTICE_SEEDS), RECORDED):
             for stop in stops(seed):
                 bed.memory[:] = stop.tables.words
                 called: Called = bed.call("stop", stop.process)
@@ -220,8 +235,8 @@ _GROUPS = (
 
 def _trials() -> tuple[Trial, ...]:
     return (
-        *(Trial(f"{title}, in three lives", 1, ("stop",), _judge(kinds, False)) for title, kinds in _GROUPS[:-1]),
-        *(Trial(f"{title}, in {len(_HIDDEN_SEEDS)} lives", 2, ("stop",), _judge(kinds, True), hidden=True) for title, kinds in _GROUPS),
+        *(Trial(f"{title}, in three lives and a recorded one", 1, ("stop",), _judge(kinds, False)) for title, kinds in _GROUPS[:-1]),
+        *(Trial(f"{title}, in {len(_HIDDEN_SEEDS)} lives and the recorded one", 2, ("stop",), _judge(kinds, True), hidden=True) for title, kinds in _GROUPS),
     )
 
 

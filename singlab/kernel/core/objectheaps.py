@@ -7,10 +7,11 @@ back as it does all others; the records go with :func:`heap_forget`.
 from singlab.kernel.core.domains import process_pages_alloc, process_pages_return
 from singlab.kernel.core.memory import words_zero
 from singlab.kernel.core.records import record_free, record_new
-from singlab.kernel.core.words import ld32, ld64, st64
+from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
     COLLECT_NONE,
     EXTENT_BYTES,
+    FREE,
     HEAP_BYTES,
     IH_COLLECTOR,
     IH_MAPS,
@@ -145,7 +146,9 @@ def extent_link(m, heap, extent):
 def extent_free(m, heap, extent):
     """Give an extent's pages and record back; it is on no list any more."""
     start = ld64(m, extent + X_START)
-    process_pages_return(m, ld64(m, heap + Z_PROCESS), start, (ld64(m, extent + X_END) - start) >> PAGE_SHIFT)
+    end = ld64(m, extent + X_END)
+    film_step(m, FREE, start, end - start)
+    process_pages_return(m, ld64(m, heap + Z_PROCESS), start, (end - start) >> PAGE_SHIFT)
     record_free(m, G_FREE_EXTENTS, extent)
     return 0
 
@@ -164,6 +167,7 @@ def extent_trim(m, heap, extent, end):
     first = (end + PAGE - 1) >> PAGE_SHIFT
     last = ld64(m, extent + X_END) >> PAGE_SHIFT
     if first < last:
+        film_step(m, FREE, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT)
         process_pages_return(m, ld64(m, heap + Z_PROCESS), first << PAGE_SHIFT, last - first)
         st64(m, extent + X_END, first << PAGE_SHIFT)
     return 0

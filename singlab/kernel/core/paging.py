@@ -15,6 +15,7 @@ from singlab.kernel.layout import (
     P_FIRST_PAGE,
     P_ID,
     P_LAST_PAGE,
+    P_OBJECT_HEAP,
     PAGE,
     PAGE_SHIFT,
     PAGE_TAGS,
@@ -43,7 +44,7 @@ def own_pages(m, process, address, count):
 def abi_free_pages(m, address, count):
     """Give pages of the calling process's own objects back."""
     process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
-    if own_pages(m, process, address, count) == 0:
+    if (own_pages(m, process, address, count) == 0) or (ld64(m, process + P_OBJECT_HEAP) != 0):  # a collector's pages only that gives back
         emit(m, REFUSED, ABI_FREE_PAGES, E_BAD_ARGUMENT)
         return E_BAD_ARGUMENT
     process_pages_return(m, process, address, count)

@@ -13,7 +13,7 @@ from singlab.kernel.policycalls import (
     policy_trouble,
 )
 from singlab.machine.access import ld8, ld16, ld32, ld64, ldio32, st8, st16, st32, st64, stio32
-from singlab.trace.ring import emit
+from singlab.trace.ring import emit, film_step
 
 __all__ = ["now", "policy_admit", "policy_fit", "policy_pages", "policy_pick", "policy_place", "policy_quantum", "policy_raised", "policy_stop", "policy_trouble",
-           "emit", "ld8", "ld16", "ld32", "ld64", "ldio32", "st8", "st16", "st32", "st64", "stio32"]
+           "emit", "film_step", "ld8", "ld16", "ld32", "ld64", "ldio32", "st8", "st16", "st32", "st64", "stio32"]

@@ -78,13 +78,22 @@ class HeapModel {
     } else if (what === MOVE) {
       const i = this.at.get(a);
       if (i !== undefined) {
-        back.move = [i, a, b, this.at.get(b)];
+        back.move = [i, a, b];
         this.at.delete(a);
+        back.gone = [];
+        back.paint = [];
+        for (let p = b; p < b + this.size[i]; p++) if (this.at.has(p)) { // what it comes to lie on is gone
+          const j = this.at.get(p);
+          back.gone.push(j);
+          back.paint.push([j, this.state[j]]);
+          this.paint(j, GONE);
+          this.at.delete(p);
+        }
         this.at.set(b, i);
         this.where[i] = b;
         this.movedObjects++;
         this.touched = i;
-        if (this.state[i] === WHITE) { back.paint = [[i, WHITE]]; this.paint(i, GREY); }
+        if (this.state[i] === WHITE) { back.paint.push([i, WHITE]); this.paint(i, GREY); }
       }
     } else if (what === FREE || what === EMPTY) {
       const gone = [];
@@ -109,17 +118,16 @@ class HeapModel {
     if ("phase" in back) this.phase = back.phase;
     if (back.root) this.rootsSeen--;
     if (back.free) this.freed.pop();
-    if (back.gone) for (const i of back.gone) this.at.set(this.where[i], i);
-    if (back.paint) for (const [i, state] of back.paint) this.paint(i, state);
     if (back.remember) this.remembered[back.remember[0]] = back.remember[1];
     if (back.move) {
-      const [i, a, b, other] = back.move;
+      const [i, a, b] = back.move;
       this.at.delete(b);
-      if (other !== undefined) this.at.set(b, other);
       this.at.set(a, i);
       this.where[i] = a;
       this.movedObjects--;
     }
+    if (back.gone) for (const i of back.gone) this.at.set(this.where[i], i);
+    if (back.paint) for (const [i, state] of back.paint) this.paint(i, state);
   }
 
   seek(position) {

@@ -1,0 +1,28 @@
+"""How fast the host collects: a heap of a million live objects with full timing, under each collector.
+
+Leaves out what a collection takes on the simulated machine; that is in ``experiments``.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+from singlab.bench.harness import Row
+
+_OBJECTS = 1_000_000
+_RUNS = 3
+
+
+def _collections() -> list[Row]:
+    from singlab.experiments.collection import NAMES, collect_large
+
+    rows = []
+    for collector in NAMES[1:]:
+        runs = [collect_large(collector, _OBJECTS)["seconds"] for _ in range(_RUNS)]
+        rows.append(Row(f"a million live objects, {collector}", statistics.median(runs), "s", (min(runs), max(runs)), goal=0.5))
+        rows.append(Row(f"live objects collected a second, {collector}", _OBJECTS / statistics.median(runs), "1/s",
+                        (_OBJECTS / max(runs), _OBJECTS / min(runs)), less_is_better=False))  # fmt: skip
+    return rows
+
+
+MEASUREMENTS = (_collections,)

@@ -1,0 +1,143 @@
+"""What collecting costs: every pause of a run, workloads under each collector, how fast the host gets through a large heap.
+
+A pause is all cycles from when an allocation finds no room until its collection is over. Leaves out where the other costs of
+a collector are, which show in a run's whole time: the write barrier, free lists, and what moving objects does to caches.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+from singlab.experiments.workloads import workloads
+from singlab.kernel import System
+from singlab.kernel import heaplayout as hp
+from singlab.kernel import layout as at
+from singlab.kernel.heaplayout import COLLECTORS
+from singlab.kernel.heaps import CAUSES
+from singlab.kernel.image import SealedImage
+from singlab.sing import build, programs_from_source
+from singlab.trace.pauses import pause_statistics
+from singlab.trace.record import Kind
+
+#: Those there are, "none" first.
+NAMES = COLLECTORS[1:]
+
+
+def pauses(system: System, process=None):
+    """Return every pause of a run.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row a pause: the ``process`` number, ``collector``, ``cause``, the ``cycle`` at which it began, ``cycles`` it took,
+        ``roots``, and bytes: ``heap`` (pages before it), ``live``, ``moved``, ``freed``.
+    """
+    import pandas as pd
+
+    rows, begun = [], {}
+    for event in system.trace.events:
+        number = int(event["process"])
+        if process is not None and number != process.number:
+            continue
+        kind, a, b = int(event["kind"]), int(event["a"]), int(event["b"])
+        if kind == Kind.GC_BEGIN:
+            begun[number] = {"process": number, "collector": COLLECTORS[a & 0xFF], "cause": CAUSES[a >> 8], "cycle": int(event["cycle"]), "heap": b,
+                             "roots": 0, "moved": 0, "freed": 0}  # fmt: skip
+        elif kind == Kind.GC_WORK and number in begun:
+            begun[number].update(roots=a, moved=b & 0xFFFF_FFFF, freed=b >> 32)
+        elif kind == Kind.GC_END and number in begun:
+            rows.append({**begun.pop(number), "live": a, "cycles": b})
+    columns = ["process", "collector", "cause", "cycle", "cycles", "roots", "heap", "live", "moved", "freed"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+@cache
+def collected_images(workload: str, collector: str) -> dict[str, SealedImage]:
+    """Return a workload's images with a collector in their manifests, by the names of their programs."""
+    about = workloads()[workload]
+    text = about.source.replace("@sip\n", f'@sip(collector="{collector}")\n')
+    unit = programs_from_source(text, f"{workload}.py")
+    return {program: build(unit.programs[program]) for program in about.parameters["small"]}
+
+
+def run_workload(workload: str, collector: str, size: str = "small", heap_bytes: int | None = None, seed: int = 1, isolation: str = "sip",
+                 ram: str = "64M", profile="athlon64") -> dict:  # fmt: skip
+    """Run a workload to its end under a collector.
+
+    Returns
+    -------
+    dict
+        Its ``result`` (None if it came to none), ``cycles`` and ``instructions`` of the whole run, how many ``pauses``, their ``total``,
+        ``longest``, ``p99`` in cycles, the ``share`` of the time left for the program, and bytes ``moved``.
+    """
+    system = System(isolation=isolation, ram=ram, profile=profile)
+    about, images = workloads()[workload], collected_images(workload, collector)
+    made = []
+    for program, values in about.parameters[size].items():
+        image = images[program]
+        given = dict(values) | ({"seed": seed} if any(p.name == "seed" for p in image.manifest.parameters) else {})
+        made.append(system.create(image, heap_bytes=heap_bytes, **given))
+    if len(made) == 2:
+        system.connect(made[1]["ch"], made[0]["ch"])
+    run = system.run()
+    table = pauses(system)
+    about_pauses = pause_statistics(table["cycles"], 0, run.cycles)
+    return {"workload": workload, "collector": collector, "size": size, "result": made[-1].exit_value, "cycles": run.cycles,
+            "instructions": run.instructions, **{name: about_pauses[name] for name in ("pauses", "total", "longest", "p99", "share")},
+            "moved": int(table["moved"].sum())}  # fmt: skip
+
+
+def workload_matrix(collectors=NAMES, size: str = "small", **options):
+    """Run all workloads under all collectors; returns a pandas DataFrame, a row for each pair (see :func:`run_workload`)."""
+    import pandas as pd
+
+    return pd.DataFrame([run_workload(workload, collector, size, **options) for workload in workloads() for collector in collectors])
+
+
+_LARGE = '''
+@managed
+class Node:
+    value: u64
+    left: "Node | None"
+    right: "Node | None"
+@sip{declared}
+def large(count: u64) -> u64:
+    nodes: Array[Optional[Node]] = array(Optional[Node], count // 1000 + 1)
+    previous: Node | None = None
+    for i in range(count):
+        previous = Node(u64(i), previous, nodes[i % len(nodes)])
+        nodes[(i * 7919) % len(nodes)] = previous
+    mark(1)
+    for i in range(100000):
+        previous = Node(u64(i), previous, None)
+    return len(nodes)
+'''
+
+
+def collect_large(collector: str, objects: int = 1_000_000, profile="athlon64", ram: str = "256M") -> dict:
+    """Collect a heap of so many live objects once, and see how long the host takes for it.
+
+    Returns
+    -------
+    dict
+        ``objects``, simulated ``cycles`` of the pause, ``seconds`` of the host, ``objects_per_second``.
+    """
+    text = _LARGE.format(declared=f'(collector="{collector}")')
+    system = System(ram=ram, profile=profile)
+    process = system.create(build(programs_from_source(text, "large").programs["large"]), count=objects)
+    marks = 0
+    while not marks:
+        system.run(events=500)
+        marks = int((system.trace.events["kind"] == Kind.MARK).sum())
+    before = system.heap(process).collections
+    system.collect_every = True
+    if collector == "generational":  # all of it, not the young alone
+        system.machine.store_u64(process._field(at.P_OBJECT_HEAP) + hp.Z_MAJOR, 0)
+    begun = time.perf_counter()
+    while system.heap(process).collections == before:
+        system.run(events=1)
+    seconds = time.perf_counter() - begun
+    last = pauses(system, process).iloc[-1]
+    return {"collector": collector, "objects": objects, "live": int(last["live"]), "cycles": int(last["cycles"]), "seconds": seconds,
+            "objects_per_second": objects / seconds}  # fmt: skip

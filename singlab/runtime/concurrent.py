@@ -1,0 +1,228 @@
+"""Concurrent mark-sweep: the work of a collection is cut into steps, one whenever a thread asks for room, so no pause is long.
+
+Marking goes on while the program runs and changes what has been looked at. So the compiler's write barrier tells of each
+store into an object that is marked and waits no more, and the object waits again; roots have no barrier and are looked at
+again whenever nothing waits. Marking is over when, with all threads at points, the roots name nothing new. Then the free
+lists are made afresh, a piece of the heap in each step. Objects that are made meanwhile lie where sweeping has been already, or
+in extents it does not come to.
+
+A step looks at so many words (WORK) and ends with the object it is at; one in which roots are looked at takes these besides.
+Where the program makes objects faster than steps can follow, or memory is short, the rest is done at once.
+
+What it leaves out: a thread of its own for the collector; an array is looked at as a whole, so a large one makes a step longer.
+
+Sources: Steele, "Multiprocessing compactifying garbage collection", CACM 1975 (the barrier); Baker, "List processing in real
+time", CACM 1978 (steps at allocations).
+"""
+
+from singlab.kernel.core.objectheaps import extent_free, pages_tagged
+from singlab.kernel.core.words import ld64, st64
+from singlab.kernel.heaplayout import (
+    LAST,
+    MARK,
+    RUN_LISTS,
+    X_END,
+    X_NEXT,
+    X_START,
+    Z_BYTES,
+    Z_EXTENTS,
+    Z_FREED,
+    Z_GIVEN,
+    Z_GRAY,
+    Z_LIMIT,
+    Z_LIVE,
+    Z_MOVED,
+    Z_PHASE,
+    Z_ROOTS,
+    Z_RUNS,
+    Z_SWEEP,
+    Z_SWEEP_AT,
+    Z_SWEEP_LIVE,
+    Z_SWEEP_RUN,
+    Z_SWEPT,
+    Z_TAG,
+    Z_TROUBLE,
+)
+from singlab.kernel.layout import G_WINDOW, RAM_BASE
+from singlab.runtime.marksweep import run_file, shade_inside, shade_roots
+from singlab.runtime.objectforms import bytes_of, row_of, size_of
+from singlab.runtime.stackwalk import threads_empty
+
+TYPE = 0xFFFFFFFF
+NEXT_SHIFT = 33
+WORK = 1000
+SOONEST = 16384  # bytes made since the last cycle before there is another
+IDLE = 0
+MARKING = 1
+SWEEPING = 2
+FOREVER = 0xFFFFFFFFFFFFFFFF
+
+
+def step_due(m, heap):
+    """Return whether there is a step to do."""
+    if ld64(m, heap + Z_PHASE) != IDLE:
+        return 1
+    start = ld64(m, heap + Z_LIMIT) >> 2
+    if start < SOONEST:
+        start = SOONEST
+    return ld64(m, heap + Z_GIVEN) >= start
+
+
+def cycle_begin(m, heap, tag):
+    """Begin to mark: with what the roots name."""
+    st64(m, heap + Z_PHASE, MARKING)
+    st64(m, heap + Z_GIVEN, 0)
+    st64(m, heap + Z_GRAY, LAST)
+    st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
+    return 0
+
+
+def mark_some(m, heap, tag, work):
+    """Look at the references of what waits, about so many words."""
+    window = ld64(m, G_WINDOW)
+    place = ld64(m, heap + Z_GRAY)
+    while (place != LAST) and (work != 0):
+        word = (place << 3) + RAM_BASE
+        if pages_tagged(m, word, 8, tag) == 0:  # a SIP could have written that
+            st64(m, heap + Z_TROUBLE, word)
+            return 0
+        at = word + window
+        header = ld64(m, at)
+        size = size_of(m, heap, tag, word, header)
+        if (header & MARK == 0) or (header >> NEXT_SHIFT == 0) or (size == 0):
+            st64(m, heap + Z_TROUBLE, word)
+            return 0
+        st64(m, heap + Z_GRAY, header >> NEXT_SHIFT)
+        st64(m, at, header & TYPE | MARK)
+        shade_inside(m, heap, tag, at)
+        size = size >> 3
+        if size > work:
+            size = work
+        work -= size
+        place = ld64(m, heap + Z_GRAY)
+    return 0
+
+
+def sweep_begin(m, heap):
+    """Marking is over: let the free lists be made afresh. What threads have not used of their room is swept like all else."""
+    threads_empty(m, heap)
+    place = heap + Z_RUNS
+    while place < heap + Z_RUNS + RUN_LISTS * 8:
+        st64(m, place, 0)
+        place += 8
+    st64(m, heap + Z_PHASE, SWEEPING)
+    st64(m, heap + Z_SWEPT, 0)
+    st64(m, heap + Z_FREED, 0)
+    st64(m, heap + Z_SWEEP, ld64(m, heap + Z_EXTENTS))
+    st64(m, heap + Z_SWEEP_AT, 0)
+    return 0
+
+
+def extent_drop(m, heap, extent):
+    """Give back an extent in which nothing is alive."""
+    link = heap + Z_EXTENTS
+    while ld64(m, link) != extent:
+        link = ld64(m, link) + X_NEXT
+    st64(m, link, ld64(m, extent + X_NEXT))
+    st64(m, heap + Z_BYTES, ld64(m, heap + Z_BYTES) - (ld64(m, extent + X_END) - ld64(m, extent + X_START)))
+    extent_free(m, heap, extent)
+    return 0
+
+
+def sweep_some(m, heap, work):
+    """Sweep on, about so many words; at the heap's end the cycle is over."""
+    window = ld64(m, G_WINDOW)
+    extent = ld64(m, heap + Z_SWEEP)
+    if extent == 0:
+        st64(m, heap + Z_PHASE, IDLE)
+        st64(m, heap + Z_LIVE, ld64(m, heap + Z_SWEPT))
+        return 0
+    at = ld64(m, heap + Z_SWEEP_AT)
+    run = ld64(m, heap + Z_SWEEP_RUN)
+    live = ld64(m, heap + Z_SWEEP_LIVE)
+    if at == 0:
+        at = ld64(m, extent + X_START) + window
+        run = at
+        live = 0
+    end = ld64(m, extent + X_END) + window
+    while (at < end) and (work != 0):
+        header = ld64(m, at)
+        size = header >> 32 << 3
+        work -= 1
+        if header & TYPE != 0:
+            row = row_of(m, heap, header)
+            size = 0
+            if row != 0:
+                size = bytes_of(m, row, at)
+            if (size == 0) or (size > end - at):
+                st64(m, heap + Z_TROUBLE, at - window)
+                return 0
+            if header & MARK != 0:
+                st64(m, at, header & TYPE)
+                if run != at:
+                    run_file(m, heap, run - window, at - run)
+                live += size
+                run = at + size
+        elif size == 0:
+            size = 8
+        elif size > end - at:
+            st64(m, heap + Z_TROUBLE, at - window)
+            return 0
+        at += size
+    st64(m, heap + Z_SWEEP_AT, at)
+    st64(m, heap + Z_SWEEP_RUN, run)
+    st64(m, heap + Z_SWEEP_LIVE, live)
+    if at >= end:
+        st64(m, heap + Z_SWEEP, ld64(m, extent + X_NEXT))
+        st64(m, heap + Z_SWEEP_AT, 0)
+        st64(m, heap + Z_SWEPT, ld64(m, heap + Z_SWEPT) + live)
+        st64(m, heap + Z_FREED, ld64(m, heap + Z_FREED) + (end - window - ld64(m, extent + X_START)) - live)
+        if live == 0:
+            extent_drop(m, heap, extent)
+        elif run < end:
+            run_file(m, heap, run - window, end - run)
+    return 0
+
+
+def concurrent_work(m, heap, work):
+    """Do a step of about so many words; all threads are at points."""
+    tag = ld64(m, heap + Z_TAG)
+    phase = ld64(m, heap + Z_PHASE)
+    if phase == IDLE:
+        cycle_begin(m, heap, tag)
+    elif phase == SWEEPING:
+        sweep_some(m, heap, work)
+    else:
+        mark_some(m, heap, tag, work)
+        if ld64(m, heap + Z_GRAY) == LAST:
+            st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
+            if ld64(m, heap + Z_GRAY) == LAST:
+                sweep_begin(m, heap)
+    return 1
+
+
+def concurrent_step(m, heap):
+    """Do a step of a cycle."""
+    return concurrent_work(m, heap, WORK)
+
+
+def concurrent_collect(m, heap):
+    """Do what is left of a cycle at once, and a whole one: what died during the first is found by the second."""
+    cycles = 1 + (ld64(m, heap + Z_PHASE) != IDLE)
+    while cycles != 0:
+        cycles -= 1
+        concurrent_work(m, heap, FOREVER)
+        while (ld64(m, heap + Z_PHASE) != IDLE) and (ld64(m, heap + Z_TROUBLE) == 0):
+            concurrent_work(m, heap, FOREVER)
+    st64(m, heap + Z_MOVED, 0)
+    return 1
+
+
+def wait_again(m, heap, word, at, header):
+    """The write barrier: a marked object that waits no more is about to be changed."""
+    link = LAST
+    if ld64(m, heap + Z_PHASE) == MARKING:
+        link = ld64(m, heap + Z_GRAY)
+        st64(m, heap + Z_GRAY, (word - RAM_BASE) >> 3)
+    st64(m, at, header & TYPE | MARK | link << NEXT_SHIFT)  # else it need not be told again before it is swept
+    return 0
