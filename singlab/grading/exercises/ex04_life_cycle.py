@@ -13,9 +13,9 @@ import numpy as np
 from singlab.grading import lifecycle as life
 from singlab.grading.answers import KernelPart
 from singlab.grading.examination import Examination, Handed, Trial
-from singlab.grading.recorded import moments
 from singlab.grading.kernelcode import Called, KernelBed, KernelFunction, compile_kernel
 from singlab.grading.lifecycle import LAYOUT, Broken, Life, State, Tables, at
+from singlab.grading.recorded import moments
 from singlab.sing.errors import SipError
 
 _STEPS = 40
