@@ -128,7 +128,7 @@ def thread_memory(levels: int = 12, variables: int = 60, threads: int = 16):
     Returns
     -------
     DataFrame
-        A row for each ``way``: ``static`` (bytes of stack a thread has if its call graph must fit, as its image without tests says) and ``linked``
+        A row for each ``way``: ``static`` (bytes of stack a thread has if its whole way down must fit) and ``linked``
         (bytes that a thread had at most, mean of all).
     """
     import pandas as pd
@@ -139,7 +139,8 @@ def thread_memory(levels: int = 12, variables: int = 60, threads: int = 16):
     started = "\n".join(f"    t{k} = thread(level0, n)" for k in range(threads))
     joined = " + ".join(f"join(t{k})" for k in range(threads))
     program = _programs(f"{text}\n@sip\ndef p(n: u64) -> u64:\n{started}\n    return {joined}\n")["p"]
-    static = -(-build(program, checks=False).manifest.stack_bytes // at.PAGE) * at.PAGE
+    way_down = sum(about.frame for about in build(program).manifest.functions if about.name.startswith("level"))
+    static = -(-(way_down + at.HEADROOM) // at.PAGE) * at.PAGE
     rows = []
     for way, n in (("short", 0), ("whole", levels + 1)):
         system = System(ram="16M", trace=False)
