@@ -66,15 +66,15 @@ def _run(image, isolation: str, segment: str, profile: str, **arguments: int):
     return process, run.cycles, run.instructions
 
 
-def segment_thrash(depths=range(110, 128), turns: int = 200, segments=("4K", "16K"), isolation: str = "sip", profile: str = "athlon64"):
+def segment_thrash(depths=None, turns: int = 200, segments=("4K", "16K"), isolation: str = "sip", profile: str = "athlon64"):
     """Let a loop call a small function from deeper and deeper in the stack.
 
     At one depth the loop stands at the end of a segment, so that each call links one and each return gives it back.
 
     Parameters
     ----------
-    depths : iterable of int
-        How many calls the loop stands below the beginning.
+    depths : iterable of int, optional
+        How many calls the loop stands below the beginning; by default those around the end of a second segment of 4 KB.
     turns : int
         Turns of the loop.
     segments : iterable of str
@@ -90,6 +90,10 @@ def segment_thrash(depths=range(110, 128), turns: int = 200, segments=("4K", "16
     import pandas as pd
 
     image = build(_programs(_TEXT)["loop"])
+    if depths is None:
+        frame = next(about.frame for about in image.manifest.functions if about.name == "down")
+        end = 2 * ((at.PAGE - at.HEADROOM - at.SMALL_NEED) // frame)
+        depths = range(end - 8, end + 9)
     rows = []
     for segment in segments:
         for depth in depths:
@@ -113,7 +117,8 @@ def tests_cost(n: int = 15, profile: str = "athlon64"):
     for tests in (True, False):
         image = build(_programs(_TEXT)["tree"], checks=tests)
         _, cycles, instructions = _run(image, "unchecked", "4K", profile, n=n)
-        rows.append({"tests": tests, "instructions": instructions, "cycles": cycles, "code": len(image.code)})
+        _, before, began = _run(image, "unchecked", "4K", profile, n=0)  # what every process costs, and the pages of its stack
+        rows.append({"tests": tests, "instructions": instructions - began, "cycles": cycles - before, "code": len(image.code)})
     return pd.DataFrame(rows)
 
 
@@ -123,7 +128,7 @@ def thread_memory(levels: int = 12, variables: int = 60, threads: int = 16):
     Returns
     -------
     DataFrame
-        A row for each ``way``: ``static`` (bytes of stack a thread has if its call graph must fit, as its image without tests says) and ``linked``
+        A row for each ``way``: ``static`` (bytes of stack a thread has if its whole way down must fit) and ``linked``
         (bytes that a thread had at most, mean of all).
     """
     import pandas as pd
@@ -134,7 +139,8 @@ def thread_memory(levels: int = 12, variables: int = 60, threads: int = 16):
     started = "\n".join(f"    t{k} = thread(level0, n)" for k in range(threads))
     joined = " + ".join(f"join(t{k})" for k in range(threads))
     program = _programs(f"{text}\n@sip\ndef p(n: u64) -> u64:\n{started}\n    return {joined}\n")["p"]
-    static = -(-build(program, checks=False).manifest.stack_bytes // at.PAGE) * at.PAGE
+    way_down = sum(about.frame for about in build(program).manifest.functions if about.name.startswith("level"))
+    static = -(-(way_down + at.HEADROOM) // at.PAGE) * at.PAGE
     rows = []
     for way, n in (("short", 0), ("whole", levels + 1)):
         system = System(ram="16M", trace=False)

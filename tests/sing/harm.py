@@ -102,7 +102,7 @@ def run_among_others(module: Module, isolation: str, text: Callable[[], str], op
     assert server.fault is None, text()
     # what the verifier proves: no stray access, no foreign block, no message out of turn, no stack overflow
     assert mutant.fault is None or (mutant._field(at.P_FAULT_PC) == 0 and mutant.fault.code not in _PROVEN) or mutant.fault.code in (
-        1, 2, 3, 5, 11, 20, 21, 22) or by_a_device(mutant, module), f"{mutant.fault}\n{text()}"  # fmt: skip
+        1, 2, 3, 5, 9, 11, 20, 21, 22) or by_a_device(mutant, module), f"{mutant.fault}\n{text()}"  # fmt: skip
     mine = events[events["process"] == mutant.number]
     refused_rightly(mine[mine["kind"] == Kind.REFUSED], own, text, mutant.fault is not None and mutant.fault.code, source in SYSTEM.values())
     assert all(child.fault is None for child in mutant.children), text()
