@@ -65,6 +65,10 @@ SENTENCES = {
     Kind.STACK_UNLINK: "{self} gives a segment of its stack back, at {hex}",
     Kind.INTERRUPT: "interrupt {a} comes",
     Kind.POLICY_FAULT: "the kernel puts the {policy} policy out of force",
+    Kind.GC_BEGIN: "a collection of {self}'s heap begins",
+    Kind.GC_WORK: "the collector of {self} has found {a} roots",
+    Kind.GC_END: "the collection of {self}'s heap ends after {b} cycles",
+    Kind.GC_STEP: "the collector of {self} has come to an object",
 }
 
 #: What a thread can wait for that is no message, and what the service thread can be asked.

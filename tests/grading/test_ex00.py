@@ -98,8 +98,6 @@ REFUSED = {
         "Message not handled", "case Tally.Finish():"),
     "types": (GOOD.replace("total += data[i]", "total += data"), "Types do not fit", "line"),
     "python": (GOOD.replace("total += data[i]", "total += sum(data)"), "Not in the SIP language", ""),
-    "endless helper": (GOOD.replace("@sip", "@function\ndef f(x: u64) -> u64:\n    return f(x)\n\n@sip").replace("total += data[i]", "total += f(1)"),
-                       "Recursion", "loop"),
     "other side": (GOOD.replace("Tally.Exp", "Tally.Imp"), "Wrong order of messages", ""),
 }  # fmt: skip
 
@@ -115,6 +113,8 @@ def test_a_refused_answer_names_the_mistake(case):
 
 
 WRONG = {
+    "endless helper": (GOOD.replace("@sip", "@function\ndef f(x: u64) -> u64:\n    return f(x)\n\n@sip").replace("total += data[i]", "total += f(1)"), 1,
+                       "stack overflow"),
     "sum in a byte": (GOOD.replace("total: u64", "total: u8").replace("Sum(total)", "Sum(u64(total))"), 3, "low 8 bits"),
     "no new start": (re.sub(r"                total = 0\n                largest = 0\n", "", GOOD), 7, "start from zero"),
     "smallest for largest": (GOOD.replace("data[i] > largest", "data[i] < largest"), 3, "Compare every byte"),

@@ -331,7 +331,7 @@ def test_a_map_that_leaves_a_root_out_is_found_out(collector, monkeypatch):
         self.across = {instr: held[1:] for instr, held in self.across.items()}
 
     monkeypatch.setattr(FunctionCode, "__init__", init)
-    assert misbehaves(collector, program(GRAPH, collector))
+    assert misbehaves(collector, program(GRAPH, collector), range(3, 60))
 
 
 @pytest.mark.parametrize("collector", WITH_BARRIER)

@@ -192,6 +192,10 @@ SAID = {
     Kind.STACK_LINK: ((0x8123_0000, 1), "client gets a segment more for its stack, at 0x81230000"),
     Kind.STACK_UNLINK: ((0x8123_0000, 1), "client gives a segment of its stack back, at 0x81230000"),
     Kind.INTERRUPT: ((10, 0), "interrupt 10 comes"),
+    Kind.GC_BEGIN: ((2 | 1 << 8, 65536), "a collection of client's heap begins"),
+    Kind.GC_WORK: ((12, 640 | 1024 << 32), "the collector of client has found 12 roots"),
+    Kind.GC_END: ((640, 4000), "the collection of client's heap ends after 4000 cycles"),
+    Kind.GC_STEP: ((0x8123_0000 | 4 << 56, 0x8124_0000), "the collector of client has come to an object"),
 }
 
 
