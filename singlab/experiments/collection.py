@@ -126,12 +126,11 @@ def collect_large(collector: str, objects: int = 1_000_000, profile="athlon64", 
     text = _LARGE.format(declared=f'(collector="{collector}")')
     system = System(ram=ram, profile=profile)
     process = system.create(build(programs_from_source(text, "large").programs["large"]), count=objects)
-    marks = 0
-    while not marks:
-        system.run(events=500)
-        marks = int((system.trace.events["kind"] == Kind.MARK).sum())
+    while not (system.trace.events["kind"][-8:] == Kind.MARK).any():
+        if system.advance() == 0:
+            raise RuntimeError(f"{objects:,} objects do not come to be: {process.end}")
     before = system.heap(process).collections
-    system.collect_every = True
+    system._store(at.G_COLLECT_EVERY, 1)
     if collector == "generational":  # all of it, not the young alone
         system.machine.store_u64(process._field(at.P_OBJECT_HEAP) + hp.Z_MAJOR, 0)
     begun = time.perf_counter()

@@ -37,9 +37,9 @@ ROLES = {
     "open personality": (False, "another kernel's system calls, for comparison: no sealed process runs on it"),
     "experiments and lessons": (False, "they run as programs do, or outside"),
 }
-_SIL = ("sil", "types", "ownership", "contracts", "contract_types", "exceptions")
+_SIL = ("sil", "types", "ownership", "contracts", "contract_limits", "contract_types", "exceptions")
 _VERIFIER = ("verifier", "rules", "borrow", "carried", "contract_flow", "endpointflow", "callgraph", "status")
-_CODE = ("codegen", "modulecode", "emitter", "regalloc", "heapcode", "heaptables", "channelcode", "childcode", "raisecode", "handlecode", "fieldcode", "rawcode", "build", "expand")
+_CODE = ("codegen", "modulecode", "emitter", "regalloc", "heapcode", "heaptables", "channelcode", "childcode", "raisecode", "handlecode", "fieldcode", "rawcode", "stackcode", "stacktests", "attempted", "build", "expand")
 _OPTIMISER = ("optimise", "plainobjects", "ssa", "flow", "inline", "simplify", "loops", "ranges")
 _NATIVE = ("native", "native_files", "gate", "policynative", "policycalls", "hostcalls")
 _LOOKS = ("cards", "audit", "abitable", "host", "process", "operating", "system", "devices", "__init__")

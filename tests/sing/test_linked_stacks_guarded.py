@@ -28,6 +28,6 @@ def test_objects_move_under_frames_of_many_segments(isolation, optimiser):
 
 def test_no_access_leaves_the_stack():
     system = System(ram="4M")
-    process = system.create(build(programs_from_source(CALLS, "text").programs["p"]), n=200)
+    process = system.create(build(programs_from_source(CALLS, "text").programs["p"]), n=400)
     _, seen = run_guarded(system, process, 20_000_000, startup=0)
     assert process.end.state == "exit" and seen.accesses > 5000 and process._field(at.P_LINKS) > 1
