@@ -121,7 +121,8 @@ def collect_large(collector: str, objects: int = 1_000_000, profile="athlon64", 
     Returns
     -------
     dict
-        ``objects``, simulated ``cycles`` of the pause, ``seconds`` of the host, ``objects_per_second``.
+        ``objects``, simulated ``cycles`` of the pause, ``seconds`` of the host, ``objects_per_second``. Of the concurrent
+        collector it is one step, not a whole cycle.
     """
     text = _LARGE.format(declared=f'(collector="{collector}")')
     system = System(ram=ram, profile=profile)
