@@ -60,8 +60,8 @@ def copying(**options) -> HeapFilm:
         for j in out[i]:
             copy(j)
         steps.append((Step.SCAN, copies[i], 0))
-    steps += [(Step.PHASE, 2, 0), (Step.EMPTY, 0, 0)]
-    return HeapFilm(picture, np.array(steps, STEP), ("copies what roots refer to", "follows references", "swaps the spaces"))
+    steps += [(Step.PHASE, 2, 0), (Step.FREE, picture.spaces[0].start, picture.spaces[0].end - picture.spaces[0].start)]
+    return HeapFilm(picture, np.array(steps, STEP), ("copies what roots refer to", "follows references", "gives the old space back"))
 
 
 def marking(**options) -> HeapFilm:

@@ -7,7 +7,6 @@ a collector are, which show in a run's whole time: the write barrier, free lists
 from __future__ import annotations
 
 import time
-from functools import cache
 
 from singlab.experiments.workloads import workloads
 from singlab.kernel import System
@@ -15,7 +14,6 @@ from singlab.kernel import heaplayout as hp
 from singlab.kernel import layout as at
 from singlab.kernel.heaplayout import COLLECTORS
 from singlab.kernel.heaps import CAUSES
-from singlab.kernel.image import SealedImage
 from singlab.sing import build, programs_from_source
 from singlab.trace.pauses import pause_statistics
 from singlab.trace.record import Kind
@@ -52,15 +50,6 @@ def pauses(system: System, process=None):
     return pd.DataFrame(rows, columns=columns)
 
 
-@cache
-def collected_images(workload: str, collector: str) -> dict[str, SealedImage]:
-    """Return a workload's images with a collector in their manifests, by the names of their programs."""
-    about = workloads()[workload]
-    text = about.source.replace("@sip\n", f'@sip(collector="{collector}")\n')
-    unit = programs_from_source(text, f"{workload}.py")
-    return {program: build(unit.programs[program]) for program in about.parameters["small"]}
-
-
 def run_workload(workload: str, collector: str, size: str = "small", heap_bytes: int | None = None, seed: int = 1, isolation: str = "sip",
                  ram: str = "64M", profile="athlon64") -> dict:  # fmt: skip
     """Run a workload to its end under a collector.
@@ -72,14 +61,7 @@ def run_workload(workload: str, collector: str, size: str = "small", heap_bytes:
         ``longest``, ``p99`` in cycles, the ``share`` of the time left for the program, and bytes ``moved``.
     """
     system = System(isolation=isolation, ram=ram, profile=profile)
-    about, images = workloads()[workload], collected_images(workload, collector)
-    made = []
-    for program, values in about.parameters[size].items():
-        image = images[program]
-        given = dict(values) | ({"seed": seed} if any(p.name == "seed" for p in image.manifest.parameters) else {})
-        made.append(system.create(image, heap_bytes=heap_bytes, **given))
-    if len(made) == 2:
-        system.connect(made[1]["ch"], made[0]["ch"])
+    made = workloads()[workload].start(system, size, seed, collector, heap_bytes)
     run = system.run()
     table = pauses(system)
     about_pauses = pause_statistics(table["cycles"], 0, run.cycles)
@@ -118,11 +100,12 @@ def large(count: u64) -> u64:
 def collect_large(collector: str, objects: int = 1_000_000, profile="athlon64", ram: str = "256M") -> dict:
     """Collect a heap of so many live objects once, and see how long the host takes for it.
 
+    It is for collectors that stop the program for the whole of a collection; the concurrent one does a step.
+
     Returns
     -------
     dict
-        ``objects``, simulated ``cycles`` of the pause, ``seconds`` of the host, ``objects_per_second``. Of the concurrent
-        collector it is one step, not a whole cycle.
+        ``objects``, simulated ``cycles`` of the pause, ``seconds`` of the host, ``objects_per_second``.
     """
     text = _LARGE.format(declared=f'(collector="{collector}")')
     system = System(ram=ram, profile=profile)

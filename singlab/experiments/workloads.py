@@ -17,7 +17,7 @@ from singlab.experiments.datasets import load_dataset
 from singlab.kernel import System
 from singlab.kernel.image import SealedImage
 from singlab.kernel.process import Process
-from singlab.sing import build, programs_from_source
+from singlab.sing import Program, build, programs_from_source
 
 SIZES = ("small", "teaching", "large")
 _FOLDER = Path(__file__).resolve().parent / "workload_programs"
@@ -46,12 +46,17 @@ class Workload:
         """The text of its program."""
         return (_FOLDER / f"{self.name}.py").read_text(encoding="utf-8")
 
-    @property
-    def images(self) -> dict[str, SealedImage]:
-        """The sealed images of its programs, by name."""
-        return _images(self.name)
+    def programs(self, collector: str = "") -> dict[str, Program]:
+        """Return its programs by name, with a collector in their manifests if one is given."""
+        return _programs(self.name, collector)
 
-    def start(self, system: System, size: str = "teaching", seed: int = 1, **changed: int) -> list[Process]:
+    def images(self, collector: str = "") -> dict[str, SealedImage]:
+        """Return the sealed images of its programs by name, with a collector in their manifests if one is given."""
+        return _images(self.name, collector)
+
+    def start(
+        self, system: System, size: str = "teaching", seed: int = 1, collector: str = "", heap_bytes: int | None = None, **changed: int
+    ) -> list[Process]:
         """Create its processes in a system and connect them.
 
         Parameters
@@ -62,6 +67,10 @@ class Workload:
             Which parameters.
         seed : int
             What the program's random choices begin with.
+        collector : str
+            What collects its processes' heaps; the system's choice by default.
+        heap_bytes : int, optional
+            Most bytes of each process's heap.
         **changed : int
             Parameters that are to be others than the size says.
 
@@ -83,11 +92,11 @@ class Workload:
             raise ValueError(f"workload {self.name} has no parameter {unknown[0]!r}; it has {', '.join(sorted(known))} and seed")
         made = []
         for program, values in self.parameters[size].items():
-            image = self.images[program]
+            image = self.images(collector)[program]
             given = {**values, **{name: value for name, value in changed.items() if name in values}}
             if any(parameter.name == "seed" for parameter in image.manifest.parameters):
                 given["seed"] = seed
-            made.append(system.create(image, **given))
+            made.append(system.create(image, heap_bytes=heap_bytes, **given))
         if len(made) == 2:
             system.connect(made[1]["ch"], made[0]["ch"])
         return made
@@ -97,10 +106,16 @@ class Workload:
 
 
 @cache
-def _images(name: str) -> dict[str, SealedImage]:
+def _programs(name: str, collector: str) -> dict[str, Program]:
     workload = workloads()[name]
-    unit = programs_from_source(workload.source, f"{name}.py")
-    return {program: build(unit.programs[program]) for program in workload.parameters["small"]}
+    text = workload.source.replace("@sip\n", f'@sip(collector="{collector}")\n') if collector else workload.source
+    unit = programs_from_source(text, f"{name}.py")
+    return {program: unit.programs[program] for program in workload.parameters["small"]}
+
+
+@cache
+def _images(name: str, collector: str) -> dict[str, SealedImage]:
+    return {name: build(program) for name, program in _programs(name, collector).items()}
 
 
 @cache

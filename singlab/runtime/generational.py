@@ -16,7 +16,16 @@ Source: Ungar, "Generation scavenging", 1984; Bartok's generational semi-space c
 """
 
 from singlab.kernel.core.memory import bytes_copy
-from singlab.kernel.core.objectheaps import SMALLEST_LIMIT, extent_free, extent_new, extent_trim, extents_free, pages_tagged
+from singlab.kernel.core.objectheaps import (
+    SMALLEST_LIMIT,
+    extent_free,
+    extent_new,
+    extent_trim,
+    extents_bytes,
+    extents_free,
+    extents_used,
+    pages_tagged,
+)
 from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
     LAST,
@@ -120,24 +129,6 @@ def promote_roots(m, heap, tag, skip):
     return roots
 
 
-def used_of(m, extent):
-    """Return how many bytes of the extents of a list threads were given."""
-    used = 0
-    while extent != 0:
-        used += ld64(m, extent + X_TOP) - ld64(m, extent + X_START)
-        extent = ld64(m, extent + X_NEXT)
-    return used
-
-
-def bytes_in(m, extent):
-    """Return how many bytes the extents of a list have."""
-    size = 0
-    while extent != 0:
-        size += ld64(m, extent + X_END) - ld64(m, extent + X_START)
-        extent = ld64(m, extent + X_NEXT)
-    return size
-
-
 def old_room(m, heap, size):
     """Let objects go behind the old ones, where so many bytes have room; returns whether there is memory for that."""
     to = ld64(m, heap + Z_OLD)
@@ -221,7 +212,7 @@ def remembered_scan(m, heap, tag):
 def minor(m, heap):
     """Collect the young objects; returns 0 if there is no memory for what may survive."""
     tag = ld64(m, heap + Z_TAG)
-    used = used_of(m, ld64(m, heap + Z_EXTENTS))
+    used = extents_used(m, ld64(m, heap + Z_EXTENTS))
     if old_room(m, heap, used + 8) == 0:
         return 0
     start = ld64(m, heap + Z_FREE)
@@ -229,7 +220,7 @@ def minor(m, heap):
     remembered_scan(m, heap, tag)
     moved = scan_on(m, heap, tag, OLD, start) - start
     young_empty(m, heap)
-    st64(m, heap + Z_LIVE, used_of(m, ld64(m, heap + Z_OLD)))
+    st64(m, heap + Z_LIVE, extents_used(m, ld64(m, heap + Z_OLD)))
     st64(m, heap + Z_MOVED, moved)
     st64(m, heap + Z_FREED, used - moved)
     return 1
@@ -238,7 +229,7 @@ def minor(m, heap):
 def major(m, heap):
     """Collect the whole heap; returns 0 if there is no memory for a copy of it."""
     tag = ld64(m, heap + Z_TAG)
-    used = used_of(m, ld64(m, heap + Z_EXTENTS)) + used_of(m, ld64(m, heap + Z_OLD))
+    used = extents_used(m, ld64(m, heap + Z_EXTENTS)) + extents_used(m, ld64(m, heap + Z_OLD))
     old = ld64(m, heap + Z_OLD)
     st64(m, heap + Z_OLD, 0)
     if old_room(m, heap, used + 8) == 0:
@@ -252,7 +243,7 @@ def major(m, heap):
     extents_free(m, heap, old)
     to = ld64(m, heap + Z_TO)
     extent_trim(m, heap, to, start + moved + 8)
-    st64(m, heap + Z_BYTES, bytes_in(m, to) + bytes_in(m, ld64(m, heap + Z_EXTENTS)))
+    st64(m, heap + Z_BYTES, extents_bytes(m, to) + extents_bytes(m, ld64(m, heap + Z_EXTENTS)))
     st64(m, heap + Z_LIVE, moved)
     st64(m, heap + Z_MOVED, moved)
     st64(m, heap + Z_FREED, used - moved)
@@ -271,7 +262,7 @@ def generational_collect(m, heap):
         st64(m, heap + Z_NURSERY, SMALLEST_LIMIT)
         st64(m, heap + Z_MAJOR, SMALLEST_LIMIT * 2)
         st64(m, heap + Z_REMEMBERED, LAST)
-    old = bytes_in(m, ld64(m, heap + Z_OLD))
+    old = extents_bytes(m, ld64(m, heap + Z_OLD))
     if (old <= ld64(m, heap + Z_MAJOR)) and (old + ld64(m, heap + Z_NURSERY) <= ld64(m, heap + Z_MOST)):
         done = minor(m, heap)
     if done == 0:
@@ -279,9 +270,9 @@ def generational_collect(m, heap):
     young = ld64(m, heap + Z_EXTENTS)
     if (done != 0) and (ld64(m, heap + Z_BYTES) > ld64(m, heap + Z_MOST)):  # what has survived leaves no room for young ones
         st64(m, heap + Z_EXTENTS, 0)
-        st64(m, heap + Z_BYTES, ld64(m, heap + Z_BYTES) - bytes_in(m, young))
+        st64(m, heap + Z_BYTES, ld64(m, heap + Z_BYTES) - extents_bytes(m, young))
         extents_free(m, heap, young)
-    limit = bytes_in(m, ld64(m, heap + Z_OLD)) + ld64(m, heap + Z_NURSERY)
+    limit = extents_bytes(m, ld64(m, heap + Z_OLD)) + ld64(m, heap + Z_NURSERY)
     if limit > ld64(m, heap + Z_MOST):
         limit = ld64(m, heap + Z_MOST)
     st64(m, heap + Z_LIMIT, limit)

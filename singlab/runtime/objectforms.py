@@ -2,6 +2,9 @@
 
 An object's header has the number of its type in the lower half; the upper half is a collector's (``singlab.sing.heapcode``
 says how objects lie, ``heaptables`` what a row of the type table has).
+
+What to do with each reference is the collectors' own, and so is the walk over them: functions of the kernel's subset are not
+handed to functions, and asking for one reference after the other would cost every collection dearly.
 """
 
 from singlab.kernel.core.objectheaps import pages_tagged

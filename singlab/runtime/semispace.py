@@ -8,7 +8,7 @@ Source: Cheney, "A nonrecursive list compacting algorithm", CACM 1970.
 """
 
 from singlab.kernel.core.memory import bytes_copy
-from singlab.kernel.core.objectheaps import extent_link, extent_new, extent_trim, extents_free
+from singlab.kernel.core.objectheaps import extent_link, extent_new, extent_trim, extents_free, extents_used
 from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
     MOVE,
@@ -16,7 +16,6 @@ from singlab.kernel.heaplayout import (
     ROOT,
     SCAN,
     X_END,
-    X_NEXT,
     X_START,
     X_TOP,
     Z_BYTES,
@@ -85,11 +84,7 @@ def scan_object(m, heap, tag, at):
 
 def semispace_collect(m, heap):
     """Collect a heap; returns 0 if there is no memory for the space to move to, and nothing has happened."""
-    used = 0
-    extent = ld64(m, heap + Z_EXTENTS)
-    while extent != 0:
-        used += ld64(m, extent + X_TOP) - ld64(m, extent + X_START)
-        extent = ld64(m, extent + X_NEXT)
+    used = extents_used(m, ld64(m, heap + Z_EXTENTS))
     to = extent_new(m, heap, used + 8)
     if to == 0:
         return 0

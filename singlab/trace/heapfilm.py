@@ -32,7 +32,6 @@ class Step(IntEnum):
     MOVE = 4  #: moves an object: from, to
     FREE = 5  #: gives room back, with all objects in it: address, bytes
     REMEMBER = 6  #: takes an object into the remembered set (b = 1) or out of it (b = 0): address
-    EMPTY = 7  #: all that is left in a space is gone: the space's number
 
 
 #: What an object is to the collector: tricolour, and gone.
@@ -245,10 +244,6 @@ class HeapFilm:
                 for address in range(a, a + b, 8):
                     if address in at:
                         state[at.pop(address)] = GONE
-            elif what == Step.EMPTY:
-                space = before.spaces[a]
-                for address in [x for x in at if space.start <= x < space.end]:
-                    state[at.pop(address)] = GONE
         return state, where
 
     def after(self) -> HeapPicture:
@@ -269,19 +264,12 @@ class HeapFilm:
     def summary(self) -> dict[str, int]:
         """Return what the collection did: roots looked at, objects and bytes reached, moved and gone."""
         what = self.steps["what"]
-        state, _ = self.states(len(self))
-        moved = [self.before.index(int(a)) for a in self.steps["a"][what == Step.MOVE] if self._was(int(a))]
+        state, where = self.states(len(self))
+        moved = np.flatnonzero(where != self.before.objects["address"])
         sizes = self.before.objects["size"].astype(np.int64)
         gone = state == GONE
         return {"roots": int((what == Step.ROOT).sum()), "reached": int((state != WHITE)[~gone].sum()), "moved": len(moved),
                 "moved_bytes": int(sizes[moved].sum()), "gone": int(gone.sum()), "gone_bytes": int(sizes[gone].sum())}  # fmt: skip
-
-    def _was(self, address: int) -> bool:
-        try:
-            self.before.index(address)
-        except KeyError:
-            return False
-        return True
 
     def save(self, path: str | Path) -> Path:
         """Write the film to a file, which :meth:`load` reads; returns the path."""

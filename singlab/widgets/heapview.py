@@ -27,7 +27,6 @@ SENTENCES = {
     int(Step.MOVE): "moves {a} to {b}",
     int(Step.FREE): "gives back {bytes} bytes at {place}",
     int(Step.REMEMBER): "takes {a} {into} the remembered set",
-    int(Step.EMPTY): "empties {space}: what was not moved is gone",
 }
 #: More roots than these are counted, not listed.
 _MOST_ROOTS = 400

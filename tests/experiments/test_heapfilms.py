@@ -7,7 +7,7 @@ import pytest
 from singlab.experiments.heapfilms import PHASES, collection_film, heap_picture
 from singlab.experiments.workloads import workloads
 from singlab.kernel import KernelError, System
-from singlab.sing import build, programs_from_source
+from singlab.sing import build
 from singlab.trace.heapfilm import Step
 from singlab.trace.record import Kind
 
@@ -22,8 +22,7 @@ SMALL = {
 
 
 def program(workload: str, collector: str):
-    text = workloads()[workload].source.replace("@sip\n", f'@sip(collector="{collector}")\n')
-    return programs_from_source(text, workload).programs[workload]
+    return workloads()[workload].programs(collector)[workload]
 
 
 def started(workload: str, collector: str, **options):

@@ -9,8 +9,7 @@ from singlab.kernel import layout as at
 from singlab.kernel.audit import audit
 from singlab.kernel.native import native
 from singlab.machine import state as _s
-
-sing = pytest.importorskip("singlab.sing")
+from singlab.sing import build, programs_from_source
 
 TEXT = """
 @function
@@ -27,9 +26,9 @@ STACKS = ("down", "p")
 
 
 def started(isolation: str, **options):
-    program = sing.programs_from_source(TEXT, "text").programs["p"]
+    program = programs_from_source(TEXT, "text").programs["p"]
     system = System(isolation=isolation, ram="2M", **options)
-    process = system.create(sing.build(program), n=DEPTH)
+    process = system.create(build(program), n=DEPTH)
     system.start(process)
     return system, process
 

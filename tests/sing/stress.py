@@ -12,7 +12,6 @@ import numpy as np
 
 from singlab.kernel import gate, system
 from singlab.kernel import layout as at
-from singlab.kernel.gate import hook
 from singlab.kernel.native import native
 from singlab.kernel.roots import LENGTH, OBJECT, StackMaps, roots
 from singlab.machine import state as _s
@@ -24,15 +23,13 @@ _W = np.uint64
 _0, _1, _2 = _W(0), _W(1), _W(2)
 _NEVER = _W((1 << 64) - 1)
 _PC, _INSTRET, _PRECISE, _STOP = _s.PC, _s.INSTRET, _s.PRECISE, _s.STOP_INSTRET
-_EVENTS, _STOP_EVENT = _s.EVENT_COUNT, _s.STOP_EVENT
-STOP_EVENTS = gate.STOP_EVENTS
 _LIMIT, _TOP, _SIZE = 26, 27, 6
 SPOILT = 0xA5
 
 
 @jit("int64(uint64[::1], uint64[::1], uint64, uint64[::1], uint64)")
 def run_to_point(m, uops, start, points, skip):
-    """As the gate's loop, one instruction at a time, until the program counter is at a point (a mark for each word of code)."""
+    """Run the hart, one instruction at a time, until it wants the kernel or is at a point (a mark for each word of code)."""
     m[_PRECISE] = _1
     while True:
         word = m[_PC] - start >> _2
@@ -42,13 +39,7 @@ def run_to_point(m, uops, start, points, skip):
         skip = _0
         m[_STOP] = m[_INSTRET] + _1
         reason = hart_run(m, uops)
-        if reason == STOP_HOOK:
-            reason = hook(m)
-            if reason == 0 and m[_EVENTS] >= m[_STOP_EVENT]:
-                reason = STOP_EVENTS
-            if reason != 0:
-                break
-        elif reason != STOP_HERE:
+        if reason != STOP_HERE:
             break
     m[_PRECISE], m[_STOP] = _0, _NEVER
     return reason
@@ -162,6 +153,12 @@ def run_moving(machine_system, process, cycles: int, every: int = 1) -> Mover:
         while True:
             reason = run_to_point(m, uops, _W(mover.start), marks, _W(state["skip"]))
             state["skip"] = 0
+            if reason == STOP_HOOK:
+                m[_PRECISE], m[_STOP] = _1, m[_INSTRET] + _1
+                reason = gate.system_run(m, uops)
+                m[_PRECISE], m[_STOP] = _0, _NEVER
+                if reason == STOP_HERE:
+                    continue
             if reason != AT_POINT:
                 return reason
             state["skip"] = 1

@@ -162,6 +162,24 @@ def extents_free(m, heap, extent):
     return 0
 
 
+def extents_used(m, extent):
+    """Return how many bytes of the extents of a list threads were given."""
+    used = 0
+    while extent != 0:
+        used += ld64(m, extent + X_TOP) - ld64(m, extent + X_START)
+        extent = ld64(m, extent + X_NEXT)
+    return used
+
+
+def extents_bytes(m, extent):
+    """Return how many bytes the extents of a list have."""
+    size = 0
+    while extent != 0:
+        size += ld64(m, extent + X_END) - ld64(m, extent + X_START)
+        extent = ld64(m, extent + X_NEXT)
+    return size
+
+
 def extent_trim(m, heap, extent, end):
     """Give back the pages of an extent behind the one in which ``end`` lies."""
     first = (end + PAGE - 1) >> PAGE_SHIFT

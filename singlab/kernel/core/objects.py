@@ -76,6 +76,15 @@ def object_new(m, process, magic):
     return found
 
 
+def selected_put(m, thread, first, second, third, fourth):
+    """Note what a thread waits for: up to four words, 0 = none."""
+    st64(m, thread + T_SELECTED, first)
+    st64(m, thread + T_SELECTED + 8, second)
+    st64(m, thread + T_SELECTED + 16, third)
+    st64(m, thread + T_SELECTED + 24, fourth)
+    return 0
+
+
 def object_check(m, handle, process):
     """Return OK if a handle names an object of this process, whatever word it is, else why not."""
     if handle & (OBJECT_BYTES - 1) != 0:

@@ -19,6 +19,7 @@ from singlab.kernel.core.objects import (
     object_ready,
     object_take,
     object_waited,
+    selected_put,
     waitable_check,
     waiter_put,
 )
@@ -198,10 +199,7 @@ def abi_wait_one(m, handle, until, now):
         emit(m, REFUSED, ABI_WAIT_ONE, status)
         st64(m, thread + T_A0, status)
         return 0
-    st64(m, thread + T_SELECTED, handle)
-    st64(m, thread + T_SELECTED + 8, 0)
-    st64(m, thread + T_SELECTED + 16, 0)
-    st64(m, thread + T_SELECTED + 24, 0)
+    selected_put(m, thread, handle, 0, 0, 0)
     objects_wait(m, thread, until, now)
     return 0
 
@@ -210,10 +208,7 @@ def abi_wait_any(m, until, handle0, handle1, handle2, handle3, now):
     """Wait for the first of up to four objects of the calling process until a time."""
     thread = ld64(m, G_CURRENT)
     process = ld64(m, thread + T_PROCESS)
-    st64(m, thread + T_SELECTED, handle0)
-    st64(m, thread + T_SELECTED + 8, handle1)
-    st64(m, thread + T_SELECTED + 16, handle2)
-    st64(m, thread + T_SELECTED + 24, handle3)
+    selected_put(m, thread, handle0, handle1, handle2, handle3)
     status = E_BAD_ARGUMENT
     index = 0
     while index < WAIT_MOST:

@@ -7,7 +7,7 @@ that; a message stays where it is, to be received. What stands further left is l
 
 from singlab.kernel.abi import ABI_NUMBER
 from singlab.kernel.core.endpoints import endpoint_check, record_check
-from singlab.kernel.core.objects import TIMED_OUT, object_take, waitable_check, waiter_put
+from singlab.kernel.core.objects import TIMED_OUT, object_take, selected_put, waitable_check, waiter_put
 from singlab.kernel.core.scheduler import schedule
 from singlab.kernel.core.timers import sleeper_put
 from singlab.kernel.core.waiting import NO_ENDPOINT, NO_MESSAGE, head_of
@@ -72,10 +72,7 @@ def abi_wait_first(m, until, waited0, waited1, waited2, waited3, now):
     """Wait for the first of up to four objects, endpoints and sets of the calling process until a time."""
     thread = ld64(m, G_CURRENT)
     process = ld64(m, thread + T_PROCESS)
-    st64(m, thread + T_SELECTED, waited0)
-    st64(m, thread + T_SELECTED + 8, waited1)
-    st64(m, thread + T_SELECTED + 16, waited2)
-    st64(m, thread + T_SELECTED + 24, waited3)
+    selected_put(m, thread, waited0, waited1, waited2, waited3)
     st64(m, thread + T_A0 + 8, NO_INDEX)
     status = E_BAD_ARGUMENT
     index = 0

@@ -1,7 +1,7 @@
 // A heap and what a collector does to it: the state after any number of steps. It draws nothing.
 
 const WHITE = 0, GREY = 1, BLACK = 2, GONE = 3;
-const PHASE = 0, ROOT = 1, REACH = 2, SCAN = 3, MOVE = 4, FREE = 5, REMEMBER = 6, EMPTY = 7;
+const PHASE = 0, ROOT = 1, REACH = 2, SCAN = 3, MOVE = 4, FREE = 5, REMEMBER = 6;
 
 function words(value, Kind) {
   if (!value) return new Kind(0);
@@ -95,17 +95,16 @@ class HeapModel {
         this.touched = i;
         if (this.state[i] === WHITE) { back.paint.push([i, WHITE]); this.paint(i, GREY); }
       }
-    } else if (what === FREE || what === EMPTY) {
+    } else if (what === FREE) {
       const gone = [];
-      let from = a, to = a + b;
-      if (what === EMPTY) [, from, to] = this.about.spaces[a] || ["", 0, 0];
-      if (what === FREE && b <= 64) { for (let p = from; p < to; p++) if (this.at.has(p)) gone.push(this.at.get(p)); }
-      else for (const [p, i] of this.at) if (p >= from && p < to) gone.push(i);
+      if (b <= 64) { for (let p = a; p < a + b; p++) if (this.at.has(p)) gone.push(this.at.get(p)); }
+      else for (const [p, i] of this.at) if (p >= a && p < a + b) gone.push(i);
       back.paint = gone.map((i) => [i, this.state[i]]);
       back.gone = gone;
       for (const i of gone) { this.paint(i, GONE); this.at.delete(this.where[i]); }
       this.touched = gone.length === 1 ? gone[0] : -1;
-      if (what === FREE) { back.free = true; this.freed.push([a, b]); }
+      back.free = true;
+      this.freed.push([a, b]);
     }
     this.undo.push(back);
     this.position++;
@@ -159,7 +158,6 @@ class HeapModel {
     const fill = {
       phase: this.about.phases[a] || `phase ${a}`, root: root ? `${root[0]} (${root[1]})` : `${a + 1}`, a: `${type} at ${this.address(a)}`,
       b: this.address(b) + far, bytes: (8 * b).toLocaleString("en"), place: this.address(a), into: b ? "into" : "out of",
-      space: (this.about.spaces[a] || ["a space"])[0],
     };
     return (this.about.sentences[what] || "").replace(/\{(\w+)\}/g, (_, name) => fill[name]);
   }
