@@ -16,6 +16,6 @@ ATTEMPTED = {
     "create": (FAULT_CREATE, "OSError"), "child": (FAULT_CHILD, "ValueError"), "ask_child": (FAULT_CHILD, "ValueError"),
     "give": (FAULT_GIVE, "ValueError"),
     **dict.fromkeys(("split", "share", "new_event", "new_mutex", "principal", "peer_principal"), (_MEMORY, "MemoryError")),
-    **dict.fromkeys(("open_io", "open_interrupt"), (_DEVICE, "OSError")), "join": (_THREAD, "ValueError"),
+    **dict.fromkeys(("open_io", "open_dma", "open_interrupt"), (_DEVICE, "OSError")), "dma_address": (_DEVICE, "ValueError"), "join": (_THREAD, "ValueError"),
     **dict.fromkeys(("wait", "event_set", "event_reset", "mutex_release", "handle_close", "interrupt_ack"), (_HANDLE, "ValueError")),
 }  # fmt: skip

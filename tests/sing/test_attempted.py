@@ -120,6 +120,7 @@ HANDLES = {
     "joined twice": ("t = thread(one)\nn = join(t)\ntry:\n    n += join(t)\nexcept ValueError:\n    return n + 40\nreturn n", 41),
     "no such registers": ("try:\n    u = io_memory(n)\nexcept OSError:\n    return 3\nreturn 0", 3),
     "no such interrupt": ("try:\n    u = interrupt(n)\n    u.wait()\nexcept OSError:\n    return 3\nreturn 0", 3),
+    "no such memory for devices": ("try:\n    r = dma_memory(n)\n    n += dma_address(r)\nexcept OSError:\n    return 3\nreturn 0", 3),
     "events without end": ("try:\n    while True:\n        e = event()\nexcept MemoryError:\n    return 8\nreturn 0", 8),
     "split where it fits": ("v = new(u8, 9)\ntry:\n    a, b = split(v, n)\nexcept MemoryError:\n    free(v)\n    return 0\nn = len(a) * 10 + len(b)\nfree(a)\nfree(b)\nreturn n", 45),
     "split where it does not": ("v = new(u8, 3)\ntry:\n    a, b = split(v, n)\nexcept (IndexError, MemoryError):\n    free(v)\n    return 6\nfree(a)\nfree(b)\nreturn 0", 6),
@@ -127,6 +128,7 @@ HANDLES = {
     "split until there is no memory": (
         "s = ESet(Talk.Exp)\ns.close()\nrest = new(u8, 200000)\nn = 0\nwhile True:\n    try:\n        a, rest = split(rest, 1)\n    except MemoryError:\n        break\n"
         "    except IndexError:\n        break\n    n += u64(len(a))\n    keep(a)\nfree(rest)\nreturn u64(n > 100)", 1),
+    "registers are no memory": ("try:\n    n = dma_address(io_memory(n - 4))\nexcept OSError:\n    return 2\nexcept ValueError:\n    return 3\nreturn 0", 2),
     "one's own name": ("try:\n    v = principal()\nexcept MemoryError:\n    return 0\nn = len(v)\nfree(v)\nreturn n", 1),
 }  # fmt: skip
 NO_PARENT = TALK + "\n@function\ndef one() -> u64:\n    return 1\n@function\ndef keep(v: ExVec[u8]):\n    free(v)\n"
