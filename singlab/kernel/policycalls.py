@@ -20,14 +20,23 @@ from singlab.machine.state import CYCLES, DUE_0, DUE_1, DUE_2, DUE_3
 _W = np.uint64
 _0 = _W(0)
 _TROUBLE, _STOP = _s.POLICY_TROUBLE, _s.POLICY_STOP
+_CODE, KERNEL_MOST = _W(_s.POLICY_CODE), _s.KERNEL_MOST
 
 #: Policies when nothing is compiled: the word in the header is a place in this list, + 1.
 UNCOMPILED: list = []
 
 
+@jit("uint64(uint64[::1])")
+def no_policy(m):
+    """Note that the kernel's tables name a policy where there is none: they are damaged."""
+    m[KERNEL_MOST] = _0
+    return _0
+
+
 def call_policy(m, slot, words):
     """Call the function of a slot with a tuple of words; returns its word."""
-    return _W(UNCOMPILED[int(m[_s.POLICY_CODE + int(slot)]) - 1](m, *words))
+    code = int(m[_s.POLICY_CODE + int(slot)])
+    return _W(UNCOMPILED[code - 1](m, *words)) if code else no_policy(m)
 
 
 @intrinsic
@@ -47,7 +56,7 @@ def _call(typingctx, m, slot, words):
 
 @overload(call_policy, inline="never")
 def _call_overload(m, slot, words):
-    return lambda m, slot, words: _call(m, slot, words)
+    return lambda m, slot, words: _call(m, slot, words) if m[_CODE + slot] != _0 else no_policy(m)
 
 
 @jit("uint64(uint64[::1], uint64)")
