@@ -15,7 +15,7 @@ from singlab.kernel.image import SealedImage
 from singlab.kernel.manifest import InstallError
 from singlab.kernel.startup import KernelError
 
-CAUSES = {hp.CAUSE_LIMIT: "limit", hp.CAUSE_MEMORY: "memory", hp.CAUSE_FORCED: "forced", hp.CAUSE_STEP: "step"}
+CAUSES = {hp.CAUSE_LIMIT: "limit", hp.CAUSE_MEMORY: "memory", hp.CAUSE_FORCED: "forced", hp.CAUSE_STEP: "step", hp.CAUSE_POLICY: "policy"}
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,13 @@ class HeapState:
     collections : int
         Of a concurrent collector every step counts.
     cause : str
-        Of the last one: "limit", "memory", "forced", "step"; empty if there was none.
+        Of the last one: "limit", "memory", "forced", "step", "policy"; empty if there was none.
     roots, live, moved, freed : int
         Of the last one: how many roots, and bytes.
     cycles, longest : int
         Of all collections, and of the longest.
+    active : str
+        What collects it now: another than ``collector`` if that is adaptive.
     """
 
     collector: str
@@ -51,6 +53,7 @@ class HeapState:
     freed: int
     cycles: int
     longest: int
+    active: str
 
 
 def collector_number(name: str) -> int:
@@ -100,6 +103,7 @@ class Collected:
         return HeapState(
             hp.COLLECTORS[field(hp.Z_COLLECTOR)], field(hp.Z_BYTES), field(hp.Z_LIMIT), None if most == at.NEVER else most, field(hp.Z_COUNT),
             CAUSES.get(field(hp.Z_CAUSE), ""), *(field(offset) for offset in (hp.Z_ROOTS, hp.Z_LIVE, hp.Z_MOVED, hp.Z_FREED, hp.Z_CYCLES, hp.Z_LONGEST)),
+            hp.COLLECTORS[field(hp.Z_ACTIVE)],
         )  # fmt: skip
 
 

@@ -95,6 +95,36 @@ def policy_admit(m, contract, importer, exporter):
     return call_policy(m, _W(5), (contract, importer, exporter))
 
 
+@jit("uint64(uint64[::1], uint64)")
+def policy_trigger(m, heap):
+    """Call the policy that says whether a heap is collected now."""
+    return call_policy(m, _W(6), (heap,))
+
+
+@jit("uint64(uint64[::1], uint64, uint64)")
+def policy_growth(m, heap, size):
+    """Call the policy that says by how many bytes a heap grows."""
+    return call_policy(m, _W(7), (heap, size))
+
+
+@jit("uint64(uint64[::1], uint64)")
+def policy_nursery(m, heap):
+    """Call the policy that says how many bytes of young objects make a collection."""
+    return call_policy(m, _W(8), (heap,))
+
+
+@jit("uint64(uint64[::1], uint64)")
+def policy_tenure(m, heap):
+    """Call the policy that says how many minor collections make an object old."""
+    return call_policy(m, _W(9), (heap,))
+
+
+@jit("uint64(uint64[::1], uint64)")
+def policy_collector(m, heap):
+    """Call the policy that chooses what an adaptive heap is collected by."""
+    return call_policy(m, _W(10), (heap,))
+
+
 @jit("uint64(uint64[::1])")
 def policy_trouble(m):
     """Return why the policy that ran has no result, 0 if it has one."""

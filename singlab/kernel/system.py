@@ -131,7 +131,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         How the kernel finds what a dead process had: by the process's own lists, or by a walk over everybody's records,
         as the real system's does.
     collector : str
-        What collects the heaps of processes whose manifests do not say (see :mod:`singlab.runtime`): "none", "semispace".
+        What collects the heaps of processes whose manifests do not say (see :mod:`singlab.runtime`): "none", "semispace",
+        "marksweep", "compact", "adaptive".
     collect_every : bool
         Collect whenever a program makes an object: for tests, and to see what moves.
     disk : path, bytes or Disk, optional
@@ -206,7 +207,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
     @over_tables
     def create(
         self, image: SealedImage | str, name: str | None = None, *, domain: str | None = None, isolation: str | None = None,
-        collector: str | None = None, heap_bytes: int | None = None, **arguments: int,
+        collector: str | None = None, heap_bytes: int | None = None, policies=(), **arguments: int,
     ) -> Process:
         """Create a process that has not started.
 
@@ -225,6 +226,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
             What collects its heap, whatever its manifest says.
         heap_bytes : int, optional
             Most bytes of its heap.
+        policies : iterable of policy
+            Policies that decide about its heap, and not about others' (see :meth:`use`).
         **arguments : int
             Its integer startup arguments, by name. Endpoints come with :meth:`connect`.
 
@@ -252,6 +255,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         self._store(at.G_NEW_CODE, 0)
         self._choose_collector(process, collector, heap_bytes)
         self._host.processes[process.number] = self._host.unstarted[process.number] = process
+        for policy in policies:
+            self.use(policy, [process])
         return process
 
     @over_tables

@@ -111,7 +111,7 @@ KERNEL_LINE = 234  #: line of the kernel's text fetched last, + 1; 0 = none sinc
 PLAIN_RAM = 233  #: offsets in RAM below which native kernel code reaches memory at no charge, 0 = none: set while it runs untimed and untranslated
 POLICY_TROUBLE = 235  #: why the student's function that ran last has no result, 0 = it has one
 POLICY_STOP = 236  #: 1 = a policy was put out of force, and the host is to say so
-POLICY_CODE = 237  #: eight words: where the functions of the policy slots lie in the host's memory, 0 = none
+POLICY_CODE = 237  #: eleven words: where the functions of the policy slots lie in the host's memory, 0 = none
 #: Instructions that native kernel code has retired and that are not in the books yet, in four words: consecutive blocks add
 #: to different ones, so that none waits for the sum of the one before.
 DUE_0, DUE_1, DUE_2, DUE_3 = range(248, 252)

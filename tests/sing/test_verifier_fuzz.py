@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutants import EXCEPTIONAL, OBJECTS, RICH
 from mutants_endpoints import LAYOUTS, PASSING, SETS, THREADS
-from mutants_system import ATTEMPTS, CHILDREN, HANDLES, MEMORY, NAMES, REGIONS, SYSTEM, TRIALS
+from mutants_system import ATTEMPTS, CHILDREN, HANDLES, NAMES, REGIONS, SYSTEM
+from mutants_trials import MEMORY, TRIALS
 
 from singlab.sing import contract, format_module, sil, verify
 from singlab.sing.sil import Arms, Block, Function, Instr, Module, Receive, Reg

@@ -6,7 +6,8 @@ import pytest
 from harm import harmless
 from mutants import OBJECTS, RICH, SUBJECT
 from mutants_endpoints import LAYOUTS, PASSING, SETS, THREADS
-from mutants_system import ATTEMPTS, CHILDREN, HANDLES, MEMORY, NAMES, REGIONS, TRIALS
+from mutants_system import ATTEMPTS, CHILDREN, HANDLES, NAMES, REGIONS
+from mutants_trials import MEMORY, TRIALS
 
 from singlab.machine.jit import DISABLED
 from singlab.sing import SipError, sil_handles, sil_operands, sil_types
