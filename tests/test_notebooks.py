@@ -132,6 +132,17 @@ def test_notebook_runs(path):
             assert words in told, words
         assert text.count("then: finished") == 4 and text.count("in force: {}") == 4, "each system went on without its policy"
         assert len(plots(node)) == 4
+    if path.name == "08_garbage_collection.ipynb":
+        text = _text(node)
+        assert len(re.findall(r"^ +(?:none|semispace|marksweep|compact|generational|concurrent) +31,608 ", text, re.MULTILINE)) == 6, "one result, whoever collects"
+        assert re.search(r"poor: fault: out of memory \(line \d+\)", text) and "rich: exit with 339900" in text
+        films = re.findall(r"<HeapFilm of writer: \d+ steps, (\d+) objects reached, (\d+) moved, [\d,]+ gone, (\w+)>", text)
+        assert [collector for _, _, collector in films] == ["semispace", "marksweep", "compact", "generational"]
+        assert films[0][0] == films[0][1] == "33" and films[1][1] == "0"
+        numbers = dict(re.findall(r"^ +(concurrent +(?:a step|all at once)|semispace +all at once) +(.*)$", text, re.MULTILINE))
+        longest = {" ".join(name.split()): int(row.replace(",", "").split()[2]) for name, row in numbers.items()}
+        assert longest["concurrent a step"] < longest["semispace all at once"] < longest["concurrent all at once"], "as the text says"
+        assert len(plots(node)) == 12
     if path.name in SOLVED:
         assert f"{SOLVED[path.name]} of {SOLVED[path.name]} points in the visible checks" in _text(node)
 
