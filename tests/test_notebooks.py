@@ -134,7 +134,7 @@ def test_notebook_runs(path):
         assert len(plots(node)) == 4
     if path.name == "08_garbage_collection.ipynb":
         text = _text(node)
-        assert len(re.findall(r"^ +(?:none|semispace|marksweep|compact|generational|concurrent) +31,608 ", text, re.MULTILINE)) == 6, "one result, whoever collects"
+        assert len(re.findall(r"^ +(?:none|semispace|marksweep|compact|generational|concurrent|adaptive) +31,608 ", text, re.MULTILINE)) == 7, "one result, whoever collects"
         assert re.search(r"poor: fault: out of memory \(line \d+\)", text) and "rich: exit with 339900" in text
         films = re.findall(r"<HeapFilm of writer: \d+ steps, (\d+) objects reached, (\d+) moved, [\d,]+ gone, (\w+)>", text)
         assert [collector for _, _, collector in films] == ["semispace", "marksweep", "compact", "generational"]
@@ -142,7 +142,9 @@ def test_notebook_runs(path):
         numbers = dict(re.findall(r"^ +(concurrent +(?:a step|all at once)|semispace +all at once) +(.*)$", text, re.MULTILINE))
         longest = {" ".join(name.split()): int(row.replace(",", "").split()[2]) for name, row in numbers.items()}
         assert longest["concurrent a step"] < longest["semispace all at once"] < longest["concurrent all at once"], "as the text says"
-        assert len(plots(node)) == 12
+        own = [int(row.split()[0]) for row in re.findall(r"^ +[\d,]+ +only when full +(.*)$", text, re.MULTILINE)]
+        assert len(own) == 4 and own[1] > own[2] > own[3] == 0, "a trigger decides"
+        assert len(plots(node)) == 11
     if path.name in SOLVED:
         assert f"{SOLVED[path.name]} of {SOLVED[path.name]} points in the visible checks" in _text(node)
 

@@ -64,11 +64,15 @@ def spread(work: Callable, cases: Sequence[Mapping], *, client=None, workers: in
 
     Raises
     ------
+    RuntimeError
+        In a script that begins its work whenever it is read: each process reads it, and would begin it again.
     Exception
         Whatever a run raises.
     """
     from tqdm.auto import tqdm
 
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError('what this script does must stand below  if __name__ == "__main__":  for each process that helps reads the script too')
     client = client if client is not None else cluster() if workers is None else None
     with tqdm(total=len(cases), desc=label, unit="run", disable=not progress, leave=False) as bar:
         if client is not None:
