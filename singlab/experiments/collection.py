@@ -28,25 +28,26 @@ def pauses(system: System, process=None):
     Returns
     -------
     pandas.DataFrame
-        A row a pause: the ``process`` number, ``collector``, ``cause``, the ``cycle`` at which it began, ``cycles`` it took,
-        ``roots``, and bytes: ``heap`` (pages before it), ``live``, ``moved``, ``freed``.
+        A row a pause: the ``process`` number and ``owner`` of the heap (the process's name, or "kernel"), ``collector``, ``cause``,
+        the ``cycle`` at which it began, ``cycles`` it took, ``roots``, and bytes: ``heap`` (pages before it), ``live``, ``moved``, ``freed``.
     """
     import pandas as pd
 
     rows, begun = [], {}
+    names = {each.number: each.name for each in system.processes}
     for event in system.trace.events:
         number = int(event["process"])
         if process is not None and number != process.number:
             continue
         kind, a, b = int(event["kind"]), int(event["a"]), int(event["b"])
         if kind == Kind.GC_BEGIN:
-            begun[number] = {"process": number, "collector": COLLECTORS[a & 0xFF], "cause": CAUSES[a >> 8], "cycle": int(event["cycle"]), "heap": b,
-                             "roots": 0, "moved": 0, "freed": 0}  # fmt: skip
+            begun[number] = {"process": number, "owner": names.get(number, "kernel"), "collector": COLLECTORS[a & 0xFF], "cause": CAUSES[a >> 8],
+                             "cycle": int(event["cycle"]), "heap": b, "roots": 0, "moved": 0, "freed": 0}  # fmt: skip
         elif kind == Kind.GC_WORK and number in begun:
             begun[number].update(roots=a, moved=b & 0xFFFF_FFFF, freed=b >> 32)
         elif kind == Kind.GC_END and number in begun:
             rows.append({**begun.pop(number), "live": a, "cycles": b})
-    columns = ["process", "collector", "cause", "cycle", "cycles", "roots", "heap", "live", "moved", "freed"]
+    columns = ["process", "owner", "collector", "cause", "cycle", "cycles", "roots", "heap", "live", "moved", "freed"]
     return pd.DataFrame(rows, columns=columns)
 
 
