@@ -1,4 +1,4 @@
-"""The command line: ``singlab lab | demo | doctor | warm | run | boot | bench | grade``.
+"""The command line: ``singlab lab | demo | doctor | warm | run | boot | collectors | bench | grade``.
 
 Each command says in one message what went wrong and what to do, and then exits with a code other than 0.
 """
@@ -327,6 +327,41 @@ def bench(
         _out.print(table(result))
     if plot is not None:
         draw(result, plot)
+
+
+# ---- collectors ------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def collectors(
+    size: Annotated[str, typer.Option(help="Size of the workloads: small, teaching or large.")] = "teaching",
+    seed: Annotated[int, typer.Option(help="What the workloads' random choices begin with.")] = 1,
+    workers: Annotated[Optional[int], typer.Option(min=1, help="Processes of this computer; one a processor by default.")] = None,  # noqa: UP045
+    cluster: Annotated[str, typer.Option(help="Address of a Dask scheduler, whose workers do it instead.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    plot: Annotated[Optional[Path], typer.Option(help="Draw the matrix into this file.")] = None,  # noqa: UP045
+) -> None:
+    """Run every workload under every collector."""
+    from singlab.experiments.collector_costs import matrix
+    from singlab.experiments.workloads import SIZES
+
+    if size not in SIZES:
+        fail(f"there is no size {size!r}; the sizes are {', '.join(SIZES)}.")
+    client = None
+    if cluster:
+        from distributed import Client
+
+        try:
+            client = Client(cluster, timeout=10)
+        except (OSError, ValueError) as error:
+            fail(f"no Dask scheduler answers at {cluster}: {error}")
+    found = matrix(size, seed=seed, client=client, workers=workers, progress=not json)
+    if json:
+        print(found.frame().to_json(orient="records", indent=1))
+    else:
+        print(found)
+    if plot is not None:
+        found.plot().savefig(plot, dpi=150)
 
 
 # ---- grade -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Packages the lab needs to run, and those only some commands need.
-NEEDED = ("numpy", "numba", "pandas", "matplotlib", "jupyterlab", "ipykernel", "ipywidgets", "anywidget", "lark", "nbclient")
+NEEDED = ("numpy", "numba", "pandas", "matplotlib", "jupyterlab", "ipykernel", "ipywidgets", "anywidget", "dask", "distributed", "lark", "nbclient")
 EXTRA = {"nbgrader": "only to make exercises from solutions", "playwright": "only for the browser tests"}
 _NEEDED_BYTES = 300 << 20
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from singlab import cli, lectures
 from singlab.cli import app
+from singlab.machine.jit import DISABLED
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -135,3 +136,15 @@ def test_import_is_quiet_and_light():
     code = "import sys, singlab; print([m for m in sys.modules if m.startswith('singlab.') or m in ('numba', 'pandas')])"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ)
     assert found.stdout.strip() == "[]" and not found.stderr
+
+
+def test_collectors_of_an_unknown_size():
+    result = invoke("collectors", "--size", "huge")
+    assert result.exit_code == 1 and "small, teaching, large" in " ".join(result.output.split())
+
+
+@pytest.mark.skipif(DISABLED, reason="long runs")
+def test_collectors_on_the_command_line(tmp_path):
+    result = invoke("collectors", "--size", "small", "--workers", "1", "--json", "--plot", str(tmp_path / "matrix.png"))
+    rows = json.loads(result.stdout)
+    assert result.exit_code == 0 and {row["workload"] for row in rows} >= {"trees", "compiler"} and (tmp_path / "matrix.png").stat().st_size > 10_000

@@ -1,4 +1,4 @@
-"""How fast the host collects: a heap of a million live objects with full timing, under each collector.
+"""How fast the host collects: a heap of a million live objects with full timing, under each collector; all workloads under all collectors.
 
 Leaves out what a collection takes on the simulated machine, which is in ``experiments``, and the concurrent collector, which
 never collects all at once.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 
-from singlab.bench.harness import Row
+from singlab.bench.harness import Row, repeat, seconds
 
 _OBJECTS = 1_000_000
 _RUNS = 3
@@ -28,4 +28,11 @@ def _collections() -> list[Row]:
     return rows
 
 
-MEASUREMENTS = (_collections,)
+def _matrix() -> list[Row]:
+    from singlab.experiments.collector_costs import matrix
+
+    took, spread = repeat(lambda: seconds(lambda: matrix(progress=False)), runs=_RUNS)  # the warm-up starts the processes
+    return [Row("all workloads under all collectors, teaching size", took, "s", spread, goal=60.0)]
+
+
+MEASUREMENTS = (_collections, _matrix)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
+
 from singlab.experiments.workloads import workloads
 from singlab.kernel import System
 from singlab.kernel import heaplayout as hp
@@ -35,7 +37,8 @@ def pauses(system: System, process=None):
 
     rows, begun = [], {}
     names = {each.number: each.name for each in system.processes}
-    for event in system.trace.events:
+    events = system.trace.events
+    for event in events[np.isin(events["kind"], (Kind.GC_BEGIN, Kind.GC_WORK, Kind.GC_END))]:
         number = int(event["process"])
         if process is not None and number != process.number:
             continue
@@ -51,31 +54,85 @@ def pauses(system: System, process=None):
     return pd.DataFrame(rows, columns=columns)
 
 
+def collections(table) -> int:
+    """Return how many collections pauses belong to: each is one, but of the concurrent collector's steps many make one.
+
+    A step that begins to sweep sets ``freed`` to 0, so a cycle is counted when that falls; one that freed nothing at all is not seen.
+    """
+    steps = table[table["cause"] == "step"]
+    cycles = 0
+    for _, own in steps.groupby("process"):
+        freed = own["freed"].to_numpy()
+        cycles += int((np.diff(freed, prepend=0) < 0).sum()) + int(len(freed) > 0 and freed[-1] > 0)
+    return len(table) - len(steps) + cycles
+
+
+def heap_peak(system: System) -> int:
+    """Return how many bytes of pages for objects all processes together had at most; what a collection copies to counts too."""
+    events = system.trace.events
+    events = events[np.isin(events["kind"], (Kind.PAGES_ALLOC, Kind.PAGES_FREE))]
+    tags = events["b"] >> np.uint64(32)
+    heap = ((tags & np.uint64(15)) == at.TAG_HEAP) & (tags != at.TAG_KERNEL_HEAP)
+    count = (events["b"] & np.uint64(0xFFFF_FFFF)).astype(np.int64)[heap]
+    sign = np.where(events["kind"][heap] == Kind.PAGES_ALLOC, 1, -1)
+    return int((np.cumsum(count * sign) * at.PAGE).max(initial=0))
+
+
 def run_workload(workload: str, collector: str, size: str = "small", heap_bytes: int | None = None, seed: int = 1, isolation: str = "sip",
-                 ram: str = "64M", profile="athlon64") -> dict:  # fmt: skip
+                 ram: str = "64M", profile="athlon64", limit: int = 2_000_000_000) -> dict:  # fmt: skip
     """Run a workload to its end under a collector.
+
+    Parameters
+    ----------
+    workload, collector, size : str
+    heap_bytes : int, optional
+        Most bytes of each process's heap.
+    seed : int
+    isolation, ram, profile
+        Of the system.
+    limit : int
+        Cycles after which it is given up.
 
     Returns
     -------
     dict
         Its ``result`` (None if it came to none), ``cycles`` and ``instructions`` of the whole run, how many ``pauses``, their ``total``,
-        ``longest``, ``p99`` in cycles, the ``share`` of the time left for the program, and bytes ``moved``.
+        ``longest``, ``p99`` in cycles, the ``share`` of the time left for the program and the collector's (``gc``), ``collections``,
+        bytes ``moved`` and ``freed`` by all of them, and the ``peak`` of the heaps' pages in bytes.
     """
     system = System(isolation=isolation, ram=ram, profile=profile)
     made = workloads()[workload].start(system, size, seed, collector, heap_bytes)
-    run = system.run()
+    run = system.run(cycles=limit)
     table = pauses(system)
+    table = table[table["owner"] != "kernel"]
     about_pauses = pause_statistics(table["cycles"], 0, run.cycles)
     return {"workload": workload, "collector": collector, "size": size, "result": made[-1].exit_value, "cycles": run.cycles,
             "instructions": run.instructions, **{name: about_pauses[name] for name in ("pauses", "total", "longest", "p99", "share")},
-            "moved": int(table["moved"].sum())}  # fmt: skip
+            "gc": 1.0 - about_pauses["share"], "collections": collections(table), "moved": int(table["moved"].sum()),
+            "freed": _freed(table), "peak": heap_peak(system)}  # fmt: skip
 
 
-def workload_matrix(collectors=NAMES, size: str = "small", **options):
-    """Run all workloads under all collectors; returns a pandas DataFrame, a row for each pair (see :func:`run_workload`)."""
+def _freed(table) -> int:
+    """Return bytes given back: a step says what its sweep has found so far, so the last step of each counts."""
+    total = 0
+    for _, own in table.groupby("process"):
+        freed = own["freed"].to_numpy()
+        grown = np.diff(freed, prepend=0)
+        total += int(np.where((own["cause"] == "step").to_numpy(), np.where(grown < 0, freed, grown), freed).sum())
+    return total
+
+
+def workload_matrix(collectors=NAMES, size: str = "small", *, client=None, workers: int | None = None, progress: bool = False, **options):
+    """Run all workloads under all collectors; returns a pandas DataFrame, a row for each pair (see :func:`run_workload`).
+
+    The runs are spread as :func:`singlab.experiments.spread.spread` says, where ``client``, ``workers`` and ``progress`` are explained.
+    """
     import pandas as pd
 
-    return pd.DataFrame([run_workload(workload, collector, size, **options) for workload in workloads() for collector in collectors])
+    from singlab.experiments.spread import spread
+
+    cases = [{"workload": workload, "collector": collector, "size": size, **options} for workload in workloads() for collector in collectors]
+    return pd.DataFrame(spread(run_workload, cases, client=client, workers=workers, progress=progress, label="workloads under collectors"))
 
 
 _LARGE = '''

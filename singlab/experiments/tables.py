@@ -83,3 +83,14 @@ def _cells(column, form: str) -> list[r.Cell]:
     texts = ["" if value is None or (isinstance(value, float) and pd.isna(value)) else form.format(value) if form else str(value) for value in column]
     kind = "wrap" if any(len(text) > _LONG for text in texts) else ""
     return [r.Cell(text, kind) for text in texts]
+
+
+@dataclass(repr=False, eq=False)
+class Measured(FrameTable):
+    """What an experiment has measured: shows itself as a table, gives its ``frame()``, and draws itself with ``plot()``."""
+
+    draw: object = None
+
+    def plot(self, **options):
+        """Draw it; returns a matplotlib Figure. The options are those of the drawing named in ``draw``."""
+        return self.draw(self.data, **options)

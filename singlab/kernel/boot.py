@@ -49,6 +49,11 @@ def page_zones(ram_bytes: int) -> tuple[int, int, int, int]:
     return kernel, record, user, pages
 
 
+#: Instructions that a loop of a kernel call may come to on a machine with hardly any RAM; with each byte of it there are sixteen more, which
+#: is many times what clearing it takes, or collecting it full of the smallest objects.
+LEAST_MOST = 1 << 25
+
+
 def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, quantum: int, segment: int = 1, stack_limit: int = 2048) -> dict[str, int]:
     """Write the kernel into a machine and make it ready to run; returns the labels of its switch code.
 
@@ -69,6 +74,7 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
     """
     m = machine.m
     ram = int(m[_s.RAM_BYTES])
+    m[_s.KERNEL_MOST] = LEAST_MOST + 16 * ram
     kernel, record, user, pages = page_zones(ram)
     if user >= pages - 16:
         raise ValueError(f"{ram >> 20} MB of RAM leave no room for SIPs; use at least 2M")
@@ -102,6 +108,7 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
         at.G_STACK_LIMIT: stack_limit,
         at.KERNEL_HEAP + hp.Z_MAGIC: at.MAGIC_HEAP,
         at.KERNEL_HEAP + hp.Z_COLLECTOR: hp.COLLECT_MARK_SWEEP,
+        at.KERNEL_HEAP + hp.Z_ACTIVE: hp.COLLECT_MARK_SWEEP,
         at.KERNEL_HEAP + hp.Z_TYPES: at.KERNEL_TABLES,
         at.KERNEL_HEAP + hp.Z_TYPE_COUNT: len(TYPES),
         at.KERNEL_HEAP + hp.Z_TAG: at.TAG_KERNEL_HEAP,

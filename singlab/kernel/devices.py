@@ -8,6 +8,7 @@ requests in a virtio device's queue are served.
 from __future__ import annotations
 
 from singlab.kernel import layout as at
+from singlab.kernel.damage import links
 from singlab.machine import state as _s
 from singlab.machine.disk import Disk
 from singlab.machine.serial import uart_sent, uart_type
@@ -52,14 +53,11 @@ class Devices:
 
     def _awaits_device(self) -> bool:
         """Whether a thread waits for an interrupt, which only the outside can cause."""
-        load, known = self._load, self._load(at.G_HARDWARE)
-        while known:  # few have hardware, however many processes there are
+        load = self._load
+        for known in links(self.machine, load(at.G_HARDWARE), at.O_LINK):  # few have hardware, however many processes there are
             if load(known + at.O_MAGIC) == at.MAGIC_INTERRUPT:
-                thread = load(load(known + at.O_PROCESS) + at.P_WAIT_FIRST)
-                while thread:
+                for thread in links(self.machine, load(load(known + at.O_PROCESS) + at.P_WAIT_FIRST), at.T_NEXT):
                     waited = range(thread + at.T_SELECTED, thread + at.T_SELECTED + 8 * at.WAIT_MOST, 8)
                     if load(thread + at.T_STATE) == at.BLOCKED and known in map(load, waited):
                         return True
-                    thread = load(thread + at.T_NEXT)
-            known = load(known + at.O_LINK)
         return False

@@ -3,7 +3,7 @@
 A hook instruction stands where the entry code would call a kernel function. The gate runs the native
 function through the dispatcher that :mod:`singlab.kernel.native` makes from the ABI's table, and goes on
 after the hook. Leaves the loop when the kernel has something for the host: text to print, an event
-limit reached, nothing left to run.
+limit reached, nothing left to run, its tables damaged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from singlab.kernel import layout as at
-from singlab.kernel.native import native
+from singlab.kernel.native import STOP_DAMAGED, native
 from singlab.machine import state as _s
 from singlab.machine.access import kernel_books, plain_begin, plain_end
 from singlab.machine.hart import STOP_HOOK, hart_run
@@ -27,20 +27,32 @@ _W = np.uint64
 _ZERO, _FOUR = _W(0), _W(4)
 _CURRENT = _W(_s.RAM_OFFSET + at.G_CURRENT - at.RAM_BASE)
 _LIVE = _W(_s.RAM_OFFSET + at.G_LIVE - at.RAM_BASE)
-_TO_OFFSET = _W(_s.RAM_OFFSET - at.RAM_BASE & 0xFFFF_FFFF_FFFF_FFFF)
 _PROCESSES = _W(_s.RAM_OFFSET + at.G_PROCESSES - at.RAM_BASE)
 _P_NEXT, _P_STATE, _P_THREADS, _P_HELD, _P_HELD_ABOVE, _T_SIBLING, _T_STATE = (
     _W(offset) for offset in (at.P_NEXT, at.P_STATE, at.P_THREADS, at.P_HELD, at.P_HELD_ABOVE, at.T_SIBLING, at.T_STATE)
 )
 _RUNNING, _STOPPED, _BLOCKED = _W(at.RUNNING), _W(at.STOPPED), _W(at.BLOCKED)
 _ONE, _HELD_ONE = _W(1), _W(1 << 32)
+#: Room that any record has; how many there can be.
+_RECORD, _RECORD_SHIFT = _W(max(at.PROCESS_BYTES, at.THREAD_BYTES)), _W(7)
+_RAM_BASE, _RAM_OFFSET = _W(at.RAM_BASE), _W(_s.RAM_OFFSET)
 _T_ID, _T_PROCESS, _P_ID = _W(at.T_ID), _W(at.T_PROCESS), _W(at.P_ID)
 
 _PC, _NUMBER, _EVENTS, _STOP_EVENT = _s.PC, _s.HOOK_NUMBER, _s.EVENT_COUNT, _s.STOP_EVENT
-_POLICY_STOP = _s.POLICY_STOP
+_POLICY_STOP, _MOST, _RAM_BYTES = _s.POLICY_STOP, _s.KERNEL_MOST, _s.RAM_BYTES
 _THREAD, _PROCESS = _s.CURRENT_THREAD, _s.CURRENT_PROCESS
 
 _dispatch = native.inside("dispatch")
+
+
+@jit("uint64(uint64[::1], uint64)")
+def record_offset(m, address):
+    """Return the byte offset in the state of a record that is read with no cost; where none can be, the tables are damaged and it is the first page's."""
+    offset = address - _RAM_BASE
+    if offset > m[_RAM_BYTES] - _RECORD:
+        m[_MOST] = _ZERO
+        return _RAM_OFFSET
+    return offset + _RAM_OFFSET
 
 
 @jit("void(uint64[::1])")
@@ -51,29 +63,34 @@ def mirror_current(m):
         m[_THREAD] = _ZERO
         m[_PROCESS] = _ZERO
     else:
-        record = thread + _TO_OFFSET
+        record = record_offset(m, thread)
         m[_THREAD] = raw_ld64(m, record + _T_ID)
-        m[_PROCESS] = raw_ld64(m, raw_ld64(m, record + _T_PROCESS) + _TO_OFFSET + _P_ID)
+        m[_PROCESS] = raw_ld64(m, record_offset(m, raw_ld64(m, record + _T_PROCESS)) + _P_ID)
 
 
 @jit("uint64(uint64[::1])")
 def resting_count(m):
     """Return how many threads of running processes are blocked, and how many processes are held, << 32."""
     found = _ZERO
+    left = m[_RAM_BYTES] >> _RECORD_SHIFT
     process = raw_ld64(m, _PROCESSES)
-    while process != _ZERO:
-        process += _TO_OFFSET
+    while process != _ZERO and m[_MOST] != _ZERO:
+        process = record_offset(m, process)
         state = raw_ld64(m, process + _P_STATE)
         if state != _STOPPED and (raw_ld64(m, process + _P_HELD) | raw_ld64(m, process + _P_HELD_ABOVE)) != _ZERO:
             found += _HELD_ONE
         if state == _RUNNING:
             thread = raw_ld64(m, process + _P_THREADS)
-            while thread != _ZERO:
-                thread += _TO_OFFSET
+            while thread != _ZERO and left != _ZERO:
+                left -= _ONE
+                thread = record_offset(m, thread)
                 if raw_ld64(m, thread + _T_STATE) == _BLOCKED:
                     found += _ONE
                 thread = raw_ld64(m, thread + _T_SIBLING)
         process = raw_ld64(m, process + _P_NEXT)
+        if left == _ZERO:
+            m[_MOST] = _ZERO
+        left -= _ONE
     return found
 
 
@@ -86,6 +103,8 @@ def hook(m):
     kernel_books(m)
     m[_PC] += _FOUR
     mirror_current(m)
+    if m[_MOST] == _ZERO:
+        return STOP_DAMAGED
     if m[_POLICY_STOP] != _ZERO and reason == 0:
         return STOP_POLICY
     return reason

@@ -15,14 +15,15 @@ IH_COLLECTOR = 24  #: number of its collector, 0 = whatever the system's is; mos
 IH_MOST = 32
 
 #: Collectors, in the order of their numbers; a heap without one grows until its process ends.
-COLLECTORS = ("", "none", "semispace", "marksweep", "compact", "generational", "concurrent")
+COLLECTORS = ("", "none", "semispace", "marksweep", "compact", "generational", "concurrent", "adaptive")
 #: Those whose programs have a write barrier.
 WITH_BARRIER = ("generational", "concurrent")
 #: A bound on a heap's bytes is at least that: a page.
 SMALLEST_HEAP = 4096
-COLLECT_NONE, COLLECT_SEMISPACE, COLLECT_MARK_SWEEP, COLLECT_COMPACT, COLLECT_GENERATIONAL, COLLECT_CONCURRENT = 1, 2, 3, 4, 5, 6
-#: Why there is a collection: the heap has come to its limit, memory is exhausted, it is forced at every allocation, or there is a step of one to do.
-CAUSE_LIMIT, CAUSE_MEMORY, CAUSE_FORCED, CAUSE_STEP = 1, 2, 3, 4
+COLLECT_NONE, COLLECT_SEMISPACE, COLLECT_MARK_SWEEP, COLLECT_COMPACT, COLLECT_GENERATIONAL, COLLECT_CONCURRENT, COLLECT_ADAPTIVE = range(1, 8)
+#: Why there is a collection: the heap has come to its limit, memory is exhausted, it is forced at every allocation, there is a step of one
+#: to do, or a policy wants it.
+CAUSE_LIMIT, CAUSE_MEMORY, CAUSE_FORCED, CAUSE_STEP, CAUSE_POLICY = range(1, 6)
 #: How a request for room has ended.
 ROOM, FULL, AGAIN, DAMAGED = 0, 1, 2, 3
 
@@ -89,6 +90,14 @@ Z_WALK_REGISTERS = 288  #: registers of this frame that are still to be named, a
 Z_WALK_WORDS = 296  #: where the numbers of its words are, and how many are still to be named
 Z_WALK_COUNT = 304
 Z_PLACES = 512  #: where the kernel finds what each register held, 0 = nowhere
+# of policies (see singlab.kernel.core.heappolicies)
+Z_ACTIVE = 768  #: number of the collector that collects; another than Z_COLLECTOR if that is adaptive
+Z_PAUSE = 776  #: cycles of the last collection
+Z_TENURE = 784  #: how many minor collections an object survives before it is old
+Z_NOTES = 792  #: words that policies keep for the heap
+HEAP_NOTES = 4
+Z_AGES = 832  #: bytes that survived the last collection, by how many they have survived; those of 15 and more together
+OLDEST = 15
 
 EXTENT_BYTES = 64
 X_MAGIC = 0

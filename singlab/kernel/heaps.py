@@ -24,7 +24,7 @@ from singlab.machine import state as _s
 _W = np.uint64
 #: What can collect the kernel's own heap: the kernel has no write barrier.
 KERNEL_COLLECTORS = ("none", "marksweep", "semispace", "compact")
-CAUSES = {hp.CAUSE_LIMIT: "limit", hp.CAUSE_MEMORY: "memory", hp.CAUSE_FORCED: "forced", hp.CAUSE_STEP: "step"}
+CAUSES = {hp.CAUSE_LIMIT: "limit", hp.CAUSE_MEMORY: "memory", hp.CAUSE_FORCED: "forced", hp.CAUSE_STEP: "step", hp.CAUSE_POLICY: "policy"}
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,13 @@ class HeapState:
     collections : int
         Of a concurrent collector every step counts.
     cause : str
-        Of the last one: "limit", "memory", "forced", "step"; empty if there was none.
+        Of the last one: "limit", "memory", "forced", "step", "policy"; empty if there was none.
     roots, live, moved, freed : int
         Of the last one: how many roots, and bytes.
     cycles, longest : int
         Of all collections, and of the longest.
+    active : str
+        What collects it now: another than ``collector`` if that is adaptive.
     """
 
     collector: str
@@ -60,6 +62,7 @@ class HeapState:
     freed: int
     cycles: int
     longest: int
+    active: str
 
 
 def collector_number(name: str) -> int:
@@ -75,7 +78,8 @@ class Collected:
     def _choose_collectors(self, collector: str, every: bool, kernel: str, kernel_every: bool) -> None:
         if kernel not in KERNEL_COLLECTORS:
             raise KernelError(f"the kernel's heap cannot have collector {kernel!r:.40}; choose one of {', '.join(KERNEL_COLLECTORS)}")
-        self._store(at.KERNEL_HEAP + hp.Z_COLLECTOR, hp.COLLECTORS.index(kernel))
+        for field in (hp.Z_COLLECTOR, hp.Z_ACTIVE):
+            self._store(at.KERNEL_HEAP + field, hp.COLLECTORS.index(kernel))
         self.kernel_collect_every = kernel_every
         if collector in hp.WITH_BARRIER:
             raise KernelError(f'the {collector} collector needs a write barrier in the program: build it with @sip(collector="{collector}")')
@@ -146,6 +150,7 @@ class Collected:
         return HeapState(
             hp.COLLECTORS[field(hp.Z_COLLECTOR)], field(hp.Z_BYTES), field(hp.Z_LIMIT), None if most == at.NEVER else most, field(hp.Z_COUNT),
             CAUSES.get(field(hp.Z_CAUSE), ""), *(field(offset) for offset in (hp.Z_ROOTS, hp.Z_LIVE, hp.Z_MOVED, hp.Z_FREED, hp.Z_CYCLES, hp.Z_LONGEST)),
+            hp.COLLECTORS[field(hp.Z_ACTIVE)],
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from singlab.kernel import kernelobjects as ko
 from singlab.kernel import layout as at
 from singlab.kernel.admission import admit
+from singlab.kernel.damage import links
 from singlab.kernel.image import SealedImage, open_image
 from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError, image_lead, image_record, record_bytes
 from singlab.kernel.native import native
@@ -131,8 +132,8 @@ class Installing:
         import pandas as pd
 
         load, text = self.machine.load_u64, self._kernel_text
-        rows, name = [], load(at.G_NAMES)
-        while name:
+        rows = []
+        for name in links(self.machine, load(at.G_NAMES), ko.N_NEXT):
             exp = load(load(name + ko.N_IMP) + at.E_PEER)
             owner = self._host.processes.get(load(exp + at.E_OWNER))
             contract, about = self.contract_of(exp)
@@ -140,7 +141,6 @@ class Installing:
             rows.append({"name": text(load(name + ko.N_TEXT)), "provider": owner.name if owner else "", "service": service,
                          "for": text(load(name + ko.N_RULE)), "contract": contract,
                          "open": not load(exp + at.E_CLOSED)})  # fmt: skip
-            name = load(name + ko.N_NEXT)
         return pd.DataFrame(sorted(rows, key=lambda row: row["name"]), columns=["name", "provider", "service", "for", "contract", "open"]).set_index("name")
 
     def _kernel_pages(self, size: int, tag: int) -> int:

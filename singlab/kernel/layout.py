@@ -19,7 +19,7 @@ PAGE_SHIFT = 12
 
 TEXT_BASE = RAM_BASE  #: entry code: ABI vector, trap handler, context switch
 CORE_TEXT = RAM_BASE + 0x4000  #: compiled kernel functions (see charges.json)
-POLICY_TEXT = RAM_BASE + 0x2_C000  #: policies, each in its slot
+POLICY_TEXT = RAM_BASE + 0x2_9000  #: policies, each in its slot; there is room for twelve
 POLICY_BYTES = 0x800
 GLOBALS = RAM_BASE + 0x3_0000  #: one page of kernel variables
 PAGE_TAGS = GLOBALS + PAGE  #: one 32-bit tag a page
@@ -401,7 +401,7 @@ DEVICES_REGION = 0x1000_0000 >> 21  #: the superpage in which the registers of a
 NO_STATE = 0xFFFF
 
 # ---- policies (see singlab.kernel.policies) ------------------------------------------------------------------
-PICK, PLACE, QUANTUM, FIT, PAGES, ADMIT = range(6)
+PICK, PLACE, QUANTUM, FIT, PAGES, ADMIT, TRIGGER, GROWTH, NURSERY, TENURE, COLLECTOR = range(11)
 #: In less a thread would be interrupted before it has begun, and nobody would ever get on.
 SHORTEST_QUANTUM = 1000
 LONGEST_QUANTUM = 1 << 40
@@ -416,6 +416,8 @@ I_HEAP = 120  #: what the image says about its objects, 0 = it makes none
 G_FREE_HEAPS = GLOBALS + 2048
 G_FREE_EXTENTS = GLOBALS + 2056
 G_COLLECTOR = GLOBALS + 2064  #: number of the collector of those who do not say
+G_POLICIES_FOR = GLOBALS + 2080  #: slots, one bit each, whose policy is asked only about the heaps of processes that have the bit in P_POLICIES
+P_POLICIES = 232
 G_COLLECT_EVERY = GLOBALS + 2072  #: 1 = whenever somebody asks for room there is a collection, and room for one object alone
 MAGIC_HEAP = 0x4845_4150
 MAGIC_EXTENT = 0x4558_544E

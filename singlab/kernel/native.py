@@ -4,7 +4,8 @@ Reads the sources in :mod:`singlab.kernel.core`, puts a charge at the start of e
 many instructions the RV64 form of that block has and where it lies in the kernel's text, its multiplications, and
 the branch that led there against the hart's prediction; all from ``charges.json``), hoists every constant to a 64-bit word, and compiles the result with numba. So the
 native kernel retires the instructions, fetches the lines and touches the memory that the RV64 kernel
-would. The instrumented source is kept in the cache folder, where numba can find it again.
+would. Each loop also looks whether the call has gone on for longer than any can whose tables are in order, and ends then (see
+KERNEL_MOST in :mod:`singlab.machine.state`): the host never hangs in a damaged list. The instrumented source is kept in the cache folder, where numba can find it again.
 
 What it leaves out: the memory traffic of the functions' stack frames.
 """
@@ -34,11 +35,14 @@ from singlab.kernel.layout import (
 from singlab.kernel.native_files import CHARGES, CORE_FILES, module_name, source_path
 from singlab.kernel.opencalls import OPEN_CALLS
 from singlab.machine.jit import CACHE, jit
-from singlab.machine.state import RAM_OFFSET
+from singlab.machine.state import DUE_0, KERNEL_MOST, RAM_OFFSET
 
 #: Reasons for the host to look: text was printed, a process or thread has ended.
 STOP_PRINT = 20
 STOP_ENDED = 21
+
+#: The kernel's own tables are damaged: a loop over them had no end, or led out of memory.
+STOP_DAMAGED = 23
 
 #: Calls that are asked for first, in this order; the rest follow by number.
 _OFTEN = ("send", "receive", "yield", "allocate", "free", "close", "select")
@@ -61,10 +65,10 @@ def _call(name: str, *words: ast.expr) -> ast.stmt:
 
 
 class Instrument(ast.NodeTransformer):
-    """Turn one core function into its host form."""
+    """Turn one core function into its host form; its loops are ``bounded`` unless whoever asks for it sees to that."""
 
-    def __init__(self, constants: dict[str, int], about: dict, pool: dict[int, str], base: int = CORE_TEXT):
-        self.constants, self.base = constants, base
+    def __init__(self, constants: dict[str, int], about: dict, pool: dict[int, str], base: int = CORE_TEXT, bounded: bool = True):
+        self.constants, self.base, self.bounded = constants, base, bounded
         self.points, self.branches = about["points"], about["branches"]
         self.pool = pool
 
@@ -90,6 +94,13 @@ class Instrument(ast.NodeTransformer):
         """Return what to charge on the two ways out of a condition, where it holds and where it does not."""
         return [[_call("charge_wrong_way")] if wrong else [] for wrong in self.branches.get(f"{line}:{kind}", (0, 0))]
 
+    def bound(self, line: int) -> list[ast.stmt]:
+        """Return the statement that leaves a loop whose head has retired more than any loop over tables in order does."""
+        if not self.bounded:
+            return []
+        due = f"m[{DUE_0 + (self.base + self.points[f'{line}:head'][0] >> 4 & 3)}]"
+        return ast.parse(f"if {due} > m[{KERNEL_MOST}]:\n    m[{KERNEL_MOST}] = _word(0)\n    break").body
+
     def statements(self, body: list[ast.stmt]) -> list[ast.stmt]:
         """Instrument a statement list: what follows an ``if`` or ``while`` is a block of its own."""
         out: list[ast.stmt] = []
@@ -105,7 +116,7 @@ class Instrument(ast.NodeTransformer):
                 line = statement.lineno
                 yes, no = self.ways(line, "while")
                 leave = ast.If(ast.UnaryOp(ast.Not(), self.test(statement.test)), [*no, ast.Break()], [])
-                inner = self.charge(line, "head") + [leave, *yes] + self.charge(line, "body")
+                inner = self.charge(line, "head") + [leave, *self.bound(line), *yes] + self.charge(line, "body")
                 out.append(ast.While(ast.Constant(True), inner + self.statements(statement.body), []))
                 out += self.charge(line, "exit")
             else:

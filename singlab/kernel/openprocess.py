@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from singlab.kernel import layout as at
+from singlab.kernel.damage import links
 from singlab.kernel.openprogram import OpenProgram
 from singlab.kernel.process import Fault, Process
 from singlab.trace.record import FAULTS
@@ -151,7 +152,5 @@ class OpenProcess(Process):
         awaited = load(thread + at.T_AWAITS)
         if load(awaited) == at.MAGIC_TASK:
             return "waits for a child to end"
-        reading = load(awaited + at.Q_READ_FIRST)
-        while reading and reading != thread:
-            reading = load(reading + at.T_NEXT)
+        reading = thread in links(self._system.machine, load(awaited + at.Q_READ_FIRST), at.T_NEXT)
         return "waits for bytes to read" if reading else "waits for room to write"

@@ -14,11 +14,13 @@ installing an image does in a sealed system.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import takewhile
 
 import numpy as np
 
 from singlab.kernel import layout as at
 from singlab.kernel.boot import boot
+from singlab.kernel.damage import links
 from singlab.kernel.gate import mirror_current
 from singlab.kernel.host import HostSide
 from singlab.kernel.isolation import OPEN
@@ -208,11 +210,10 @@ class OpenSystem(System):
         """Named shared memory: one row each (a pandas DataFrame)."""
         import pandas as pd
 
-        rows, record = [], self._load(at.G_SHARED)
-        while record:
+        rows = []
+        for record in links(self.machine, self._load(at.G_SHARED), at.SH_NEXT):
             name = self.machine.read(record + at.SH_NAME, at.OPEN_NAME_BYTES).rstrip(b"\0").decode("utf-8", "replace")
             rows.append({"name": name, "pages": self._load(record + at.SH_PAGES), "physical": f"{self._load(record + at.SH_FRAMES):#x}"})
-            record = self._load(record + at.SH_NEXT)
         return pd.DataFrame(rows, columns=["name", "pages", "physical"])
 
     def __repr__(self) -> str:
@@ -223,10 +224,8 @@ class OpenSystem(System):
 
     def _adopt(self) -> None:
         """Know the processes that processes have made; the newest stand first in the kernel's list."""
-        record, found = self._load(at.G_PROCESSES), []
-        while record and self._load(record + at.P_ID) not in self._host.processes:
-            found.append(record)
-            record = self._load(record + at.P_NEXT)
+        known = self._host.processes
+        found = list(takewhile(lambda record: self._load(record + at.P_ID) not in known, links(self.machine, self._load(at.G_PROCESSES), at.P_NEXT)))
         for one in reversed(found):
             process = OpenProcess(self, one)
             self._host.processes[process.number] = process

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from singlab.kernel import layout as at
+from singlab.kernel.damage import TablesDamaged, links, look_for_damage, over_tables
 from singlab.kernel.gate import STOP_EVENTS, system_run
 from singlab.kernel.isolation import Isolation
 from singlab.kernel.native import STOP_ENDED, STOP_PRINT, native
@@ -20,7 +21,7 @@ from singlab.kernel.process import Process
 from singlab.kernel.startup import KernelError
 from singlab.machine import state as _s
 from singlab.machine.csr import csr_write
-from singlab.machine.hart import STOP_DEVICE, STOP_HERE, STOP_LIMIT, STOP_WFI
+from singlab.machine.hart import STOP_DEVICE, STOP_HERE, STOP_LIMIT, STOP_LOST, STOP_WFI
 from singlab.machine.privileged import trap
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ _SOFTWARE_INTERRUPT = _W(1 << 63 | 1)
 #: Instructions in which the kernel is left, at most: its entry code has no loops but over requests. Code that is nobody's
 #: business to run there, as unverified code in ring 0 can, is interrupted where it is.
 _MOST_STEPS = 20_000
+#: Cycles in which an instruction retires: where none does, the hart goes from trap to trap.
+_MOST_CYCLES = 20_000_000
 
 
 def write_service(machine, labels: dict[str, int], setting: Isolation) -> None:
@@ -85,6 +88,7 @@ class Operating:
         if self._operate(at.REQUEST_RESUME, process):
             raise KernelError(f"{process.name} is {process.state}; only a process that was suspended itself can be resumed")
 
+    @over_tables
     def step(self: System, instructions: int = 1) -> int:
         """Run so many instructions, or until nothing is left to run; returns how many ran (a kernel function counts as its own).
 
@@ -96,7 +100,8 @@ class Operating:
         while (ran := int(self._m[_s.INSTRET]) - before) < instructions and not self.done:
             if self._load(at.G_CURRENT) == 0 and self._ready():
                 self._dispatch()
-            self._precisely(before + instructions)
+            if not self._precisely(before + instructions):
+                raise TablesDamaged("the hart goes from trap to trap, and no instruction retires")
             self._drain()
         return ran
 
@@ -109,11 +114,12 @@ class Operating:
 
     # ---- inside ---------------------------------------------------------------------------------------------------
 
-    def _precisely(self: System, position: int) -> None:
-        """Run until so many instructions have retired in all, or the host has something to do; does that."""
-        m = self._m
+    def _precisely(self: System, position: int) -> bool:
+        """Run until so many instructions have retired in all, or the host has something to do; does that. Returns whether anything went on."""
+        look_for_damage(self.machine)
+        m, before = self._m, int(self._m[_s.INSTRET])
         m[_s.PRECISE], m[_s.STOP_INSTRET] = 1, position
-        m[_s.STOP_CYCLE], m[_s.STOP_EVENT] = _NEVER, m[_s.EVENT_COUNT] + _W(_s.RING_EVENTS // 2)
+        m[_s.STOP_CYCLE], m[_s.STOP_EVENT] = m[_s.CYCLES] + _W(_MOST_CYCLES), m[_s.EVENT_COUNT] + _W(_s.RING_EVENTS // 2)
         try:
             reason = system_run(m, self.machine.uops)
         finally:
@@ -122,15 +128,17 @@ class Operating:
             self.machine._sleep(int(_NEVER))
         self._attend(reason, (STOP_LIMIT, STOP_EVENTS, STOP_WFI, STOP_DEVICE, STOP_ENDED, STOP_HERE))
         self._serve_devices()
+        return reason != STOP_LIMIT or int(m[_s.INSTRET]) != before
 
     def _attend(self: System, reason: int, expected: tuple[int, ...]) -> None:
         """Do what the machine has stopped for."""
+        look_for_damage(self.machine)
+        if reason == STOP_LOST:
+            raise TablesDamaged(f"the hart's handler of traps, at {int(self._m[_s.PC]):#x}, is none")
         if reason == STOP_PRINT:
             self._print()
         elif reason not in expected:
             raise RuntimeError(f"the machine stopped for an unknown reason ({reason})")
-        if self._m[_s.KERNEL_FAULT]:
-            raise RuntimeError(f"the kernel touched address {int(self._m[_s.KERNEL_FAULT]):#x}, outside memory")
         self._adopt()
 
     def _leave_kernel(self: System) -> None:
@@ -138,8 +146,10 @@ class Operating:
         for _ in range(_MOST_STEPS):
             if not self.in_kernel():
                 return
-            self._precisely(int(self._m[_s.INSTRET]) + 1)
+            if not self._precisely(int(self._m[_s.INSTRET]) + 1):
+                return
 
+    @over_tables
     def _operate(self: System, request: int, process: Process) -> int:
         """Put a request about a process into the service queue and let the operator's interrupt do it; returns its status."""
         self._leave_kernel()
@@ -169,10 +179,11 @@ class Operating:
         if not record or load(record + at.P_ID) <= host.newest:
             return
         newest, found = load(record + at.P_ID), []
-        while record and load(record + at.P_ID) > host.newest:
+        for record in links(self.machine, load(at.G_PROCESSES), at.P_NEXT):
+            if load(record + at.P_ID) <= host.newest:
+                break
             if load(record + at.P_ID) not in host.processes:
                 found.append(record)
-            record = load(record + at.P_NEXT)
         host.newest = newest
         for record in reversed(found):
             installed = host.images.get(load(record + at.P_IMAGE))

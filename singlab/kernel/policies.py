@@ -1,8 +1,10 @@
 """Policies of a system: functions of students in slots of the kernel.
 
-Six decisions of the kernel can be taken by a function instead: which ready thread runs (``pick``), where a thread that has
+Decisions of the kernel can be taken by a function instead: which ready thread runs (``pick``), where a thread that has
 become ready goes (``place``), how long a thread may run (``quantum``), how many bytes a block takes (``fit``), which pages
-are given (``pages``), and whether two processes may be connected (``admit``). The function is written in the kernel's own
+are given (``pages``), whether two processes may be connected (``admit``); and of the heap of a process when it is collected
+(``trigger``), by how much it grows (``growth``), how much room young objects have (``nursery``), when they are old
+(``tenure``), and what collects it, if it is adaptive (``collector``). The function is written in the kernel's own
 subset of Python, compiled by itself (:mod:`singlab.kernel.policynative`), and costs simulated cycles like all kernel code.
 
 A function that raises, that runs without end or whose answer cannot be is put out of force at once; the kernel decides by
@@ -16,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from singlab.kernel import layout as at
-from singlab.kernel.policyslots import MOST_TURNS, SLOTS, PolicyCode
+from singlab.kernel.policyslots import HEAP_SLOTS, MOST_TURNS, SLOTS, PolicyCode
 from singlab.kernel.startup import KernelError
 from singlab.machine import state as _s
 from singlab.trace.record import POLICIES
@@ -57,13 +59,15 @@ class PolicyFunction:
 class Policies:
     """The part of a system that has policies."""
 
-    def use(self, policy) -> None:
+    def use(self, policy, processes=None) -> None:
         """Let a policy decide from now on, in place of the slot's former one.
 
         Parameters
         ----------
         policy : policy
             What ``@policy`` made of a function.
+        processes : iterable of Process, optional
+            Those about whose heaps it decides; about all others the kernel does. For policies of heaps alone.
 
         Raises
         ------
@@ -75,9 +79,27 @@ class Policies:
         if not hasattr(policy, "code"):
             raise KernelError(f'{policy!r} is no policy; write @policy("pick") above a function (from singlab.sing.policies import policy)')
         code = policy.code()
+        if processes is not None and code.slot not in HEAP_SLOTS:
+            raise KernelError(f"{code.place}: a policy {code.slot} decides for the whole system; only {', '.join(HEAP_SLOTS)} can be limited to some processes")
+        former = self._host.policies.get(code.slot)
+        self._limit_policy(code, processes, former is not None and former.code is code)
         self._host.policies[code.slot] = function = PolicyFunction(code, *native_form(code))
         self._place_policy(function)
         self._store(at.G_POLICIES, self._load(at.G_POLICIES) | 1 << code.number)
+
+    def _limit_policy(self, code: PolicyCode, processes, same: bool) -> None:
+        """Let a policy be asked about the heaps of these processes, and of those for which it decides already; None: of all."""
+        bit, limited = 1 << code.number, self._load(at.G_POLICIES_FOR)
+        if processes is None:
+            self._store(at.G_POLICIES_FOR, limited & ~bit)
+            return
+        if not same or not limited & bit:
+            for process in self._host.processes.values():
+                if process.state != "stopped":
+                    self._store(process.record + at.P_POLICIES, process._field(at.P_POLICIES) & ~bit)
+        self._store(at.G_POLICIES_FOR, limited | bit)
+        for process in processes:
+            self._store(process.record + at.P_POLICIES, process._field(at.P_POLICIES) | bit)
 
     def drop(self, slot: str) -> None:
         """Let the kernel decide by itself again."""
@@ -127,4 +149,6 @@ def _said(value: int) -> str:
 
 def _wanted(slot: str) -> str:
     return {"place": "0, 1 or 2", "pick": "a thread that is ready", "quantum": "a number of cycles from 1,000 to 2 ** 40", "fit": "a number of bytes as large as the block",
-            "pages": "the first of so many free pages in a row within the zone"}.get(slot, SLOTS[slot][1])  # fmt: skip
+            "pages": "the first of so many free pages in a row within the zone", "trigger": "0 or 1",
+            "growth": "a number of bytes in which the object has room, up to 2 ** 40", "nursery": "a number of bytes from 4,096 to 2 ** 40",
+            "tenure": "a number of collections from 1 to 15", "collector": "2 (semispace), 3 (marksweep) or 4 (compact)"}.get(slot, SLOTS[slot][1])  # fmt: skip

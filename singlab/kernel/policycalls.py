@@ -20,14 +20,23 @@ from singlab.machine.state import CYCLES, DUE_0, DUE_1, DUE_2, DUE_3
 _W = np.uint64
 _0 = _W(0)
 _TROUBLE, _STOP = _s.POLICY_TROUBLE, _s.POLICY_STOP
+_CODE, KERNEL_MOST = _W(_s.POLICY_CODE), _s.KERNEL_MOST
 
 #: Policies when nothing is compiled: the word in the header is a place in this list, + 1.
 UNCOMPILED: list = []
 
 
+@jit("uint64(uint64[::1])")
+def no_policy(m):
+    """Note that the kernel's tables name a policy where there is none: they are damaged."""
+    m[KERNEL_MOST] = _0
+    return _0
+
+
 def call_policy(m, slot, words):
     """Call the function of a slot with a tuple of words; returns its word."""
-    return _W(UNCOMPILED[int(m[_s.POLICY_CODE + int(slot)]) - 1](m, *words))
+    code = int(m[_s.POLICY_CODE + int(slot)])
+    return _W(UNCOMPILED[code - 1](m, *words)) if code else no_policy(m)
 
 
 @intrinsic
@@ -47,7 +56,7 @@ def _call(typingctx, m, slot, words):
 
 @overload(call_policy, inline="never")
 def _call_overload(m, slot, words):
-    return lambda m, slot, words: _call(m, slot, words)
+    return lambda m, slot, words: _call(m, slot, words) if m[_CODE + slot] != _0 else no_policy(m)
 
 
 @jit("uint64(uint64[::1], uint64)")
@@ -84,6 +93,36 @@ def policy_pages(m, zone, first, last, count):
 def policy_admit(m, contract, importer, exporter):
     """Call the policy that lets two processes be connected."""
     return call_policy(m, _W(5), (contract, importer, exporter))
+
+
+@jit("uint64(uint64[::1], uint64)")
+def policy_trigger(m, heap):
+    """Call the policy that says whether a heap is collected now."""
+    return call_policy(m, _W(6), (heap,))
+
+
+@jit("uint64(uint64[::1], uint64, uint64)")
+def policy_growth(m, heap, size):
+    """Call the policy that says by how many bytes a heap grows."""
+    return call_policy(m, _W(7), (heap, size))
+
+
+@jit("uint64(uint64[::1], uint64)")
+def policy_nursery(m, heap):
+    """Call the policy that says how many bytes of young objects make a collection."""
+    return call_policy(m, _W(8), (heap,))
+
+
+@jit("uint64(uint64[::1], uint64)")
+def policy_tenure(m, heap):
+    """Call the policy that says how many minor collections make an object old."""
+    return call_policy(m, _W(9), (heap,))
+
+
+@jit("uint64(uint64[::1], uint64)")
+def policy_collector(m, heap):
+    """Call the policy that chooses what an adaptive heap is collected by."""
+    return call_policy(m, _W(10), (heap,))
 
 
 @jit("uint64(uint64[::1])")

@@ -87,7 +87,7 @@ def native_form(code: PolicyCode) -> tuple[int, object]:
     node, constants = copy.deepcopy(code.node), code.constants
     local = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)} | {one.arg for one in node.args.args}
     pool: dict[int, str] = {}
-    made = Instrument({name: value for name, value in constants.items() if name not in local}, code.charges, pool, at.POLICY_TEXT + code.number * at.POLICY_BYTES).function(node)
+    made = Instrument({name: value for name, value in constants.items() if name not in local}, code.charges, pool, at.POLICY_TEXT + code.number * at.POLICY_BYTES, bounded=False).function(node)
     made = _Counting(_loop_lines(node)).visit(made)
     made.decorator_list = []
     made.body.insert(0, ast.parse(f"_turns = {MOST_TURNS}").body[0])

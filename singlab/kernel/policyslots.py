@@ -19,12 +19,21 @@ SLOTS = {
     "fit": (("size",), "bytes, at least size"),
     "pages": (("zone", "first", "last", "count"), "the first of count free pages in a row, from first to before last; 0 leaves it to the kernel"),
     "admit": (("contract", "importer", "exporter"), "1 = they may be connected, 0 = not"),
+    "trigger": (("heap",), "1 = collect it now, 0 = not yet"),
+    "growth": (("heap", "size"), "bytes, from size to 2 ** 40"),
+    "nursery": (("heap",), "bytes, from 4,096 to 2 ** 40"),
+    "tenure": (("heap",), "minor collections, from 1 to 15"),
+    "collector": (("heap",), "2 = semispace, 3 = marksweep, 4 = compact"),
 }
 assert tuple(SLOTS) == POLICIES
+#: Those that are about one heap of objects, and so can be limited to some processes.
+HEAP_SLOTS = ("trigger", "growth", "nursery", "tenure", "collector")
 #: What a policy may call: kernel functions in core/policies.py; beside them the clock, now().
 FUNCTIONS = (
     "first_unblocked", "first_preempted", "next_thread", "is_ready", "thread_number", "process_number", "thread_note",
     "set_thread_note", "note", "set_note", "random_word", "page_free", "page_owner",
+    "heap_process", "heap_bytes", "heap_live", "heap_freed", "heap_made", "heap_limit", "heap_most", "heap_count", "heap_cycles", "heap_pause",
+    "heap_collector", "heap_survivors", "heap_note", "set_heap_note",
 )  # fmt: skip
 #: Turns that all loops of a policy may take together in one call.
 MOST_TURNS = 1_000_000

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from singlab.kernel import layout as at
+from singlab.kernel.damage import links, over_tables
 from singlab.kernel.image import Parameter
 from singlab.kernel.isolation import BY_KIND
 from singlab.kernel.loader import Installed
@@ -135,16 +136,19 @@ class Process:
         return [p for p in self._system.processes if p.parent is self]
 
     @property
+    @over_tables
     def held(self) -> bool:
         """Whether it has been suspended, by itself or with one above it, and not been resumed."""
         return self.state != "stopped" and bool(self._field(at.P_HELD) or self._field(at.P_HELD_ABOVE))
 
     @property
+    @over_tables
     def state(self) -> str:
         """"unstarted", "running", "suspending", "suspending with all below it", "suspended", "stopping" or "stopped"."""
         return _STATES[self._field(at.P_STATE)]
 
     @property
+    @over_tables
     def fault(self) -> Fault | None:
         """What the kernel ended it for, or None."""
         code = self._field(at.P_FAULT)
@@ -157,6 +161,7 @@ class Process:
         return Fault(code, f"uncaught {name}" if name else FAULTS.get(code, f"fault {code}"), line)
 
     @property
+    @over_tables
     def exit_value(self) -> int | None:
         """What it returned, or None if it did not end by itself; signed where its result type is."""
         if self.state != "stopped" or self.fault is not None or self._was_stopped():
@@ -169,6 +174,7 @@ class Process:
         return bool(self._field(at.P_STOPPED))
 
     @property
+    @over_tables
     def end(self) -> End:
         """How it ended."""
         if self.state != "stopped":
@@ -184,6 +190,7 @@ class Process:
         """Everything it has printed."""
         return self._system._host.console.get(self.number, "")
 
+    @over_tables
     def holdings(self) -> dict[str, int]:
         """Return how many threads, endpoints, blocks, block bytes and pages it holds now."""
         load = self._system.machine.load_u64
@@ -193,23 +200,20 @@ class Process:
             ("endpoints", at.P_ENDPOINTS, at.E_NEXT),
             ("blocks", at.P_BLOCKS, at.B_NEXT),
         ):
-            record = self._field(head)
-            while record:
+            for record in links(self._system.machine, self._field(head), link):
                 found[name] += 1
                 if name == "blocks":
                     found["block_bytes"] += load(record + at.B_SIZE)
-                record = load(record + link)
         found["pages"] = int((self._system.page_tags() >> at.OWNER_SHIFT == self.number).sum())
         return found
 
+    @over_tables
     def threads(self) -> list[int]:
         """Return the addresses of the records of its threads, the main one first."""
-        found, thread = [], self._field(at.P_THREADS)
-        while thread:
-            found.append(thread)
-            thread = self._system.machine.load_u64(thread + at.T_SIBLING)
+        found = list(links(self._system.machine, self._field(at.P_THREADS), at.T_SIBLING))
         return found[:1] + found[:0:-1]
 
+    @over_tables
     def stack(self, thread: int | None = None):
         """Return what stands on the stack of its main thread, or of the thread of a number: frames, segments and markers.
 
@@ -222,6 +226,7 @@ class Process:
 
         return stack_of(self, thread)
 
+    @over_tables
     def waits_for(self) -> str:
         """Return in words what its thread is doing, or each of its threads if there are several."""
         threads = self.threads()
@@ -283,6 +288,7 @@ class Process:
         exceptions = self.installed.image.manifest.exceptions
         return {"name": self.name, "image": self.installed.name} | ({"exceptions": exceptions} if exceptions else {})
 
+    @over_tables
     def row(self) -> dict:
         """Return this process as a row for a table."""
         end = self.end

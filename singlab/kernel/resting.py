@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from singlab.kernel import layout as at
+from singlab.kernel.damage import look_for_damage
 from singlab.kernel.gate import resting_count
 from singlab.trace.record import Kind
 from singlab.trace.ring import emit
@@ -31,6 +32,7 @@ class Resting:
         if self._awaits_device():
             return "waiting"
         counted = int(resting_count(self._m))
+        look_for_damage(self.machine)
         if counted >> 32:
             return "suspended"
         if not self._host.deadlock_told:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from singlab.kernel import layout as at
 from singlab.kernel.abi import ABI
+from singlab.kernel.damage import links
 from singlab.kernel.manifest import CodeFrame
 from singlab.kernel.startup import KernelError
 from singlab.machine import state as _s
@@ -99,11 +100,9 @@ class Entry:
 def segments_of(process: Process, thread: int) -> list[Segment]:
     """Return the segments of a thread's stack, the newest first."""
     load, found = process._system.machine.load_u64, []
-    record = load(thread + at.T_SEGMENTS)
-    while record and len(found) < MOST_FRAMES:
+    for record in links(process._system.machine, load(thread + at.T_SEGMENTS), at.SEG_NEXT):
         base, pages, link, back = (load(record + place) for place in (at.SEG_BASE, at.SEG_PAGES, at.SEG_SP, at.SEG_RETURN))
         found.append(Segment(record, base, pages * at.PAGE, link, back))
-        record = load(record + at.SEG_NEXT)
     return found
 
 

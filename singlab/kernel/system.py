@@ -14,6 +14,7 @@ import numpy as np
 
 from singlab.kernel import layout as at
 from singlab.kernel.boot import boot
+from singlab.kernel.damage import look_for_damage, over_tables
 from singlab.kernel.devices import Devices
 from singlab.kernel.gate import STOP_EVENTS, STOP_POLICY, mirror_current, system_run
 from singlab.kernel.heaps import Collected
@@ -85,6 +86,7 @@ class Run:
     system: System = field(repr=False)
 
     @property
+    @over_tables
     def trace(self) -> Trace:
         """All events of the system so far."""
         return self.system.trace
@@ -129,7 +131,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         How the kernel finds what a dead process had: by the process's own lists, or by a walk over everybody's records,
         as the real system's does.
     collector : str
-        What collects the heaps of processes whose manifests do not say (see :mod:`singlab.runtime`): "none", "semispace".
+        What collects the heaps of processes whose manifests do not say (see :mod:`singlab.runtime`): "none", "semispace",
+        "marksweep", "compact", "adaptive".
     collect_every : bool
         Collect whenever a program makes an object: for tests, and to see what moves.
     kernel_collector : {"marksweep", "semispace", "compact", "none"}
@@ -207,9 +210,10 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
 
     # ---- putting programs in --------------------------------------------------------------------------
 
+    @over_tables
     def create(
         self, image: SealedImage | str, name: str | None = None, *, domain: str | None = None, isolation: str | None = None,
-        collector: str | None = None, heap_bytes: int | None = None, **arguments: int,
+        collector: str | None = None, heap_bytes: int | None = None, policies=(), **arguments: int,
     ) -> Process:
         """Create a process that has not started.
 
@@ -228,6 +232,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
             What collects its heap, whatever its manifest says.
         heap_bytes : int, optional
             Most bytes of its heap.
+        policies : iterable of policy
+            Policies that decide about its heap, and not about others' (see :meth:`use`).
         **arguments : int
             Its integer startup arguments, by name. Endpoints come with :meth:`connect`.
 
@@ -255,8 +261,11 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         self._store(at.G_NEW_CODE, 0)
         self._choose_collector(process, collector, heap_bytes)
         self._host.processes[process.number] = self._host.unstarted[process.number] = process
+        for policy in policies:
+            self.use(policy, [process])
         return process
 
+    @over_tables
     def connect(self, one, other) -> int:
         """Make a channel between two startup endpoints, such as ``client["ch"]`` and ``server["ch"]``; returns its number."""
         ends = {end.parameter.side: end for end in (one, other)}
@@ -314,11 +323,13 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
     # ---- running ------------------------------------------------------------------------------------------
 
     @property
+    @over_tables
     def processes(self) -> list[Process]:
         """All processes ever created, oldest first; those that other processes made too."""
         self._adopt()
         return list(self._host.processes.values())
 
+    @over_tables
     def start(self, process: Process) -> None:
         """Make a created process ready to run."""
         if process.state != "unstarted":
@@ -339,6 +350,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
             native.process_start(self._m, _W(process.record))
         del self._host.unstarted[process.number]
 
+    @over_tables
     def run(self, cycles: int | None = None, events: int | None = None) -> Run:
         """Start what is unstarted and run.
 
@@ -383,6 +395,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         return int(self._m[_s.EVENT_COUNT]) - before
 
     @property
+    @over_tables
     def done(self) -> bool:
         """Whether nothing can run any more: every process ended, or all wait for each other or for a device."""
         if self._host.unstarted:
@@ -391,6 +404,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
 
     def _loop(self, limit: int, stop_event: int | None) -> str:
         m, uops = self._m, self.machine.uops
+        look_for_damage(self.machine)
         while True:
             if self._load(at.G_CURRENT) == 0:
                 if self._ready():
@@ -422,6 +436,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         self._host.deadlock_told = False
         thread = native.schedule(self._m, _W(0))
         kernel_books(self._m)
+        look_for_damage(self.machine)
         self._store(at.G_FRESH, 1)
         self._m[_s.X + 7] = thread  # t2, where the switch code expects it
         self._m[_s.PC] = self._labels["switch_in"]
@@ -503,6 +518,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
             m[_s.SSTATUS] |= _SUM
         try:
             yield
+            look_for_damage(self.machine)
         finally:
             kernel_books(m)
             if self._setting.paged:

@@ -2,7 +2,9 @@
 
 Kernel functions that run natively reach simulated memory through these: the same quick tables, translation,
 caches and stalls as the hart's own loads and stores, in whatever mode the hart is. An address outside RAM
-reads as 0, writes nothing, and is noted in KERNEL_FAULT, for it is a bug of the kernel.
+reads as 0, writes nothing, and is noted in KERNEL_FAULT: the kernel has a bug, or its tables are damaged. It ends at once then, for
+its loops look at KERNEL_MOST, which is also what bounds them: a list that leads back into itself hangs nobody. Looking costs
+the simulated machine nothing.
 
 What a kernel function retires goes to a few words (DUE_0 to DUE_3) and from there into the books by :func:`kernel_books`, when
 the function returns to the hart or the host: one sum a block instead of three.
@@ -24,7 +26,7 @@ from singlab.machine.translate import LOAD, NO_ADDRESS, STORE, translate
 
 _W = np.uint64
 _0, _1, _2, _3, _4, _6, _7, _8, _12 = (_W(v) for v in (0, 1, 2, 3, 4, 6, 7, 8, 12))
-SATP, RAM_BYTES, KERNEL_FAULT, CYCLES, INSTRET = _s.SATP, _s.RAM_BYTES, _s.KERNEL_FAULT, _s.CYCLES, _s.INSTRET
+SATP, RAM_BYTES, KERNEL_FAULT, KERNEL_MOST, CYCLES, INSTRET = _s.SATP, _s.RAM_BYTES, _s.KERNEL_FAULT, _s.KERNEL_MOST, _s.CYCLES, _s.INSTRET
 MEMORY_CYCLES = _p.P_MEMORY_CYCLES
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 C_LOAD, C_STORE, C_FETCH, C_KERNEL = _s.C_STALL_LOAD, _s.C_STALL_STORE, _s.C_STALL_FETCH, _s.C_KERNEL_INSTRUCTIONS
@@ -49,6 +51,7 @@ def unknown_page(m, va, width, kind):
     at = pa - RAM_BASE
     if pa == NO_ADDRESS or at > m[RAM_BYTES] - width:
         m[KERNEL_FAULT] = va
+        m[KERNEL_MOST] = _0
         return _0
     if page_permitted(m, pa, kind):
         quick_fill(m, va, pa, kind)
@@ -207,6 +210,7 @@ def device_address(m, va, kind):
         pa = translate(m, va, kind)
     if pa == NO_ADDRESS or not is_device(pa):
         m[KERNEL_FAULT] = va
+        m[KERNEL_MOST] = _0
         return _0
     m[C_STORE if kind == STORE else C_LOAD] += m[MEMORY_CYCLES]
     m[CYCLES] += m[MEMORY_CYCLES]

@@ -111,16 +111,21 @@ KERNEL_LINE = 234  #: line of the kernel's text fetched last, + 1; 0 = none sinc
 PLAIN_RAM = 233  #: offsets in RAM below which native kernel code reaches memory at no charge, 0 = none: set while it runs untimed and untranslated
 POLICY_TROUBLE = 235  #: why the student's function that ran last has no result, 0 = it has one
 POLICY_STOP = 236  #: 1 = a policy was put out of force, and the host is to say so
-POLICY_CODE = 237  #: eight words: where the functions of the policy slots lie in the host's memory, 0 = none
+POLICY_CODE = 237  #: eleven words: where the functions of the policy slots lie in the host's memory, 0 = none
 #: Instructions that native kernel code has retired and that are not in the books yet, in four words: consecutive blocks add
 #: to different ones, so that none waits for the sum of the one before.
 DUE_0, DUE_1, DUE_2, DUE_3 = range(248, 252)
+#: Instructions that each of these words may come to within one call of native kernel code: more, and a loop of it goes round
+#: in tables that are not in order. 0 from then on, as after an access outside RAM; no loop of kernel code goes on after that.
+KERNEL_MOST = 252
+#: Of a machine with hardly any RAM; for each byte of it there are four more: many times what clearing or collecting it all takes.
+KERNEL_LEAST_MOST = 1 << 28
 HART_WORDS = 256  #: words of the header, most of them a hart's own
 MAX_HARTS = 4
 HART_SAVED = 63 * 1024  #: the headers of the harts that do not run
 #: Words of the header that all harts share.
 SHARED_WORDS = (
-    RAM_BYTES, TIME_OFFSET, PMP_ENTRIES, STOP, STOP_CYCLE, STOP_EVENT, EVENT_COUNT, TRACE_ON, RANDOM, STOP_INSTRET, STOP_PC, PRECISE, EXIT, TOHOST, WATCH,
+    RAM_BYTES, KERNEL_MOST, TIME_OFFSET, PMP_ENTRIES, STOP, STOP_CYCLE, STOP_EVENT, EVENT_COUNT, TRACE_ON, RANDOM, STOP_INSTRET, STOP_PC, PRECISE, EXIT, TOHOST, WATCH,
     WATCH_BYTES, WATCH_HIT, CODE, CODE_BYTES, CODE_AT, CODE_WRITTEN, INTERPRET, HARTS, HART, HART_SEED, STRETCH, STRETCH_HART,
     STRETCH_END, STRETCH_TAIL, STRETCH_STOP, FLURRY, TIME_SEEN,
 )  # fmt: skip
@@ -170,6 +175,7 @@ def new_state(ram_bytes: int) -> np.ndarray:
         raise ValueError(f"RAM must be a positive multiple of 4096 bytes, not {ram_bytes}")
     m = np.zeros(RAM_WORD + ram_bytes // 8, dtype=np.uint64)
     m[RAM_BYTES] = ram_bytes
+    m[KERNEL_MOST] = KERNEL_LEAST_MOST + 4 * ram_bytes
     m[PC] = RAM_BASE
     m[MODE] = M_MODE
     for word in (TIMECMP, MTIMECMP, STOP_CYCLE, STOP_EVENT, STOP_INSTRET, STOP_PC):

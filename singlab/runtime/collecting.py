@@ -12,6 +12,7 @@ as if it had yielded.
 from singlab.kernel.abi import ABI_NUMBER
 from singlab.kernel.core.domains import process_pages_alloc
 from singlab.kernel.core.freeruns import marksweep_room
+from singlab.kernel.core.heappolicies import OPEN, trigger_chosen
 from singlab.kernel.core.memory import words_zero
 from singlab.kernel.core.objectheaps import SMALLEST_LIMIT, collector_of, extent_retire, extent_room, heap_grow, heap_of, pages_tagged
 from singlab.kernel.core.scheduler import queue_put, schedule
@@ -21,7 +22,9 @@ from singlab.kernel.heaplayout import (
     CAUSE_FORCED,
     CAUSE_LIMIT,
     CAUSE_MEMORY,
+    CAUSE_POLICY,
     CAUSE_STEP,
+    COLLECT_ADAPTIVE,
     COLLECT_COMPACT,
     COLLECT_CONCURRENT,
     COLLECT_GENERATIONAL,
@@ -30,6 +33,7 @@ from singlab.kernel.heaplayout import (
     DAMAGED,
     FULL,
     ROOM,
+    Z_ACTIVE,
     Z_BARRIERS,
     Z_BYTES,
     Z_CAUSE,
@@ -44,6 +48,7 @@ from singlab.kernel.heaplayout import (
     Z_LONGEST,
     Z_MOST,
     Z_MOVED,
+    Z_PAUSE,
     Z_ROOTS,
     Z_STACK,
     Z_TAG,
@@ -64,6 +69,7 @@ from singlab.kernel.layout import (
     T_STATE,
     TAG_HEAP,
 )
+from singlab.runtime.adaptive import adaptive_collect
 from singlab.runtime.compact import compact_collect
 from singlab.runtime.concurrent import concurrent_collect, concurrent_step, concurrent_work, step_due, wait_again
 from singlab.runtime.generational import generational_collect, remember_old
@@ -85,7 +91,7 @@ ALONE = 1  # upper half of the header of an object whose collector wants to know
 
 def heap_room(m, heap, size):
     """Return where zeroed room for an object lies, 0 if there is none without a collection."""
-    collector = ld64(m, heap + Z_COLLECTOR)
+    collector = ld64(m, heap + Z_ACTIVE)
     if (collector == COLLECT_MARK_SWEEP) or (collector == COLLECT_CONCURRENT):
         return marksweep_room(m, heap, size)
     return extent_room(m, heap, size)
@@ -106,10 +112,12 @@ def heap_collect(m, heap, cause):
         if cause == CAUSE_FORCED:  # steps of all sizes, the smallest too
             return concurrent_work(m, heap, 1 + (ld64(m, heap + Z_COUNT) & 63))
         return concurrent_collect(m, heap)
+    if collector == COLLECT_ADAPTIVE:
+        return adaptive_collect(m, heap)
     return semispace_collect(m, heap)
 
 
-def heap_limit(m, heap):
+def next_limit(m, heap):
     """Return beyond how many bytes of a heap there is to be the next collection."""
     limit = ld64(m, heap + Z_LIMIT)
     if ld64(m, heap + Z_COLLECTOR) != COLLECT_GENERATIONAL:
@@ -130,10 +138,12 @@ def collection(m, heap, cause):
     if done != 0:
         if ld64(m, heap + Z_COLLECTOR) != COLLECT_CONCURRENT:
             threads_empty(m, heap)
-        st64(m, heap + Z_LIMIT, heap_limit(m, heap))
+            st64(m, heap + Z_GIVEN, 0)
+        st64(m, heap + Z_LIMIT, next_limit(m, heap))
         st64(m, heap + Z_COUNT, ld64(m, heap + Z_COUNT) + 1)
         emit(m, GC_WORK, ld64(m, heap + Z_ROOTS), ld64(m, heap + Z_MOVED) | ld64(m, heap + Z_FREED) << 32)
     took = now(m) - began
+    st64(m, heap + Z_PAUSE, took)
     st64(m, heap + Z_CYCLES, ld64(m, heap + Z_CYCLES) + took)
     if took > ld64(m, heap + Z_LONGEST):
         st64(m, heap + Z_LONGEST, took)
@@ -153,13 +163,22 @@ def room_found(m, heap, size, limit):
 def room_made(m, heap, size):
     """Return room for an object, with a collection if need be; 0 = none, 1 = none as long as other threads run on."""
     forced = ld64(m, G_COLLECT_EVERY)
+    limit = 0
+    wanted = OPEN
     room = 0
     if forced == 0:
+        wanted = trigger_chosen(m, heap)
+        bound = heap + Z_MOST
+        if wanted == OPEN:
+            bound = heap + Z_LIMIT
         if ld64(m, heap + Z_COLLECTOR) == COLLECT_CONCURRENT:
-            if step_due(m, heap) != 0:
+            if step_due(m, heap, wanted) != 0:
                 if threads_stopped(m, heap) != 0:
                     collection(m, heap, CAUSE_STEP)
-        room = room_found(m, heap, size, ld64(m, heap + Z_LIMIT))
+            wanted = 0
+        limit = ld64(m, bound)
+        if wanted != 1:
+            room = room_found(m, heap, size, limit)
     if room == 0:
         if threads_stopped(m, heap) == 0:
             room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
@@ -167,7 +186,9 @@ def room_made(m, heap, size):
         cause = CAUSE_LIMIT
         if forced != 0:
             cause = CAUSE_FORCED
-        elif ld64(m, heap + Z_BYTES) + size <= ld64(m, heap + Z_LIMIT):
+        elif wanted == 1:
+            cause = CAUSE_POLICY
+        elif ld64(m, heap + Z_BYTES) + size <= limit:
             cause = CAUSE_MEMORY
         collection(m, heap, cause)
         room = room_found(m, heap, size, ld64(m, heap + Z_LIMIT))

@@ -59,15 +59,17 @@ def extents_turn(m, heap):
     return 0
 
 
-def size_at(m, heap, at, end):
-    """Return how many bytes what lies at an address (the kernel's) of an extent takes; a word that nobody used is 8."""
-    header = ld64(m, at)
-    if header == 0:
-        return 8
-    size = 0
+def size_at(m, heap, at, header, end):
+    """Return how many bytes what lies at an address (the kernel's) of an extent takes: an object, a free run, or a word that nobody used."""
     row = row_of(m, heap, header)
     if row != 0:
         size = bytes_of(m, row, at)
+    elif header == 0:
+        return 8
+    else:
+        size = header >> 32 << 3
+        if header & TYPE != 0:
+            size = 0
     if (size == 0) or (size > end - at):
         st64(m, heap + Z_TROUBLE, at - ld64(m, G_WINDOW))
         return end - at
@@ -98,9 +100,9 @@ def places_find(m, heap):
         at = ld64(m, extent + X_START) + window
         end = ld64(m, extent + X_TOP) + window
         while at < end:
-            size = size_at(m, heap, at, end)
             header = ld64(m, at)
-            if header & MARK != 0:
+            size = size_at(m, heap, at, header, end)
+            if (header & MARK != 0) and (header & TYPE != 0):  # a free run has its size there
                 st64(m, at, header & TYPE | MARK | (place_new(m, heap, size) - RAM_BASE) >> 3 << PLACE_SHIFT)
                 live += size
             at += size
@@ -150,9 +152,10 @@ def references_update(m, heap, tag):
         at = ld64(m, extent + X_START) + window
         end = ld64(m, extent + X_TOP) + window
         while at < end:
-            if ld64(m, at) & MARK != 0:
+            header = ld64(m, at)
+            if (header & MARK != 0) and (header & TYPE != 0):
                 update_inside(m, heap, tag, at)
-            at += size_at(m, heap, at, end)
+            at += size_at(m, heap, at, header, end)
         extent = ld64(m, extent + X_NEXT)
     return 0
 
@@ -167,9 +170,9 @@ def objects_move(m, heap):
         at = ld64(m, extent + X_START) + window
         end = ld64(m, extent + X_TOP) + window
         while at < end:
-            size = size_at(m, heap, at, end)
             header = ld64(m, at)
-            if header & MARK != 0:
+            size = size_at(m, heap, at, header, end)
+            if (header & MARK != 0) and (header & TYPE != 0):
                 to = (header >> PLACE_SHIFT << 3) + up
                 if to != at:
                     bytes_copy(m, at, to, size)

@@ -16,6 +16,7 @@ time", CACM 1978 (steps at allocations).
 """
 
 from singlab.kernel.core.freeruns import run_file
+from singlab.kernel.core.heappolicies import OPEN
 from singlab.kernel.core.objectheaps import extent_free, pages_tagged
 from singlab.kernel.core.words import ld64, st64
 from singlab.kernel.heaplayout import (
@@ -59,10 +60,12 @@ SWEEPING = 2
 FOREVER = 0xFFFFFFFFFFFFFFFF
 
 
-def step_due(m, heap):
-    """Return whether there is a step to do."""
+def step_due(m, heap, wanted):
+    """Return whether there is a step to do; the first of a cycle if a policy wants it (1), not if it does not (0)."""
     if ld64(m, heap + Z_PHASE) != IDLE:
         return 1
+    if wanted < OPEN:
+        return wanted
     start = ld64(m, heap + Z_LIMIT) >> 2
     if start < SOONEST:
         start = SOONEST

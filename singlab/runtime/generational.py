@@ -15,6 +15,7 @@ What it leaves out: aging; what survives once is old.
 Source: Ungar, "Generation scavenging", 1984; Bartok's generational semi-space collector is described in Singularity's OSR paper.
 """
 
+from singlab.kernel.core.heappolicies import nursery_chosen
 from singlab.kernel.core.memory import bytes_copy
 from singlab.kernel.core.objectheaps import (
     SMALLEST_LIMIT,
@@ -167,9 +168,10 @@ def scan_on(m, heap, tag, skip, scan):
 
 def young_empty(m, heap):
     """Give back the young extents but one, whose room is free again."""
+    most = ld64(m, heap + Z_NURSERY)
     kept = ld64(m, heap + Z_EXTENTS)
     while kept != 0:
-        if ld64(m, kept + X_END) - ld64(m, kept + X_START) <= SMALLEST_LIMIT:
+        if ld64(m, kept + X_END) - ld64(m, kept + X_START) <= most:
             break
         kept = ld64(m, kept + X_NEXT)
     extent = ld64(m, heap + Z_EXTENTS)
@@ -258,10 +260,6 @@ def major(m, heap):
 def generational_collect(m, heap):
     """Collect the young objects, or all if the old ones have become many or there is no memory for more of them."""
     done = 0
-    if ld64(m, heap + Z_NURSERY) == 0:  # the first time
-        st64(m, heap + Z_NURSERY, SMALLEST_LIMIT)
-        st64(m, heap + Z_MAJOR, SMALLEST_LIMIT * 2)
-        st64(m, heap + Z_REMEMBERED, LAST)
     old = extents_bytes(m, ld64(m, heap + Z_OLD))
     if (old <= ld64(m, heap + Z_MAJOR)) and (old + ld64(m, heap + Z_NURSERY) <= ld64(m, heap + Z_MOST)):
         done = minor(m, heap)
@@ -272,6 +270,7 @@ def generational_collect(m, heap):
         st64(m, heap + Z_EXTENTS, 0)
         st64(m, heap + Z_BYTES, ld64(m, heap + Z_BYTES) - extents_bytes(m, young))
         extents_free(m, heap, young)
+    st64(m, heap + Z_NURSERY, nursery_chosen(m, heap, ld64(m, heap + Z_NURSERY)))
     limit = extents_bytes(m, ld64(m, heap + Z_OLD)) + ld64(m, heap + Z_NURSERY)
     if limit > ld64(m, heap + Z_MOST):
         limit = ld64(m, heap + Z_MOST)

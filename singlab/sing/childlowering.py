@@ -11,6 +11,7 @@ import ast
 from singlab.sing import sil
 from singlab.sing.constants import python_enum
 from singlab.sing.declaration import declaration
+from singlab.sing.exceptions import VALUE
 from singlab.sing.names import ProcessState
 from singlab.sing.objects import spoken
 from singlab.sing.types import CHILD, U64, Endpoint, Enum, Int, Type
@@ -47,8 +48,33 @@ class ChildLowering:
             values.append(value)
         child = self.emit("create", node, self.reg(CHILD), extra=known.index(name.value))
         for index, (argument, value) in enumerate(zip(node.args[1:], values)):
-            self.emit("give", argument, None, (child, value), index)
+            self.give(argument, child, index, value, values[index:])
         return child
+
+    def give(self, node: ast.AST, child: sil.Reg, index: int, value: sil.Reg, left: list[sil.Reg]) -> None:
+        """Give a child a startup argument. Where somebody catches that it takes it not, it is stopped and what is left for it closed."""
+        if not ((self.frames or self.raises) and self.caught(VALUE)):
+            self.append("give", node, None, (child, value), index)
+            return
+        exception = self.reg(U64)
+        bad = self.try_op("give", index, (child, value), exception, node)
+        good, self.block = self.block, bad
+        for end in left:
+            if isinstance(end.type, Endpoint):
+                self.append("close", node, None, (end,))
+        for what in ("stop", "close"):  # it may have been stopped already
+            onward = self.try_op("child", what, (child,), self.reg(U64), node)
+            self.append("br", node, extra=onward.label)
+            self.block = onward
+        self.throw(VALUE, 0, node, exception)
+        self.block = good
+
+    def try_op(self, op: str, extra, args: tuple, exception: sil.Reg, node: ast.AST) -> sil.Block:
+        """Attempt an instruction and go on where it is done; returns the block where it is not."""
+        good, bad = self.new_block("good"), self.new_block("bad")
+        self.append("attempt_op", node, None, args, sil.Trial({"returned": ((), good.label), "raised": ((exception,), bad.label)}, None, op, extra))
+        self.block = good
+        return bad
 
     def method(self, node: ast.Call, statement: bool) -> sil.Reg | None:
         """Call a method; those of a child are here."""

@@ -25,6 +25,11 @@ def said(text: str) -> str:
     return printable(text)
 
 
+#: What the compiler says of a statement that makes it stumble.
+NOT_UNDERSTOOD = "the compiler does not understand this statement"
+OWN_MISTAKES = (AttributeError, TypeError, LookupError, ValueError, ArithmeticError, AssertionError)
+
+
 class SipError(Exception):
     """A program or a contract was refused.
 

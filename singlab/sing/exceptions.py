@@ -47,7 +47,7 @@ def _built_in() -> dict[str, ExceptionClass]:
         ("BaseException", None), ("Exception", "BaseException"), ("ArithmeticError", "Exception"), ("ZeroDivisionError", "ArithmeticError", 2),
         ("OverflowError", "ArithmeticError"), ("AssertionError", "Exception", 13), ("LookupError", "Exception"), ("IndexError", "LookupError", 1),
         ("KeyError", "LookupError"), ("MemoryError", "Exception", 5, 11, 15, 22), ("OSError", "Exception", 30, 27), ("RuntimeError", "Exception", 24), ("NotImplementedError", "RuntimeError"),
-        ("ValueError", "Exception", 12, 14, 26, 31), ("AttributeError", "Exception", 20), ("TypeError", "Exception", 23, 21), ("ChannelClosed", "Exception", 3),
+        ("ValueError", "Exception", 12, 14, 26, 31, 32), ("AttributeError", "Exception", 20), ("TypeError", "Exception", 23, 21), ("ChannelClosed", "Exception", 3),
     ):  # fmt: skip
         table[name] = ExceptionClass(name, table.get(base), tuple(faults))
     return table
@@ -67,7 +67,7 @@ SAID = {1: "index out of bounds", 2: "division by zero", 3: "channel closed whil
         21: "an object of another class", 22: "out of memory", 23: "None was used as an array or a text", 24: "no thread could be started",
         14: "joined what is no thread of its own that runs, or was joined before", 26: "used a handle that is closed, or let go of what this thread does not have",
         27: "a device that its manifest does not declare, or that another process has", 30: "no child process can be made",
-        31: "no child process has this handle, or it cannot do this in the state it is in"}  # fmt: skip
+        31: "no child process has this handle, or it cannot do this in the state it is in", 32: "a startup argument that the child does not take"}  # fmt: skip
 
 
 def declared(node: ast.ClassDef, known: Mapping) -> ExceptionClass | SipError | None:

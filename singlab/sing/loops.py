@@ -172,7 +172,8 @@ class Loops:
             if self.before(head) is not None:
                 outermost.update(dict.fromkeys(body, head))
         pins: dict[tuple[str, int], Reg] = {}
-        for label, head in outermost.items():
+        for label in sorted(outermost, key=self.flow.order.__getitem__):  # a set has another order in each process
+            head = outermost[label]
             for instr in self.flow.blocks[label].instrs:
                 for index in self.held(instr):
                     value = self.constant(instr.args[index])

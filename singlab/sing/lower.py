@@ -17,7 +17,7 @@ from singlab.sing.childlowering import ChildLowering
 from singlab.sing.classes import Classes
 from singlab.sing.contracts import Contract, EndpointType, Message
 from singlab.sing.endpointlowering import EndpointLowering
-from singlab.sing.errors import SipError
+from singlab.sing.errors import NOT_UNDERSTOOD, OWN_MISTAKES, SipError
 from singlab.sing.exceptions import FIRST_NUMBER, LAST_NUMBER, ExceptionTable, settle, start_threads
 from singlab.sing.exceptiontexts import NAME as TEXT_FUNCTION
 from singlab.sing.exceptiontexts import text_function
@@ -303,10 +303,17 @@ class FunctionLowering(ChildLowering, LoopLowering, TryLowering, TextLowering, E
             if isinstance(node, _WAYS):  # what a way through it says of a variable holds on that way only
                 self.forget(node)
                 known = dict(self.narrowed)
-                method(node)
+                self.lowered(method, node)
                 self.narrowed = known
             else:
-                method(node)
+                self.lowered(method, node)
+
+    def lowered(self, method, node: ast.stmt) -> None:
+        """Lower a statement. A mistake of the compiler's own is told at the statement it was made about, like a mistake of the program's."""
+        try:
+            method(node)
+        except OWN_MISTAKES as error:
+            raise self.refuse("language", NOT_UNDERSTOOD, node, f"write it in simpler steps; the compiler itself is wrong here ({error})") from error
 
     def do_Pass(self, node: ast.Pass) -> None:
         pass

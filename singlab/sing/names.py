@@ -211,7 +211,8 @@ ESet = _word(
 create = _word(
     "create", 'create("plugin", a, b): a child process of an extension that @sip(extensions=...) declares, with its startup arguments in order: '
     "endpoints, which are the child's from then on, integers and bools. It runs after start(). A Child has start, stop, suspend, wait, resume, join, "
-    "state, how, code, id and close. A child that cannot be made is an OSError inside a try, and what it was to be given is still the caller's.",
+    "state, how, code, id and close. A child that cannot be made is an OSError inside a try, and what it was to be given is still the caller's; "
+    "what it does not take is a ValueError, and all it was to be given is closed then.",
     'imp, exp = new_channel(C)\nchild = create("plugin", exp)\nchild.start()\nvalue = child.join()\nchild.close()',
 )  # fmt: skip
 Child = _word("Child", "Child: the type of a child process, for parameters of helpers.", "@function\ndef end(child: Child) -> u64:\n    return child.join()")

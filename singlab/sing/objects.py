@@ -277,6 +277,8 @@ class ObjectLowering:
         return [n for n in found if n != "__init__"]
 
     def call_super(self, node: ast.Call) -> sil.Reg | None:
+        if not isinstance(node.func, ast.Attribute):
+            raise self.refuse("language", "super() is no value", node, "call a method of the parent: super().method()")
         called, owner = node.func.attr, self.program.owner
         if owner is None:
             raise self.refuse("language", "super() outside a method", node, "it stands for the object's parent class")

@@ -85,7 +85,7 @@ def policy(slot: str):
 
     Parameters
     ----------
-    slot : {"pick", "place", "quantum", "fit", "pages", "admit"}
+    slot : {"pick", "place", "quantum", "fit", "pages", "admit", "trigger", "growth", "nursery", "tenure", "collector"}
         What it decides; ``singlab.kernel.policies.SLOTS`` says what each is given and what it answers.
 
     Raises
@@ -229,6 +229,20 @@ set_note = _Word("set_note", "set_note(index, value): keep a word for policies."
 random_word = _Word("random_word", "random_word(): 64 random bits, from the system's seed.")
 page_free = _Word("page_free", "page_free(page): 1 if a page of RAM is free.")
 page_owner = _Word("page_owner", "page_owner(page): the number of the process that owns a page, 0 if nobody does.")
+heap_process = _Word("heap_process", "heap_process(heap): the number of the heap's process.")
+heap_bytes = _Word("heap_bytes", "heap_bytes(heap): how many bytes its pages have.")
+heap_live = _Word("heap_live", "heap_live(heap): how many bytes were alive after its last collection.")
+heap_freed = _Word("heap_freed", "heap_freed(heap): how many bytes that gave back.")
+heap_made = _Word("heap_made", "heap_made(heap): how many bytes threads were given since.")
+heap_limit = _Word("heap_limit", "heap_limit(heap): beyond how many bytes the kernel would collect it.")
+heap_most = _Word("heap_most", "heap_most(heap): how many bytes it can have; all ones if there is no bound.")
+heap_count = _Word("heap_count", "heap_count(heap): how many collections of it there were.")
+heap_cycles = _Word("heap_cycles", "heap_cycles(heap): how many cycles they took together.")
+heap_pause = _Word("heap_pause", "heap_pause(heap): how many cycles the last one took.")
+heap_collector = _Word("heap_collector", "heap_collector(heap): the number of the collector it has now.")
+heap_survivors = _Word("heap_survivors", "heap_survivors(heap, age): how many bytes the last minor collection found that have survived so many now.")
+heap_note = _Word("heap_note", "heap_note(heap, index): one of four words kept for a heap, 0 at first.")
+set_heap_note = _Word("set_heap_note", "set_heap_note(heap, index, value): keep a word for a heap.")
 now = _Word("now", "now(): the cycle counter.")
 __all__ = ["policy", *_NAMES]
 

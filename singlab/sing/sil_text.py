@@ -315,7 +315,7 @@ class _Reader:
                   "putf": ["name"], "isinst": ["name"], "vcall": ["name"], "select": ["arms"],
                   "new_channel": ["name", "arms"], "create": ["number"], "give": ["number"], "child": ["name"], "ask_child": ["name"]}.get(op, [])  # fmt: skip
         if op == "attempt_op":
-            wanted = ["name", {"create": "number", "child": "name", "ask_child": "name"}.get(str(others[0]) if others else ""), "arms"]
+            wanted = ["name", {"create": "number", "child": "name", "ask_child": "name", "give": "number"}.get(str(others[0]) if others else ""), "arms"]
             wanted = [kind for kind in wanted if kind is not None]
         kinds = {"number": ("WORD", "NEGATIVE"), "name": ("WORD",), "text": ("STRING",), "arms": ()}
         fits = len(others) == len(wanted) and all(

@@ -97,7 +97,7 @@ class StructLowering:
                 return self.field_of(vector, None, node) if isinstance(vector.type, Struct) else None
             if not isinstance(vector.type, Vector):
                 self.vector_of(node.value, vector)  # says that it has no elements
-            if not isinstance(vector.type.element, Struct):
+            if not isinstance(vector.type, Vector) or not isinstance(vector.type.element, Struct):  # an element of a text is a character
                 return None
             return self.field_of(vector, self.index_of(node.value), node)
         value = self.expr(node.value, None)

@@ -19,6 +19,7 @@ import struct
 from dataclasses import dataclass
 
 from singlab.kernel.layout import CORE_TEXT, POLICY_BYTES, POLICY_TEXT
+from singlab.kernel.policyslots import SLOTS
 from singlab.sing import sil
 from singlab.sing.expressions import _BINARY, _COMPARE
 from singlab.sing.modulecode import ModuleCode
@@ -31,7 +32,7 @@ STORES = {"st8": "raw_store8", "st16": "raw_store16", "st32": "raw_store32", "st
 #: What generates nothing, and what is always 0 on the hart.
 HOST_ONLY, HOST_WORDS = ("emit", "film_step", "policy_stop", "policy_raised"), ("policy_trouble",)
 #: Policies' slots: their labels and places, as distances from the kernel's functions.
-POLICY_SLOTS = ("pick", "place", "quantum", "fit", "pages", "admit")
+POLICY_SLOTS = tuple(SLOTS)
 OUTSIDE = {f"policy_{name}": POLICY_TEXT + slot * POLICY_BYTES - CORE_TEXT for slot, name in enumerate(POLICY_SLOTS)}
 
 

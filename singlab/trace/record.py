@@ -80,7 +80,7 @@ OWNER_SHIFT = 8
 PAGE_TYPES = ("unallocated", "nongc", "stack", "system", "shared", "code", "unknown", "heap", "handles", "objects", "dma")
 
 #: Slots for policies, in their order.
-POLICIES = ("pick", "place", "quantum", "fit", "pages", "admit")
+POLICIES = ("pick", "place", "quantum", "fit", "pages", "admit", "trigger", "growth", "nursery", "tenure", "collector")
 
 #: Fault codes in PROCESS_FAULT.
 FAULTS = {

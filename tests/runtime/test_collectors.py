@@ -14,6 +14,7 @@ from singlab.experiments.collection import pauses as pauses_of
 from singlab.kernel import System
 from singlab.kernel import layout as at
 from singlab.kernel.audit import audit, check
+from singlab.kernel.damage import TablesDamaged
 from singlab.kernel.heaplayout import COLLECTORS, WITH_BARRIER
 from singlab.kernel.isolation import SETTINGS
 from singlab.kernel.manifest import InstallError
@@ -317,7 +318,7 @@ def misbehaves(collector: str, image, seeds=range(3, 12)) -> bool:
     for seed in seeds:
         try:
             run_graph(collector, seed * 1000 + (20 if DISABLED else 150), image=image)
-        except (AssertionError, RuntimeError):
+        except (AssertionError, RuntimeError, TablesDamaged):
             return True
     return False
 

@@ -18,6 +18,8 @@ class SystemChance:
 
     def about_system(self) -> None:
         """Change one thing: an operand, what an instruction names, a type, a way out; or put a few instructions in."""
+        if not {"Disk", "Trials"}.isdisjoint(self.subject.module.contracts) and self.random.random() < 0.25:
+            return self.used_after_trial()
         choice = self.random.random()
         if choice < 0.03:
             self.raw()
@@ -65,7 +67,7 @@ class SystemChance:
         """Put a few instructions in that belong together, one of them left out, doubled or moved at times."""
         function, block, index = self.somewhere()
         made: list[Instr] = []
-        self.random.choice([self.of_regions, self.of_handles, self.of_devices, self.of_names, self.of_children][self.kinds()])(function, made)
+        self.random.choice([self.of_regions, self.of_handles, self.of_devices, self.of_names, self.of_children, self.of_memory][self.kinds()])(function, made)
         if made and self.random.random() < 0.3:
             which, how = self.random.randrange(len(made)), self.random.randrange(3)
             if how == 0:
@@ -82,7 +84,7 @@ class SystemChance:
 
     def kinds(self) -> slice:
         """Return which kinds of instructions are put in: mostly those of the module's own family."""
-        own = next((place for contract, place in (("Parts", 0), ("Files", 3), ("Work", 4)) if contract in self.subject.module.contracts), None)
+        own = next((place for contract, place in (("Parts", 0), ("Files", 3), ("Work", 4), ("Disk", 5), ("Trials", 0)) if contract in self.subject.module.contracts), None)
         if self.subject.module.classes or self.random.random() < 0.2:
             return slice(0, 5)
         return slice(1, 3) if own is None else slice(own, own + 1)
@@ -160,6 +162,28 @@ class SystemChance:
         else:
             line = self.subject.reg(INTERRUPT)
             made += [Instr("open_interrupt", line, (self.number(function, made),)), Instr("interrupt_ack", None, (line,))]
+
+    def of_memory(self, function: Function, made: list[Instr]) -> None:
+        """Memory for devices, registers, where a device finds them, and waits for more than handles."""
+        kind, device = self.random.randrange(6), self.any_of(function, IO_MEMORY)
+        if kind <= 1:
+            device = self.subject.reg(IO_MEMORY)
+            made.append(Instr("open_dma", device, (self.number(function, made),)))
+        if kind in (1, 2):
+            made.append(Instr("dma_address", self.subject.reg(U64), (device,)))
+        elif kind in (0, 3):
+            width = self.random.choice([U8, U16, U32, U32, U64])
+            if self.random.random() < 0.5:
+                made.append(Instr("io_read", self.subject.reg(width), (device, self.number(function, made))))
+            else:
+                value = Instr("const", self.subject.reg(width), (), self.random.choice([0, 1, 255]))
+                made += [value, Instr("io_write", None, (device, self.number(function, made), value.dest))]
+        elif kind == 4:
+            line = self.any_of(function, EVENT, INTERRUPT)
+            ends = [self.random.choice([self.end_of(function), line]) for _ in range(self.random.randint(1, 4))]
+            made.append(Instr("wait", self.subject.reg(U64), (self.number(function, made), *ends)))
+        else:
+            self.of_devices(function, made)
 
     def of_names(self, function: Function, made: list[Instr]) -> None:
         kind, text = self.random.randrange(4), self.subject.reg(Vector(U8))
@@ -297,6 +321,28 @@ class SystemChance:
             arms = {"returned": (tuple(instr.results), rest.label), "raised": ((self.subject.reg(U64),), way)}
             block.instrs[index:] = [Instr("attempt_op", None, instr.args, Trial(arms, None, instr.op, instr.extra), instr.position)]
             function.blocks.append(rest)
+
+    def used_after_trial(self) -> None:
+        """On one way out of an instruction that is attempted, use what it was given or was to make."""
+        found = [(f, i, r) for f, _, i in self.everywhere() if i.op == "attempt_op"
+                 for r in (*i.args, *(r for regs, _ in i.extra.arms.values() for r in regs)) if isinstance(r.type, (Vector, Handle))]  # fmt: skip
+        if found:
+            function, instr, reg = self.random.choice(found)
+            made: list[Instr] = []
+            if isinstance(reg.type, Vector):
+                made += [Instr("free", None, (reg,))] if self.random.random() < 0.3 else self.used(function, reg)
+            elif reg.type == IO_MEMORY:
+                made.append(Instr("io_read", self.subject.reg(U32), (reg, self.number(function, made))))
+            else:
+                made.append(Instr("wait", self.subject.reg(U64), (self.number(function, made), reg)))
+            label = self.random.choice(list(instr.extra.arms.values()))[1]
+            where = next(b for b in function.blocks if b.label == label).instrs
+            place = self.random.randrange(len(where))
+            where[place:place] = made
+            if instr.extra.function.startswith("open_") and self.random.random() < 0.5:  # in vain: the manifest has no such place
+                block = next(b for b in function.blocks if b.instrs[-1] is instr)
+                block.instrs.insert(-1, Instr("const", self.subject.reg(U64), (), 9))
+                instr.args = (block.instrs[-2].dest,)
 
     def attempted(self, function: Function, block: Block, instr: Instr) -> None:
         """Let a call be attempted; if it fails, what follows is done all the same."""

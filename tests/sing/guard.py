@@ -3,7 +3,7 @@
 What a process may touch is read from the kernel's own records at that moment: its code (fetches and loads),
 the pages of its stack, the data of the blocks it owns, the two words of their records that say where the
 data is, its objects: in the pages of its heap only what lies inside one object, as the image's type table
-says, or begins the next one; and the registers of the devices it has opened. What another block has too it may read but
+says, or begins the next one; the registers of the devices and the memory for devices it has opened. What another block has too it may read but
 not write. The system runs one instruction at a time while the guarded process is at work.
 What it hands to the kernel as a handle, or for good to a child or the name service, is looked at before the kernel does.
 When it returns, it may own no block, no set and no endpoint but those it was started with.
@@ -53,6 +53,7 @@ _ABOUT_ONE = _W(sum(1 << ABI_NUMBER[name] for name in (
     "wait_one", "set_event", "reset_event", "release_mutex", "close_handle", "ack_interrupt")))  # fmt: skip
 _HARDWARE, _PROCESSES, _IO_MEMORY = _W(at.G_HARDWARE), _W(at.G_PROCESSES), _W(at.MAGIC_IO_MEMORY)
 _O_MAGIC, _O_PROCESS, _O_VALUE, _O_LINK = (_W(n) for n in (at.O_MAGIC, at.O_PROCESS, at.O_VALUE, at.O_LINK))
+_O_NEXT, _OBJECTS_OF, _DMA, _DMA_PAGE = _W(at.O_NEXT), _W(at.P_OBJECTS), _W(at.MAGIC_DMA), _W(at.TAG_DMA)
 _OBJECT, _OBJECTS = _W(at.OBJECT_BYTES), _W(at.TAG_KERNEL_OBJECTS)
 _SPAN, _63, _2 = _W(at.B_SPAN), _W(63), _W(2)
 _P_NEXT = _W(at.P_NEXT)
@@ -90,6 +91,23 @@ def in_object(m, watch, address, width, loading):
 
 
 @jit("boolean(uint64[::1], uint64[::1], uint64, uint64, boolean)")
+def in_dma(m, watch, address, width, loading):
+    """Return whether bytes lie in memory for devices that the guarded process has opened, or in what says where it is."""
+    found = raw_ld64(m, watch[_RECORD] + _OBJECTS_OF + _OFFSET)
+    while found != _0:
+        if raw_ld64(m, found + _O_MAGIC + _OFFSET) == _DMA:
+            record = raw_ld64(m, found + _O_VALUE + _OFFSET)
+            start, size = raw_ld64(m, record + _DATA + _OFFSET), raw_ld64(m, record + _SIZE + _OFFSET)
+            if loading and (address == record + _DATA or address == record + _SIZE):
+                return True
+            if address >= start and address - start + width <= size:
+                first, last = _W(raw_ld32(m, _TAGS + (address - _BASE >> _PAGE_SHIFT) * _4)), _W(raw_ld32(m, _TAGS + (address + width - _1 - _BASE >> _PAGE_SHIFT) * _4))
+                return first == last and first == (watch[_ID] << _OWNER | _DMA_PAGE)
+        found = raw_ld64(m, found + _O_NEXT + _OFFSET)
+    return False
+
+
+@jit("boolean(uint64[::1], uint64[::1], uint64, uint64, boolean)")
 def in_device(m, watch, address, width, loading):
     """Return whether bytes lie in the registers of a device the guarded process has, or in what says where these are."""
     found = raw_ld64(m, _HARDWARE + _OFFSET)
@@ -102,7 +120,7 @@ def in_device(m, watch, address, width, loading):
             if address >= start and address - start + width <= size:
                 return True
         found = raw_ld64(m, found + _O_LINK + _OFFSET)
-    return False
+    return in_dma(m, watch, address, width, loading)
 
 
 @jit("boolean(uint64[::1], uint64, uint64, uint64)")
@@ -129,7 +147,7 @@ def owns(m, watch, address, width, loading):
         return in_device(m, watch, address, width, loading)
     page = address - _BASE >> _PAGE_SHIFT
     if page != address + width - _1 - _BASE >> _PAGE_SHIFT:
-        return False
+        return in_dma(m, watch, address, width, loading)
     if _W(raw_ld32(m, _TAGS + page * _4)) == (watch[_ID] << _OWNER | _STACK):
         return True
     if _W(raw_ld32(m, _TAGS + page * _4)) == (watch[_ID] << _OWNER | _HEAP):

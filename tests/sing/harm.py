@@ -48,7 +48,7 @@ _LEFT_TO_KERNEL = {
     **dict.fromkeys(("start_child", "join_child", "suspend_child", "resume_child", "suspend_barrier", "stop_child", "get_child_state",
                      "get_exit_code", "get_child_id", "dispose_child"), _CHILD),
     **dict.fromkeys(("set_startup_argument", "set_startup_endpoint"), (*_CHILD, E_CONTRACT)),
-    **dict.fromkeys(("create_event", "create_mutex", "get_io_memory", "open_interrupt", "create_child", "create_thread"), (E_BAD_ARGUMENT,)),
+    **dict.fromkeys(("create_event", "create_mutex", "get_io_memory", "get_dma_memory", "get_dma_address", "open_interrupt", "create_child", "create_thread"), (E_BAD_ARGUMENT,)),
     "register_name": (E_CONTRACT, E_DENIED, E_BAD_ARGUMENT), "connect_name": (E_NO_NAME, E_DENIED, E_CONTRACT, E_REFUSED, E_BUSY),
 }  # fmt: skip
 

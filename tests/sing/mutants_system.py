@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mutants_trials import MEMORY, TRIALS
 from running import SERVER, TALK
 
 #: Vectors put apart, cut off and shared; parts written, lent, handed on, sent and sent back.
@@ -546,4 +547,5 @@ def p(ch: Talk.Imp, n: u64) -> u64:
 """
 )
 
-SYSTEM = {"regions": REGIONS, "handles": HANDLES, "names": NAMES, "children": CHILDREN, "attempts": ATTEMPTS}
+SYSTEM = {"regions": REGIONS, "handles": HANDLES, "names": NAMES, "children": CHILDREN, "attempts": ATTEMPTS,
+          "memory for devices": MEMORY, "what may fail": TRIALS}  # fmt: skip

@@ -56,6 +56,15 @@ CHILDREN = {
     "started twice": ('imp, exp = new_channel(Work)\nchild = create("worker", exp, 5)\nchild.start()\ntry:\n    child.start()\nexcept ValueError:\n    n += 1\n'
                       "try:\n    child.close()\nexcept ValueError:\n    n += 10\nimp.close()\nn += 100 * child.join()\nchild.close()\n"
                       "try:\n    n = child.join()\nexcept ValueError:\n    n += 1000\nreturn n", False, 1515),
+    "arguments in the wrong order": ('imp, exp = new_channel(Work)\ntry:\n    child = create("worker", 5, exp)\nexcept ValueError as e:\n    n += len(str(e))\n    imp.send(Work.Add(n))\n'
+                                     "    try:\n        n = imp.receive(Work.Sum)\n    except ChannelClosed:\n        n += 1000\n    imp.close()\n    return n\n"
+                                     "except OSError:\n    exp.close()\nimp.close()\nreturn 1", False, 1000 + 4 + 47),
+    "an argument too many": ('imp, exp = new_channel(Work)\ntry:\n    child = create("worker", exp, 5, True)\nexcept ValueError:\n    imp.close()\n    return 7\nexcept OSError:\n    exp.close()\n'
+                             "imp.close()\nreturn 1", False, 7),
+    "the other side of the channel": ('imp, exp = new_channel(Work)\ntry:\n    child = create("worker", imp, 5)\nexcept ValueError:\n    match exp.receive():\n        case Work.Add(k):\n            exp.send(Work.Sum(k))\n'
+                                      "            n = 1\n        case ChannelClosed():\n            n += 10\n    exp.close()\n    return n\nexcept OSError:\n    imp.close()\nexp.close()\nreturn 1", False, 14),
+    "refused again and again": ('for i in range(200):\n    imp, exp = new_channel(Work)\n    try:\n        child = create("worker", exp, exp_of(i), i)\n        child.stop()\n        child.close()\n    except ValueError:\n'
+                                '        n += 1\n    except OSError:\n        exp.close()\n    imp.close()\nreturn n'.replace("exp_of(i)", "i"), False, 204),
 }  # fmt: skip
 
 
@@ -84,6 +93,26 @@ def test_what_nobody_catches_ends_the_parent_as_before():
     assert process.fault.code == 30 and 'create("worker"' in text.splitlines()[process.fault.line - 1]
 
 
+def test_a_refused_argument_ends_nobody_but_who_does_not_catch_it():
+    """Outside a try it is an uncaught error of the parent's own, located; the child that was made ends with it."""
+    text = parent_text('imp, exp = new_channel(Work)\nchild = create("worker", 5, exp)\nchild.start()\nimp.close()\nreturn n')
+    process = run(text, "sip", n=4)
+    assert process.fault.code == 32 and 'create("worker"' in text.splitlines()[process.fault.line - 1]
+    text = parent_text('imp, exp = new_channel(Work)\nn = made(exp)\nimp.close()\nreturn n').replace("def p(", "def q(")
+    helped = text.replace("@sip(ext", "@function\ndef made(exp: Work.Exp) -> u64:\n    child = create(\"worker\", exp, 5, 6, 7)\n    return child.id()\n\n@sip(ext", 1)
+    helped = helped.replace("    n = made(exp)\n", "    try:\n        n = made(exp)\n    except ValueError as e:\n        n = e.line\n").replace("def q(", "def p(")
+    process = run(helped, "sip", n=4)
+    assert process.exit_value and 'create("worker"' in helped.splitlines()[process.exit_value - 1]
+
+
+def test_what_a_refused_argument_leaves_is_gone():
+    """The child has been stopped, its handle is closed, and its endpoints are nobody's: the verifier says so to who uses them."""
+    text = parent_text('imp, exp = new_channel(Work)\ntry:\n    child = create("worker", exp, 5, 6)\nexcept ValueError:\n    exp.close()\nimp.close()\nreturn n')
+    with pytest.raises(SipError) as refused:
+        build(programs_from_source(text, "text").programs["p"])
+    assert refused.value.rule == "endpoint.moved"
+
+
 HANDLES = {
     "a mutex of somebody else": ("m = mutex()\ntry:\n    m.release()\nexcept ValueError as e:\n    return e.line\nreturn 0", 4),
     "an event that was closed": ("e = event()\ne.close()\ntry:\n    e.set()\nexcept ValueError:\n    n += 10\ntry:\n    e.wait()\nexcept ValueError:\n    n += 100\n"
@@ -91,6 +120,7 @@ HANDLES = {
     "joined twice": ("t = thread(one)\nn = join(t)\ntry:\n    n += join(t)\nexcept ValueError:\n    return n + 40\nreturn n", 41),
     "no such registers": ("try:\n    u = io_memory(n)\nexcept OSError:\n    return 3\nreturn 0", 3),
     "no such interrupt": ("try:\n    u = interrupt(n)\n    u.wait()\nexcept OSError:\n    return 3\nreturn 0", 3),
+    "no such memory for devices": ("try:\n    r = dma_memory(n)\n    n += dma_address(r)\nexcept OSError:\n    return 3\nreturn 0", 3),
     "events without end": ("try:\n    while True:\n        e = event()\nexcept MemoryError:\n    return 8\nreturn 0", 8),
     "split where it fits": ("v = new(u8, 9)\ntry:\n    a, b = split(v, n)\nexcept MemoryError:\n    free(v)\n    return 0\nn = len(a) * 10 + len(b)\nfree(a)\nfree(b)\nreturn n", 45),
     "split where it does not": ("v = new(u8, 3)\ntry:\n    a, b = split(v, n)\nexcept (IndexError, MemoryError):\n    free(v)\n    return 6\nfree(a)\nfree(b)\nreturn 0", 6),
@@ -98,6 +128,7 @@ HANDLES = {
     "split until there is no memory": (
         "s = ESet(Talk.Exp)\ns.close()\nrest = new(u8, 200000)\nn = 0\nwhile True:\n    try:\n        a, rest = split(rest, 1)\n    except MemoryError:\n        break\n"
         "    except IndexError:\n        break\n    n += u64(len(a))\n    keep(a)\nfree(rest)\nreturn u64(n > 100)", 1),
+    "registers are no memory": ("try:\n    n = dma_address(io_memory(n - 4))\nexcept OSError:\n    return 2\nexcept ValueError:\n    return 3\nreturn 0", 2),
     "one's own name": ("try:\n    v = principal()\nexcept MemoryError:\n    return 0\nn = len(v)\nfree(v)\nreturn n", 1),
 }  # fmt: skip
 NO_PARENT = TALK + "\n@function\ndef one() -> u64:\n    return 1\n@function\ndef keep(v: ExVec[u8]):\n    free(v)\n"
@@ -125,6 +156,7 @@ FITTING = {
     "create": 'attempt_op create, 0 { returned(%1: u64) -> ok; raised(%2: u64) -> ok }\nok:\n  ret %0',
     "child": "attempt_op child, suspend_all, %0 { returned() -> ok; raised(%2: u64) -> ok }\nok:\n  ret %0",
     "join": "attempt_op ask_child, join, %0 { returned(%1: u64) -> ok; raised(%1: u64) -> ok }\nok:\n  ret %1",
+    "give": "attempt_op give, 3, %0, %0 { returned() -> ok; raised(%2: u64) -> ok }\nok:\n  ret %0",
     "split": "%1: ExVec[u8] = new %0\n  attempt_op split, %1, %0 { returned(%2: ExVec[u8], %3: ExVec[u8]) -> ok; raised(%4: u64) -> bad }\nok:\n"
              "  free %2\n  free %3\n  ret %0\nbad:\n  free %1\n  ret %4",
 }  # fmt: skip

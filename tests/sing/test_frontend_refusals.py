@@ -9,6 +9,7 @@ from running import TALK, execute, marked, refusal, result
 
 from singlab.kernel import InstallError, SealError
 from singlab.sing import SipError, build, contract, programs_from_source, sip, verify
+from singlab.sing.lower import FunctionLowering
 
 HEADER = TALK + """
 @function
@@ -298,3 +299,15 @@ def test_a_function_without_source_is_refused():
     with pytest.raises(SipError, match="source") as caught:
         sip(names["p"])
     assert caught.value.hint
+
+
+def test_a_mistake_of_the_compiler_is_told_at_its_statement(monkeypatch):
+    def stumble(self, node):
+        return node.nothing
+
+    monkeypatch.setattr(FunctionLowering, "do_Pass", stumble)
+    text = "@sip\ndef p(n: u64) -> u64:\n    while n > 3:\n        pass\n    return n\n"
+    with pytest.raises(SipError, match="does not understand this statement") as caught:
+        build(programs_from_source(text, "text").programs["p"])
+    assert (caught.value.line, caught.value.column) == (4, 9) and "simpler" in caught.value.hint
+    assert isinstance(caught.value.__cause__, AttributeError)

@@ -8,6 +8,7 @@ from running import TALK, image, refusal
 from singlab.kernel import System
 from singlab.kernel import layout as at
 from singlab.kernel.audit import audit
+from singlab.kernel.damage import TablesDamaged
 from singlab.kernel.roots import roots
 from singlab.sing import build, programs_from_source
 from singlab.trace.record import Kind
@@ -314,7 +315,7 @@ def test_an_endpoint_that_a_circle_has_closed_is_closed():
 
 
 def test_without_checks_nothing_tests_and_a_stack_runs_over():
-    """The image is larger by the tests alone; a thousand calls use far more than the stack's one page, and nothing is linked."""
+    """The image is larger by the tests alone; a thousand calls use far more than the stack's one page, and what runs over is somebody else's."""
     programs = programs_from_source(ENDLESS, "text").programs
     plain, checked = build(programs["p"], checks=False), build(programs["p"])
     assert not plain.manifest.verified and plain.manifest.unlink == 0 and len(plain.code) < len(checked.code)
@@ -323,3 +324,9 @@ def test_without_checks_nothing_tests_and_a_stack_runs_over():
     process = system.create(plain, n=1000)
     system.run()
     assert process.exit_value == 1000 and process._field(at.P_LINKS) == 0
+    process = system.create(plain, n=1 << 60)
+    try:
+        system.run(cycles=3_000_000)
+        assert process.fault is None or process.fault.code != 9
+    except TablesDamaged:
+        pass

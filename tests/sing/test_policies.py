@@ -14,7 +14,7 @@ from test_kernel_costs import Twins
 from singlab.kernel import System
 from singlab.kernel import layout as at
 from singlab.kernel.policies import PolicyError
-from singlab.kernel.policyslots import FUNCTIONS, SLOTS
+from singlab.kernel.policyslots import FUNCTIONS, HEAP_SLOTS, SLOTS
 from singlab.kernel.startup import KernelError
 from singlab.sing import SipError
 from singlab.sing.policies import Policy, policy, policy_from_source
@@ -332,7 +332,7 @@ def test_a_slot_that_is_not_there():
         with pytest.raises(SipError) as error:
             policy_from_source("quantum", text)
         assert error.value.hint, text
-    assert set(SLOTS) == {"pick", "place", "quantum", "fit", "pages", "admit"}
+    assert set(SLOTS) == {"pick", "place", "quantum", "fit", "pages", "admit", *HEAP_SLOTS}
 
 
 names = st.sampled_from(["a", "x", "y", *FUNCTIONS, "now"])

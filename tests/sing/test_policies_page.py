@@ -12,9 +12,31 @@ from test_policies import BLOCKS, CLIENT, COUNT, made
 
 from singlab.kernel import System
 from singlab.kernel.policies import PolicyError
-from singlab.kernel.policyslots import FUNCTIONS, MOST_TURNS, SLOTS
+from singlab.kernel.policyslots import FUNCTIONS, HEAP_SLOTS, MOST_TURNS, SLOTS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
+
+
+OBJECTS = """
+@managed
+class Item:
+    value: u64
+    next: "Item | None"
+@sip(collector="COLLECTOR")
+def objects(n: u64) -> u64:
+    first: Item | None = None
+    for i in range(n):
+        first = Item(u64(i), first)
+        if i % 10 == 9:
+            first = None
+    return n
+"""
+
+
+def objects(slot: str):
+    """Return a program whose heap asks the policy of a slot."""
+    collector = {"nursery": "generational", "tenure": "generational", "collector": "adaptive"}.get(slot, "semispace")
+    return image(OBJECTS.replace("COLLECTOR", collector), "objects")
 
 
 def _programs():
@@ -39,6 +61,8 @@ def test_a_policy_of_the_page_does_what_the_page_says(text):
     client, server = system.create(image(TALK + SERVER + CLIENT, "client")), system.create(image(TALK + SERVER + CLIENT, "server"))
     system.connect(client["ch"], server["ch"])
     hog, blocks = system.create(image(COUNT, "count"), n=500), system.create(image(BLOCKS, "blocks"))
+    system.create(objects(one.slot), n=300)
+    system.collect_every = one.slot in HEAP_SLOTS and one.slot != "trigger"
     if said := re.search(r"^# PolicyError: (.+)$", text, re.MULTILINE):
         with pytest.raises(PolicyError) as error:
             system.run()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from mutants import EXCEPTIONAL, OBJECTS, RICH
 from mutants_endpoints import LAYOUTS, PASSING, SETS, THREADS
 from mutants_system import ATTEMPTS, CHILDREN, HANDLES, NAMES, REGIONS, SYSTEM
+from mutants_trials import MEMORY, TRIALS
 
 from singlab.sing import contract, format_module, sil, verify
 from singlab.sing.sil import Arms, Block, Function, Instr, Module, Receive, Reg
@@ -256,6 +257,8 @@ def test_raw_instructions_are_always_refused(about):
                "io_write", "open_interrupt", "interrupt_ack"}),
     (NAMES, {"name_register", "name_connect", "principal", "peer_principal", "principal_is"}),
     (CHILDREN, {"create", "give", "child", "ask_child"}),
+    (MEMORY, {"open_dma", "dma_address", "io_read", "io_write", "wait", "attempt_op"}),
+    (TRIALS, {"attempt_op", "split", "free", "store"}),
     (ATTEMPTS, {"attempt_vcall", "attempt_spawn", "vcall", "raise"}),
     (PASSING, {"select", "new_channel", "send", "close", "mov"}),
     (SETS, {"select", "set_new", "set_add", "set_size", "set_close"}),

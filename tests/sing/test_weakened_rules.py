@@ -7,6 +7,7 @@ from harm import harmless
 from mutants import OBJECTS, RICH, SUBJECT
 from mutants_endpoints import LAYOUTS, PASSING, SETS, THREADS
 from mutants_system import ATTEMPTS, CHILDREN, HANDLES, NAMES, REGIONS
+from mutants_trials import MEMORY, TRIALS
 
 from singlab.machine.jit import DISABLED
 from singlab.sing import SipError, sil_handles, sil_operands, sil_types
@@ -97,6 +98,31 @@ def thread_leaves_a_look():
     return FunctionFlow, "attempt_spawn", attempt_spawn
 
 
+def made_though_it_failed():
+    """Return the verifier's way to follow an attempt, after which what was to be made is there on both ways."""
+
+    def attempt_op(self, instr: Instr, state: dict) -> list:
+        done = dict(state)
+        self.instruction(instr.extra.plain(instr), done)
+        return self.together([(instr.extra.arms["returned"][1], done), *self.ways(instr, state, {"raised": done})])
+
+    return FunctionFlow, "attempt_op", attempt_op
+
+
+def whole_though_put_apart():
+    """Return the verifier's way to follow an attempt, after which a vector that was put apart or shared is what it was."""
+    follow = FunctionFlow.attempt_op
+
+    def attempt_op(self, instr: Instr, state: dict) -> list:
+        ways = follow(self, instr, state)
+        for label, row in ways:
+            if label == instr.extra.arms["returned"][1]:
+                row.update({reg: Lent(instr.position) for reg in instr.args if reg.type.block and reg not in instr.results})
+        return ways
+
+    return FunctionFlow, "attempt_op", attempt_op
+
+
 def anything(*_) -> None:
     """Check nothing."""
 
@@ -142,6 +168,9 @@ WEAKENED = {
     "an endpoint may be lost where there are children": (silent("endpoint.leak"), (CHILDREN,)),
     "what a thread was given may be used once it was started": (thread_leaves_a_look(), (ATTEMPTS,)),
     "a method that raises may stand for one that does not": ((sil_types, "_methods", anything), (ATTEMPTS,)),
+    "what an attempt was to make is there though it failed": (made_though_it_failed(), (MEMORY,)),
+    "a vector is whole after it was put apart in an attempt": (whole_though_put_apart(), (TRIALS,)),
+    "a number is memory for devices": ([(sil_handles, "of_type", anything), (sil_operands, "_type", anything)], (MEMORY,)),
     "memory may be reached by an address": ([silent("privileged"), raw_is_let_through()], (REGIONS,)),
 }
 
@@ -153,7 +182,7 @@ FIRST = {
     "what others read may be written": 130, "shared parts are vectors like others": 1390, "a borrowed vector may be put apart": 375,
     "an endpoint may be used after a child was given it": 505, "a child is given endpoints in any state": 95,
     "an endpoint may be lost where there are children": 90, "what a thread was given may be used once it was started": 190,
-    "a method that raises may stand for one that does not": 240,
+    "a method that raises may stand for one that does not": 240, "a vector is whole after it was put apart in an attempt": 2170,
 }  # fmt: skip
 SEEDS = 5000
 

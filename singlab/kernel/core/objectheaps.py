@@ -6,12 +6,16 @@ and names no process (:mod:`singlab.kernel.core.kernelheap`).
 """
 
 from singlab.kernel.core.domains import process_pages_alloc, process_pages_return
+from singlab.kernel.core.heappolicies import growth_chosen, nursery_chosen, tenure_chosen
 from singlab.kernel.core.memory import words_zero
 from singlab.kernel.core.pages import pages_alloc, pages_free
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
+    COLLECT_ADAPTIVE,
+    COLLECT_GENERATIONAL,
     COLLECT_NONE,
+    COLLECT_SEMISPACE,
     EXTENT_BYTES,
     FREE,
     HEAP_BYTES,
@@ -20,22 +24,28 @@ from singlab.kernel.heaplayout import (
     IH_MOST,
     IH_TYPE_COUNT,
     IH_TYPES,
+    LAST,
     X_END,
     X_MAGIC,
     X_NEXT,
     X_START,
     X_TOP,
+    Z_ACTIVE,
     Z_BYTES,
     Z_COLLECTOR,
     Z_END,
     Z_EXTENTS,
     Z_LIMIT,
     Z_MAGIC,
+    Z_MAJOR,
     Z_MAPS,
     Z_MOST,
+    Z_NURSERY,
     Z_OLD,
     Z_PROCESS,
+    Z_REMEMBERED,
     Z_TAG,
+    Z_TENURE,
     Z_TYPE_COUNT,
     Z_TYPES,
 )
@@ -117,6 +127,17 @@ def heap_of(m, process):
     st64(m, heap + Z_MOST, most)
     st64(m, heap + Z_LIMIT, limit)
     st64(m, process + P_OBJECT_HEAP, heap)
+    if number == COLLECT_ADAPTIVE:
+        number = COLLECT_SEMISPACE
+    st64(m, heap + Z_ACTIVE, number)
+    if number == COLLECT_GENERATIONAL:
+        nursery = nursery_chosen(m, heap, SMALLEST_LIMIT)
+        st64(m, heap + Z_NURSERY, nursery)
+        st64(m, heap + Z_TENURE, tenure_chosen(m, heap, 1))
+        st64(m, heap + Z_MAJOR, SMALLEST_LIMIT * 2)
+        st64(m, heap + Z_REMEMBERED, LAST)
+        if nursery < most:
+            st64(m, heap + Z_LIMIT, nursery)
     return heap
 
 
@@ -218,6 +239,7 @@ def heap_grow(m, heap, size, limit):
     wanted = bytes >> 2
     if wanted < SMALLEST_LIMIT:
         wanted = SMALLEST_LIMIT
+    wanted = growth_chosen(m, heap, size, wanted)
     if wanted > limit - bytes:
         wanted = (limit - bytes) & ~(PAGE - 1)
     if wanted < least:

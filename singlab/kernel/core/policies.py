@@ -6,6 +6,25 @@ takes its own choice, and the host is told.
 """
 
 from singlab.kernel.core.words import emit, ld32, ld64, policy_stop, st64
+from singlab.kernel.heaplayout import (
+    HEAP_BYTES,
+    HEAP_NOTES,
+    OLDEST,
+    Z_ACTIVE,
+    Z_AGES,
+    Z_BYTES,
+    Z_COUNT,
+    Z_CYCLES,
+    Z_FREED,
+    Z_GIVEN,
+    Z_LIMIT,
+    Z_LIVE,
+    Z_MAGIC,
+    Z_MOST,
+    Z_NOTES,
+    Z_PAUSE,
+    Z_PROCESS,
+)
 from singlab.kernel.layout import (
     G_KERNEL_FIRST,
     G_PAGES,
@@ -17,6 +36,7 @@ from singlab.kernel.layout import (
     G_PREEMPTED_HEAD,
     G_RECORD_FIRST,
     G_UNBLOCKED_HEAD,
+    MAGIC_HEAP,
     MAGIC_THREAD,
     OWNER_SHIFT,
     P_ID,
@@ -141,6 +161,117 @@ def page_owner(m, page):
     if page >= ld64(m, G_PAGES):
         return 0
     return ld32(m, PAGE_TAGS + page * 4) >> OWNER_SHIFT
+
+
+def is_heap(m, word):
+    """Return whether a word names a heap of objects."""
+    if word & (HEAP_BYTES - 1) != 0:
+        return 0
+    page = (word - RAM_BASE) >> PAGE_SHIFT
+    if (page < ld64(m, G_KERNEL_FIRST)) or (page >= ld64(m, G_RECORD_FIRST)):
+        return 0
+    if ld32(m, PAGE_TAGS + page * 4) != TAG_KERNEL_SYSTEM:
+        return 0
+    return ld64(m, word + Z_MAGIC) == MAGIC_HEAP
+
+
+def heap_process(m, heap):
+    """Return the number of a heap's process."""
+    if is_heap(m, heap) == 0:
+        return 0
+    return ld64(m, ld64(m, heap + Z_PROCESS) + P_ID)
+
+
+def heap_bytes(m, heap):
+    """Return how many bytes the pages of a heap have."""
+    if is_heap(m, heap) == 0:
+        return 0
+    return ld64(m, heap + Z_BYTES)
+
+
+def heap_live(m, heap):
+    """Return how many bytes were alive after the last collection of a heap."""
+    if is_heap(m, heap) == 0:
+        return 0
+    return ld64(m, heap + Z_LIVE)
+
+
+def heap_freed(m, heap):
+    """Return how many bytes the last collection of a heap gave back."""
+    if is_heap(m, heap) == 0:
+        return 0
+    return ld64(m, heap + Z_FREED)
+
+
+def heap_made(m, heap):
+    """Return how many bytes threads were given since the last collection of a heap, or cycle of steps."""
+    if is_heap(m, heap) == 0:
+        return 0
+    return ld64(m, heap + Z_GIVEN)
+
+
+def heap_limit(m, heap):
+    """Return beyond how many bytes the kernel would collect a heap."""
+    if is_heap(m, heap) == 0:
+        return 0
+    return ld64(m, heap + Z_LIMIT)
+
+
+def heap_most(m, heap):
+    """Return how many bytes a heap can have; all ones if there is no bound."""
+    if is_heap(m, heap) == 0:
+        return 0
+    return ld64(m, heap + Z_MOST)
+
+
+def heap_count(m, heap):
+    """Return how many collections of a heap there were."""
+    if is_heap(m, heap) == 0:
+        return 0
+    return ld64(m, heap + Z_COUNT)
+
+
+def heap_cycles(m, heap):
+    """Return how many cycles all collections of a heap took."""
+    if is_heap(m, heap) == 0:
+        return 0
+    return ld64(m, heap + Z_CYCLES)
+
+
+def heap_pause(m, heap):
+    """Return how many cycles the last collection of a heap took."""
+    if is_heap(m, heap) == 0:
+        return 0
+    return ld64(m, heap + Z_PAUSE)
+
+
+def heap_collector(m, heap):
+    """Return the number of the collector that a heap has now."""
+    if is_heap(m, heap) == 0:
+        return 0
+    return ld64(m, heap + Z_ACTIVE)
+
+
+def heap_survivors(m, heap, age):
+    """Return how many bytes the last minor collection found that have survived so many now."""
+    if (is_heap(m, heap) == 0) or (age > OLDEST):
+        return 0
+    return ld64(m, heap + Z_AGES + age * 8)
+
+
+def heap_note(m, heap, index):
+    """Return one of the words that policies keep for a heap; 0 at first."""
+    if (is_heap(m, heap) == 0) or (index >= HEAP_NOTES):
+        return 0
+    return ld64(m, heap + Z_NOTES + index * 8)
+
+
+def set_heap_note(m, heap, index, value):
+    """Keep a word for a heap."""
+    if (is_heap(m, heap) == 0) or (index >= HEAP_NOTES):
+        return 0
+    st64(m, heap + Z_NOTES + index * 8, value)
+    return 0
 
 
 def policy_fault(m, slot, why, value):

@@ -1,0 +1,118 @@
+"""Independent runs, spread over processors by Dask: those of this computer, or of a cluster.
+
+A run of the lab holds one processor and shares nothing with another, so processes are what it is spread over. Compiled
+functions come from the disk cache: the process that asks has compiled them before it starts others, and on a cluster one
+worker of each computer does before the rest begins. So no two compile the same thing.
+
+What it leaves out: runs that depend on each other, and results too large to send.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+#: Processes of this computer at most: each takes some 300 MB and a few seconds to begin.
+MOST_WORKERS = 8
+#: Cases from which on starting processes is worth its time.
+WORTH = 6
+
+_pools: dict[int, object] = {}
+
+
+def warm() -> None:
+    """Load what runs need, or compile it if this computer never has."""
+    import singlab.experiments.collection
+    import singlab.kernel.hostcalls  # noqa: F401
+
+
+def cluster():
+    """Return the ``distributed.Client`` that was made last and is still open; None without one."""
+    if "distributed" not in sys.modules:  # then nobody made one
+        return None
+    from distributed import default_client
+
+    try:
+        return default_client()
+    except ValueError:
+        return None
+
+
+def spread(work: Callable, cases: Sequence[Mapping], *, client=None, workers: int | None = None, progress: bool = True, label: str = "runs") -> list:
+    """Return ``work(**case)`` of each case, in the order of the cases.
+
+    Parameters
+    ----------
+    work : function
+        Of a module that workers can import.
+    cases : sequence of dict
+        Arguments of each run.
+    client : distributed.Client, optional
+        Whose workers do it; by default those of an open client, and without one processes of this computer, which stay for the
+        next time.
+    workers : int, optional
+        Processes of this computer: 1 = this one alone. By default one a processor, and this one alone for a few cases.
+    progress : bool
+        Show a progress bar.
+    label : str
+        What stands before it.
+
+    Raises
+    ------
+    Exception
+        Whatever a run raises.
+    """
+    from tqdm.auto import tqdm
+
+    client = client if client is not None else cluster() if workers is None else None
+    with tqdm(total=len(cases), desc=label, unit="run", disable=not progress, leave=False) as bar:
+        if client is not None:
+            return _on_cluster(work, cases, client, bar)
+        return _on_this_computer(work, cases, workers, bar)
+
+
+def _on_this_computer(work, cases, workers, bar) -> list:
+    import dask
+    from dask.callbacks import Callback
+    from dask.system import CPU_COUNT
+
+    count = min(workers or min(CPU_COUNT, MOST_WORKERS), max(1, len(cases)))
+    if multiprocessing.parent_process() is not None or (workers is None and len(cases) < WORTH):
+        count = 1
+    tasks = [dask.delayed(work, pure=False)(**case) for case in cases]
+    with Callback(posttask=lambda *_: bar.update()):
+        if count == 1:
+            return list(dask.compute(*tasks, scheduler="sync"))
+        return list(dask.compute(*tasks, scheduler="processes", pool=_pool(count), chunksize=1, optimize_graph=False))
+
+
+def _pool(count: int):
+    """Return processes that are warm, the same ones each time."""
+    from concurrent.futures import ProcessPoolExecutor
+
+    pool = _pools.get(count)
+    if pool is None or pool._broken:
+        warm()
+        context = multiprocessing.get_context("spawn")  # a forked process has locks of threads it does not have
+        pool = _pools[count] = ProcessPoolExecutor(count, mp_context=context, initializer=warm)
+    return pool
+
+
+@atexit.register
+def _close() -> None:
+    """Let the processes end before this one does."""
+    while _pools:
+        _pools.popitem()[1].shutdown(cancel_futures=True)
+
+
+def _on_cluster(work, cases, client, bar) -> list:
+    from distributed import as_completed
+
+    firsts = {about["host"]: address for address, about in client.scheduler_info(n_workers=-1)["workers"].items()}
+    client.gather([client.submit(warm, workers=[address], pure=False) for address in firsts.values()])
+    futures = [client.submit(work, **case, pure=False) for case in cases]
+    for _ in as_completed(futures):
+        bar.update()
+    return client.gather(futures)
