@@ -180,6 +180,7 @@ def marksweep_collect(m, heap):
             extent_free(m, heap, extent)
         else:
             link = extent + X_NEXT
+            st64(m, extent + X_TOP, ld64(m, extent + X_END))  # what a thread has left of the newest one is in a run now
         live += alive
         extent = following
     st64(m, heap + Z_LIVE, live)
