@@ -25,6 +25,7 @@ from singlab.kernel.heaplayout import (
     X_END,
     X_NEXT,
     X_START,
+    X_TOP,
     Z_BYTES,
     Z_EXTENTS,
     Z_FREED,
