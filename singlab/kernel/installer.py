@@ -11,7 +11,7 @@ import numpy as np
 from singlab.kernel import kernelobjects as ko
 from singlab.kernel import layout as at
 from singlab.kernel.admission import admit
-from singlab.kernel.damage import links
+from singlab.kernel.damage import links, over_tables
 from singlab.kernel.image import SealedImage, open_image
 from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError, image_lead, image_record, record_bytes
 from singlab.kernel.native import native
@@ -127,6 +127,7 @@ class Installing:
         return pd.DataFrame(resource_rows(self._host.installed.values())).set_index("device")
 
     @property
+    @over_tables
     def namespace(self):
         """Which names are bound, who provides each and for whom, and who takes over connections (a pandas DataFrame)."""
         import pandas as pd

@@ -68,7 +68,8 @@ def test_growth_says_by_how_much():
     for bytes in (4096, 32_768, 200_000):
         system, _ = run("semispace", made("growth", f"if size > {bytes}:\n    return size\nreturn {bytes}"))
         events = system.trace.events
-        counts = events["b"][(events["kind"] == Kind.PAGES_ALLOC) & (events["b"] >> 32 & 0xF == at.TAG_HEAP)] & 0xFFFF_FFFF
+        tag = system.processes[0].number << at.OWNER_SHIFT | at.TAG_HEAP
+        counts = events["b"][(events["kind"] == Kind.PAGES_ALLOC) & (events["b"] >> 32 == tag)] & 0xFFFF_FFFF
         sizes[bytes] = int(counts[0])
     assert sizes == {4096: 1, 32_768: 8, 200_000: 16}, "no further than the limit"
 
