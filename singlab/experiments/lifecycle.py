@@ -18,6 +18,7 @@ from singlab.kernel.audit import audit
 from singlab.kernel.image import SealedImage
 from singlab.kernel.native import native
 from singlab.kernel.process import Process
+from singlab.machine import state as _s
 from singlab.sing import build, programs_from_source
 from singlab.trace.record import Kind
 
@@ -449,4 +450,53 @@ def number_used_twice(isolation: str = "sip", **options):
         system._store(at.G_NEXT_PROCESS, victim.number)
         newcomer = system.create(images()["reader"], patience=1)
         rows.append({"whose process is": state, "pages of the newcomer too many": newcomer.holdings()["pages"] - own})
+    return _frame(rows)
+
+
+def _sent_by(process: Process) -> int:
+    """Return how many messages a process has sent."""
+    events = process._system.trace.events
+    return int(((events["kind"] == Kind.SEND) & (events["process"] == process.number)).sum())
+
+
+#: What a process's copies of its endpoint's handle are made.
+FORGED = ("what it was", "somebody else's endpoint", "the other end of its channel", "a place within the record", "nothing")
+
+
+def handle_forged(isolation: str = "sip", **options):
+    """Change all that a process has of its endpoint: the handle, in every register and word of its stack.
+
+    What an endpoint is (whose, in which state, where its messages are) stands in the kernel's record alone. A process has a
+    number for it, and the kernel looks at each number it is given; so a wrong one harms nobody but who uses it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        For each of ``FORGED``: how many ``copies`` there were, how ``the process ends`` (or that it still runs), whether
+        ``the others`` still talk, and how many disagreements the ``audit finds``.
+    """
+    rows = []
+    for forged in FORGED:
+        system = System(isolation=isolation, ram="4M", **options)
+        victim, _ = _pair(system, "waiting", "holder", {}, {"channels": 0, "size": 0})
+        other, _ = _pair(system, "waiting", "holder", {}, {"channels": 0, "size": 0})
+        handle = victim.values["ch"]
+        becomes = dict(zip(FORGED, (handle, other.values["ch"], system._load(handle + at.E_PEER), handle + 8, 0), strict=True))[forged]
+        _until(system, Kind.RECEIVE)
+        thread, copies = victim.threads()[0], 0
+        while system._load(at.G_CURRENT) != thread or system.in_kernel():
+            system.step()
+        registers = system.machine.m[_s.X + 1 : _s.X + 32]
+        copies += int((registers == handle).sum())
+        registers[registers == handle] = becomes
+        for segment in victim.stack().segments:
+            for place in range(segment.base, segment.top, 8):
+                if system._load(place) == handle:
+                    system._store(place, becomes)
+                    copies += 1
+        before = _sent_by(other)
+        system.run(cycles=300_000)
+        ends = f"fault: {victim.fault.message}" if victim.fault else "goes on"
+        rows.append({"the handle became": forged, "copies": copies, "the process ends": ends, "the others": "talk" if _sent_by(other) > before + 2 else "are silent",
+                     "audit finds": len(audit(system))})  # fmt: skip
     return _frame(rows)

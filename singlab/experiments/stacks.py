@@ -54,6 +54,17 @@ def level{i}(n: u64) -> u64:
 """
 
 
+#: Takes memory and keeps it; how many pages are left then.
+_LEFT = 16
+_GREEDY = """
+@sip
+def greedy(size: u64):
+    kept = new(u8, size)
+    sleep(1_000_000_000_000)
+    free(kept)
+"""
+
+
 def _programs(text: str):
     return programs_from_source(text, "stacks").programs
 
@@ -153,6 +164,42 @@ def thread_memory(levels: int = 12, variables: int = 60, threads: int = 16):
                 pages = system.machine.load_u64(thread + at.T_STACK_PAGES)
                 most[thread] = max(most.get(thread, 0), pages * at.PAGE)
         rows.append({"way": way, "static": static, "linked": sum(most.values()) / max(1, len(most))})
+    return pd.DataFrame(rows)
+
+
+#: What there is too little of.
+SHORT_OF = ("nothing", "the stack's limit", "memory")
+
+
+def last_segment(depth: int = 5000, isolation: str = "sip"):
+    """Let a program call deeper than its stack can grow: because a stack has a limit, or because no memory is left.
+
+    Whoever must be ended needs some stack for that. The kernel keeps one segment back for it, and gets it back.
+
+    Returns
+    -------
+    DataFrame
+        For each of ``SHORT_OF``: ``links``, whether the thread came ``on the kernel's segment``, how it ``ends``, whether the kernel
+        ``has it back``, and how many disagreements the ``audit finds``.
+    """
+    import pandas as pd
+
+    from singlab.kernel.audit import audit
+
+    programs = _programs(_TEXT + _GREEDY)
+    rows = []
+    for short in SHORT_OF:
+        system = System(isolation=isolation, ram="4M", stack_limit="4K" if short == SHORT_OF[1] else "8M")
+        if short == SHORT_OF[2]:
+            free = int((system.page_tags()[system._load(at.G_USER_FIRST) :] == 0).sum())
+            system.create(build(programs["greedy"]), size=(free - _LEFT) * at.PAGE)
+            system.run(cycles=10_000_000)
+        process, kernels = system.create(build(programs["loop"]), depth=depth, turns=1), False
+        while process.state in ("unstarted", "running") and system.step(16):
+            kernels |= system._load(at.G_RESERVED) != 0
+        ends = f"fault: {process.fault.message}" if process.fault else f"exit with {process.exit_value}"
+        rows.append({"short of": short, "links": process._field(at.P_LINKS), "on the kernel's segment": kernels, "ends": ends,
+                     "has it back": system._load(at.G_RESERVED) == 0, "audit finds": len(audit(system))})  # fmt: skip
     return pd.DataFrame(rows)
 
 

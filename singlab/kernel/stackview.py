@@ -6,8 +6,9 @@ walk goes on behind it. An interrupted thread left all its registers, and may st
 or after it has gone. From then on each frame says where the next begins. Where a function returns to the code that
 unlinks, the segment's record says what it was linked for, and the walk goes on in the segment before.
 
-Kernel functions have no frames here: they run as a whole, and what the kernel keeps of a call is its record. Within the entry
-code itself, and in the rare way of a write barrier, the walk may lose its way, and says so.
+Kernel functions have no frames here: they run as a whole, and what the kernel keeps of a call is its record. While the hart is in the
+entry code, what a thread's registers were lies partly in them and partly in the record; which, follows from where in that code it is
+(:meth:`Walk.entering`). A test holds the walk against the calls and returns of a run, at every instruction.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from singlab.kernel import layout as at
 from singlab.kernel.abi import ABI
@@ -29,7 +32,11 @@ if TYPE_CHECKING:
     from singlab.kernel.image import SealedImage
     from singlab.kernel.process import Process
 
-_RA, _SP = 1, 2
+_RA, _SP, _TP, _T2 = 1, 2, 4, 7
+#: scause of a call from user mode.
+_CALL_FROM_USER = 8
+#: addi sp, sp, -16 and 16; sd ra, 0(sp); jal ra; addi t6, a7, 0.
+_PUSH_16, _POP_16, _KEEP_RA, _CALL, _KEEP_A7 = 0xFF01_0113, 0x0101_0113, 0x0011_3023, 0x0EF, 0x0008_8F93
 #: Bytes of the code that unlinks, and the instruction that returns.
 UNLINK_BYTES = 20
 _RETURN = 0x0000_8067
@@ -106,16 +113,61 @@ def segments_of(process: Process, thread: int) -> list[Segment]:
     return found
 
 
+def _distance(word: int) -> int:
+    """Return how far a jal goes."""
+    far = (word >> 31) << 20 | (word >> 12 & 0xFF) << 12 | (word >> 20 & 1) << 11 | (word >> 21 & 0x3FF) << 1
+    return far - (far >> 20 << 21)
+
+
 class Functions:
     """The functions of an image by place; what an image says of them may be nonsense, and nobody but views goes by it."""
 
     def __init__(self, image: SealedImage):
-        self.known = []
+        self.code, self.known = image.code, []
         for about in sorted(image.manifest.functions, key=lambda about: about.start):
             before = self.known[-1].end if self.known else 0
             if before <= about.start <= about.body <= about.overflow <= about.end and 0 <= about.frame <= at.PAGE and -1 <= about.kept <= max(0, about.frame - 8):
                 self.known.append(about)
+        self.stubs: list[tuple[int, int]] = []
+        self.look_for_barriers(np.frombuffer(image.code[: image.manifest.text_bytes & ~3], dtype="<u4"))
+        self.known.sort(key=lambda about: about.start)
         self.starts = [about.start for about in self.known]
+
+    def look_for_barriers(self, words: np.ndarray) -> None:
+        """Find the rare ways of write barriers, which keep two registers below their function's frame, and what they all call."""
+        for place in np.flatnonzero(words == _PUSH_16):
+            part = words[place : place + 8]
+            pops = np.flatnonzero(part == _POP_16)
+            if len(pops) and part[1] == _KEEP_RA:
+                last = int(place + pops[0])
+                self.stubs.append((4 * int(place), 4 * last))
+                call = last - 3
+                target = call + (_distance(int(words[call])) >> 2)
+                if words[call] & 0xFFF == _CALL and not any(about.start == 4 * target for about in self.known):
+                    self.note_of_barrier(words, target)
+
+    def note_of_barrier(self, words: np.ndarray, first: int) -> None:
+        """Know the function that tells the collector of an object, which no table has."""
+        returns = np.flatnonzero(words[first:] == _RETURN) if 0 <= first < len(words) else ()
+        if len(returns):
+            end = 4 * int(first + returns[0] + 1)
+            frame = -(int(words[first]) >> 20 | -(int(words[first]) >> 31 << 12))
+            self.known.append(CodeFrame("write barrier", 4 * first, 4 * first, end, end, frame, 0, 0))
+
+    def links(self, about: CodeFrame, offset: int) -> bool:
+        """Whether a byte is of the code in which a function asks for a segment."""
+        return about.overflow <= offset < about.end and not any(first <= offset <= last + 4 for first, last in self.stubs)
+
+    def second_from(self, about: CodeFrame) -> int:
+        """Return the byte of that code behind which t2 has the return address."""
+        return about.overflow + 4 * (int.from_bytes(self.code[about.overflow : about.overflow + 4], "little") == _KEEP_A7)
+
+    def kept_below(self, offset: int) -> tuple[int, bool]:
+        """Return how many bytes a write barrier keeps below the frame of the function that stands at a byte, and whether the return address is there."""
+        for first, last in self.stubs:
+            if first < offset <= last:
+                return 16, offset > first + 4
+        return 0, False
 
     def at(self, offset: int) -> CodeFrame | None:
         """Return the function whose code has a byte."""
@@ -133,6 +185,7 @@ class Walk:
         self.code, self.code_bytes = process._field(at.P_CODE), process._field(at.P_CODE_BYTES)
         self.segments = segments_of(process, thread)
         self.entries: list[Entry] = []
+        self.second = 0  #: where the return address is while a segment is being linked
         self.place = 0  #: which segment the walk is in, the newest being 0
 
     def kept(self, register: int) -> int:
@@ -145,29 +198,64 @@ class Walk:
         state = load(self.thread + at.T_STATE)
         if not self.segments:
             return [Entry(END, "has ended: its stack went back")]
-        runs = load(at.G_CURRENT) == self.thread
-        if runs and 0 <= int(m[_s.PC]) - self.code < self.code_bytes:
+        entering = self.entering()
+        if 0 <= int(m[_s.PC]) - self.code < self.code_bytes and load(at.G_CURRENT) == self.thread:
             pc, stack, ra, exact = int(m[_s.PC]), int(m[_s.X + _SP]), int(m[_s.X + _RA]), True
-        elif runs and not 0 <= load(self.thread + at.T_PC) - self.code < self.code_bytes:
-            pc, stack, ra, exact = int(m[_s.X + _RA]), int(m[_s.X + _SP]), 0, False
+            self.second = int(m[_s.X + _T2])
+        elif entering is not None:
             self.entries.append(Entry(KERNEL, "is entering or leaving the kernel"))
+            pc, stack, ra, exact = entering
         else:
-            pc, stack, ra = load(self.thread + at.T_PC), self.kept(_SP), self.kept(_RA)
-            exact = bool(load(self.thread + at.T_FULL))
-            if runs:  # somewhere in the entry code: the way out is the way it came in
-                self.entries.append(Entry(KERNEL, "is entering or leaving the kernel"))
-                pc, stack, exact = (int(m[_s.X + _RA]), int(m[_s.X + _SP]), False) if 0 <= int(m[_s.X + _RA]) - self.code < self.code_bytes else (pc, stack, exact)
-            elif state == at.UNBORN:
+            pc, stack, ra, exact = self.recorded()
+            if state == at.UNBORN:
                 return [*self.enter(), Entry(END, "has not begun", self.image.line_of(pc - self.code), stack, 0, len(self.segments), pc - self.code)]
-            elif exact:
+            if exact:
                 self.entries.append(Entry(KERNEL, self.process._doing(self.thread)))
                 self.entries.append(Entry(MARKER, "interrupt: all 31 registers, where it came", 0, self.thread + at.T_CONTEXT, 32 * 8))
             else:
                 self.entries.append(Entry(KERNEL, f"{self.asked(pc)}: {self.process._doing(self.thread)}"))
                 self.entries.append(Entry(MARKER, "transition record: sp, s0 to s11, return address", 0, self.thread + at.T_CONTEXT, 14 * 8))
+        if exact and at.TEXT_BASE <= pc < at.CORE_TEXT:  # interrupted at the return from the kernel, in ring 0
+            pc, exact = ra, False
         self.enter()
         self.go(pc - self.code, stack, ra, exact)
         return self.entries
+
+    def recorded(self) -> tuple[int, int, int, bool]:
+        """Return where the thread goes on, its stack pointer, the return address, and whether it stands at that instruction, as its record says."""
+        self.second = self.kept(_T2)
+        return self.machine.load_u64(self.thread + at.T_PC), self.kept(_SP), self.kept(_RA), bool(self.machine.load_u64(self.thread + at.T_FULL))
+
+    def entering(self) -> tuple[int, int, int, bool] | None:
+        """Return the same of the thread for which the hart is in the entry code, from the registers or the record; None for any other thread.
+
+        ``tp`` has that thread's record but for the first instruction of a trap and the last ones before user mode, where ``sscratch`` has it.
+        Entry code keeps the stack pointer and the return address of who came in until it switches to another thread.
+        """
+        m, labels, pc = self.machine.m, self.process._system._labels, int(self.machine.m[_s.PC])
+        if not at.TEXT_BASE <= pc < at.CORE_TEXT or "link_stack" not in labels or labels["idle"] <= pc < labels.get("other_domain", labels["link_stack"]):
+            return None
+        if self.thread != int(m[_s.X + _TP] if self.is_thread(int(m[_s.X + _TP])) else m[_s.SSCRATCH]):
+            return None
+        came, stack, ra, self.second = (int(m[word]) for word in (_s.SEPC, _s.X + _SP, _s.X + _RA, _s.X + _T2))
+        if int.from_bytes(self.machine.read(pc, 4), "little") == _RETURN:  # in ring 0 an interrupt comes before it, and has changed the record
+            return ra, stack, 0, False
+        inside = lambda first, last: labels[first] <= pc < labels[last]  # noqa: E731
+        if inside("trap", "pick"):
+            called = int(m[_s.SCAUSE]) == _CALL_FROM_USER
+            return came + 4 * called, stack, ra, not called
+        if inside("ecall", "switch_out"):
+            return came + 4, stack, ra, False
+        if labels["link_stack"] <= pc < labels.get("to_user", labels["service"]):  # from the third instruction on the record has what is said here
+            stored = pc - labels["unlink_stack" if pc >= labels["unlink_stack"] else "link_stack"] >= 8
+            return (self.machine.load_u64(self.thread + at.T_PC), self.kept(_SP), 0, False) if stored else (ra, stack, 0, False)
+        if inside("pick", "ecall") or inside("switch_in", "link_stack") or labels["service"] <= pc < at.TEXT_BASE + 0x800:
+            return self.recorded()
+        return ra, stack, 0, False
+
+    def is_thread(self, record: int) -> bool:
+        """Whether an address is that of a thread's record."""
+        return record % 8 == 0 and at.RAM_BASE <= record < at.RAM_BASE + int(self.machine.m[_s.RAM_BYTES]) - 8 and self.machine.load_u64(record) == at.MAGIC_THREAD
 
     def asked(self, pc: int) -> str:
         """Return the name of the ABI function that a thread is in."""
@@ -201,6 +289,12 @@ class Walk:
                 return
             segment = self.segments[self.place]
             pushed, saved = self.pushed(about, offset, exact)
+            if self.functions.links(about, offset):
+                ra = self.second if not exact or offset > self.functions.second_from(about) else ra
+            below, return_below = self.functions.kept_below(offset)
+            if below and (return_below or not exact):
+                ra = self.machine.load_u64(stack)
+            stack += below
             if not segment.base <= stack <= segment.top - (about.frame if pushed else 0):
                 break
             line = self.image.line_of(offset if exact else offset - 4)
@@ -215,9 +309,11 @@ class Walk:
 
     def pushed(self, about: CodeFrame, offset: int, exact: bool) -> tuple[bool, bool]:
         """Return whether a function has its frame where it stands, and whether its return address is in it."""
+        if self.functions.links(about, offset):
+            return False, False
         if not exact:
             return True, about.kept >= 0
-        if about.frame == 0 or offset <= about.body or about.overflow <= offset < about.end:
+        if about.frame == 0 or offset <= about.body:
             return False, False
         if int.from_bytes(self.machine.read(self.code + offset, 4), "little") == _RETURN:
             return False, False

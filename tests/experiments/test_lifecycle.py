@@ -71,3 +71,11 @@ def test_an_endpoint_handed_on_with_a_letter_in_it_leaves_the_letter_with_its_fi
     assert (before["owns the letter"], before["the receiver ends"]) == ("second owner", "exit with 1042")
     assert late["owns the letter"] == "first owner" != late["receives it"]
     assert late["the receiver ends"] == {"sip": "fault: used a block it does not own", "ring3-domains": "fault: access outside its memory"}[isolation]
+
+
+@ENDS
+def test_a_forged_handle_harms_who_uses_it_alone(isolation):
+    frame = lifecycle.handle_forged(isolation).set_index("the handle became")
+    assert list(frame.index) == list(lifecycle.FORGED) and frame["copies"].all() and not frame["audit finds"].any()
+    assert frame.loc["what it was", "the process ends"] == "goes on" and (frame["the others"] == "talk").all()
+    assert all(frame.loc[forged, "the process ends"].startswith("fault: ") for forged in lifecycle.FORGED[1:])

@@ -111,8 +111,8 @@ def bystander(turns: u64) -> u64:
         kept[i % 600] = x
         if i % 10 == 0:
             yield_()
-    for i in range(600):
-        x = x ^ kept[i]
+    for i in range(60):
+        x = x ^ kept[10 * i]
     free(kept)
     return x
 '''
