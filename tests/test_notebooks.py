@@ -131,7 +131,8 @@ def test_notebook_runs(path):
         for words in ("(wild) answered 12345", "(endless) runs without end", "(angry) raised in line", "(timeless) answered 0"):
             assert words in told, words
         assert text.count("then: finished") == 4 and text.count("in force: {}") == 4, "each system went on without its policy"
-        assert len(plots(node)) == 4
+        assert "9 segments of 36,864 bytes" in text and "endless_calls: fault: stack overflow" in text and "dig: exit with 100" in text
+        assert len(plots(node)) == 5
     if path.name in SOLVED:
         assert f"{SOLVED[path.name]} of {SOLVED[path.name]} points in the visible checks" in _text(node)
 
