@@ -325,6 +325,7 @@ LECTURES = {
     "05_exchange_heap_and_ownership": ("the block at", "fault: used a block it does not own", "refuses it: owner.merge"),
     "06_abi_and_sealed_kernel": ("NOT what was sealed", "owner.use-after-send", "the fee is 0 instead of 50"),
     "07_threads_and_scheduling": ("last come, first served", "thread 1 of team waits for another thread to end"),
+    "08_garbage_collection": ("what was there when its first collection began", "fault: out of memory", "all at once"),
 }
 #: Cards of results that do not show all they have: what is cut off is behind a scroll bar that nobody looks for.
 _CUT = """() => [...document.querySelectorAll('.jp-OutputArea-output .slv')]

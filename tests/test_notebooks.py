@@ -133,6 +133,19 @@ def test_notebook_runs(path):
         assert text.count("then: finished") == 4 and text.count("in force: {}") == 4, "each system went on without its policy"
         assert "9 segments of 36,864 bytes" in text and "endless_calls: fault: stack overflow" in text and "dig: exit with 100" in text
         assert len(plots(node)) == 5
+    if path.name == "08_garbage_collection.ipynb":
+        text = _text(node)
+        assert len(re.findall(r"^ +(?:none|semispace|marksweep|compact|generational|concurrent|adaptive) +31,608 ", text, re.MULTILINE)) == 7, "one result, whoever collects"
+        assert re.search(r"poor: fault: out of memory \(line \d+\)", text) and "rich: exit with 339900" in text
+        films = re.findall(r"<HeapFilm of writer: \d+ steps, (\d+) objects reached, (\d+) moved, [\d,]+ gone, (\w+)>", text)
+        assert [collector for _, _, collector in films] == ["semispace", "marksweep", "compact", "generational"]
+        assert films[0][0] == films[0][1] == "33" and films[1][1] == "0"
+        numbers = dict(re.findall(r"^ +(concurrent +(?:a step|all at once)|semispace +all at once) +(.*)$", text, re.MULTILINE))
+        longest = {" ".join(name.split()): int(row.replace(",", "").split()[2]) for name, row in numbers.items()}
+        assert longest["concurrent a step"] < longest["semispace all at once"] < longest["concurrent all at once"], "as the text says"
+        own = [int(row.split()[0]) for row in re.findall(r"^ +[\d,]+ +only when full +(.*)$", text, re.MULTILINE)]
+        assert len(own) == 4 and own[1] > own[2] > own[3] == 0, "a trigger decides"
+        assert len(plots(node)) == 11
     if path.name in SOLVED:
         assert f"{SOLVED[path.name]} of {SOLVED[path.name]} points in the visible checks" in _text(node)
 

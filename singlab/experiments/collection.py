@@ -30,12 +30,13 @@ def pauses(system: System, process=None):
     Returns
     -------
     pandas.DataFrame
-        A row a pause: the ``process`` number, ``collector``, ``cause``, the ``cycle`` at which it began, ``cycles`` it took,
-        ``roots``, and bytes: ``heap`` (pages before it), ``live``, ``moved``, ``freed``.
+        A row a pause: the ``process`` number and ``owner`` of the heap (the process's name, or "kernel"), ``collector``, ``cause``,
+        the ``cycle`` at which it began, ``cycles`` it took, ``roots``, and bytes: ``heap`` (pages before it), ``live``, ``moved``, ``freed``.
     """
     import pandas as pd
 
     rows, begun = [], {}
+    names = {each.number: each.name for each in system.processes}
     events = system.trace.events
     for event in events[np.isin(events["kind"], (Kind.GC_BEGIN, Kind.GC_WORK, Kind.GC_END))]:
         number = int(event["process"])
@@ -43,13 +44,13 @@ def pauses(system: System, process=None):
             continue
         kind, a, b = int(event["kind"]), int(event["a"]), int(event["b"])
         if kind == Kind.GC_BEGIN:
-            begun[number] = {"process": number, "collector": COLLECTORS[a & 0xFF], "cause": CAUSES[a >> 8], "cycle": int(event["cycle"]), "heap": b,
-                             "roots": 0, "moved": 0, "freed": 0}  # fmt: skip
+            begun[number] = {"process": number, "owner": names.get(number, "kernel"), "collector": COLLECTORS[a & 0xFF], "cause": CAUSES[a >> 8],
+                             "cycle": int(event["cycle"]), "heap": b, "roots": 0, "moved": 0, "freed": 0}  # fmt: skip
         elif kind == Kind.GC_WORK and number in begun:
             begun[number].update(roots=a, moved=b & 0xFFFF_FFFF, freed=b >> 32)
         elif kind == Kind.GC_END and number in begun:
             rows.append({**begun.pop(number), "live": a, "cycles": b})
-    columns = ["process", "collector", "cause", "cycle", "cycles", "roots", "heap", "live", "moved", "freed"]
+    columns = ["process", "owner", "collector", "cause", "cycle", "cycles", "roots", "heap", "live", "moved", "freed"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -70,7 +71,8 @@ def heap_peak(system: System) -> int:
     """Return how many bytes of pages for objects all processes together had at most; what a collection copies to counts too."""
     events = system.trace.events
     events = events[np.isin(events["kind"], (Kind.PAGES_ALLOC, Kind.PAGES_FREE))]
-    heap = (events["b"] >> np.uint64(32) & np.uint64(15)) == at.TAG_HEAP
+    tags = events["b"] >> np.uint64(32)
+    heap = ((tags & np.uint64(15)) == at.TAG_HEAP) & (tags != at.TAG_KERNEL_HEAP)
     count = (events["b"] & np.uint64(0xFFFF_FFFF)).astype(np.int64)[heap]
     sign = np.where(events["kind"][heap] == Kind.PAGES_ALLOC, 1, -1)
     return int((np.cumsum(count * sign) * at.PAGE).max(initial=0))
@@ -102,6 +104,7 @@ def run_workload(workload: str, collector: str, size: str = "small", heap_bytes:
     made = workloads()[workload].start(system, size, seed, collector, heap_bytes)
     run = system.run(cycles=limit)
     table = pauses(system)
+    table = table[table["owner"] != "kernel"]
     about_pauses = pause_statistics(table["cycles"], 0, run.cycles)
     return {"workload": workload, "collector": collector, "size": size, "result": made[-1].exit_value, "cycles": run.cycles,
             "instructions": run.instructions, **{name: about_pauses[name] for name in ("pauses", "total", "longest", "p99", "share")},

@@ -64,7 +64,8 @@ def matrix(frame, values=("cycles", "GC %", "p99", "peak")):
             shade = numbers / 100
         else:
             least = np.where(numbers > 0, numbers, np.inf).min(axis=1, keepdims=True)
-            shade = np.clip(np.log10(np.maximum(numbers, least) / least, where=np.isfinite(least), out=np.zeros_like(numbers)), 0, 1)
+            least[np.isinf(least)] = 1
+            shade = np.clip(np.log10(np.maximum(numbers, least) / least), 0, 1)
         panel.imshow(shade, cmap="YlGnBu", vmin=0, vmax=1.15, aspect="auto")
         for (row, column), number in np.ndenumerate(numbers):
             text = f"{number:.0f}" if value == "GC %" else style.bytes_label(round(number / 1024) * 1024) if value == "peak" else short(number)

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from functools import partial
 
 #: Processes of this computer at most: each takes some 300 MB and a few seconds to begin.
 MOST_WORKERS = 8
@@ -61,11 +64,15 @@ def spread(work: Callable, cases: Sequence[Mapping], *, client=None, workers: in
 
     Raises
     ------
+    RuntimeError
+        In a script that begins its work whenever it is read: each process reads it, and would begin it again.
     Exception
         Whatever a run raises.
     """
     from tqdm.auto import tqdm
 
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError('what this script does must stand below  if __name__ == "__main__":  for each process that helps reads the script too')
     client = client if client is not None else cluster() if workers is None else None
     with tqdm(total=len(cases), desc=label, unit="run", disable=not progress, leave=False) as bar:
         if client is not None:
@@ -78,26 +85,34 @@ def _on_this_computer(work, cases, workers, bar) -> list:
     from dask.callbacks import Callback
     from dask.system import CPU_COUNT
 
-    count = min(workers or min(CPU_COUNT, MOST_WORKERS), max(1, len(cases)))
+    count = workers or min(CPU_COUNT, MOST_WORKERS)
     if multiprocessing.parent_process() is not None or (workers is None and len(cases) < WORTH):
         count = 1
     tasks = [dask.delayed(work, pure=False)(**case) for case in cases]
     with Callback(posttask=lambda *_: bar.update()):
         if count == 1:
             return list(dask.compute(*tasks, scheduler="sync"))
-        return list(dask.compute(*tasks, scheduler="processes", pool=_pool(count), chunksize=1, optimize_graph=False))
+        try:
+            return list(dask.compute(*tasks, scheduler="processes", pool=_pool(count), chunksize=1, optimize_graph=False))
+        except (KeyboardInterrupt, BrokenExecutor):  # what was begun is nobody's any more
+            _pools.pop(count).shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _pool(count: int):
     """Return processes that are warm, the same ones each time."""
-    from concurrent.futures import ProcessPoolExecutor
-
     pool = _pools.get(count)
-    if pool is None or pool._broken:
+    if pool is None:
         warm()
         context = multiprocessing.get_context("spawn")  # a forked process has locks of threads it does not have
-        pool = _pools[count] = ProcessPoolExecutor(count, mp_context=context, initializer=warm)
+        pool = _pools[count] = ProcessPoolExecutor(count, mp_context=context, initializer=_begin)
     return pool
+
+
+def _begin() -> None:
+    """Begin a process that works for this one: who interrupts the one that asks means only that."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warm()
 
 
 @atexit.register
@@ -110,9 +125,9 @@ def _close() -> None:
 def _on_cluster(work, cases, client, bar) -> list:
     from distributed import as_completed
 
-    firsts = {about["host"]: address for address, about in client.scheduler_info(n_workers=-1)["workers"].items()}
+    firsts = {address.rpartition(":")[0]: address for address in client.nthreads()}
     client.gather([client.submit(warm, workers=[address], pure=False) for address in firsts.values()])
-    futures = [client.submit(work, **case, pure=False) for case in cases]
+    futures = [client.submit(partial(work, **case), pure=False) for case in cases]
     for _ in as_completed(futures):
         bar.update()
     return client.gather(futures)

@@ -42,7 +42,7 @@ _VERIFIER = ("verifier", "rules", "borrow", "carried", "contract_flow", "endpoin
 _CODE = ("codegen", "modulecode", "emitter", "regalloc", "heapcode", "heaptables", "channelcode", "childcode", "raisecode", "handlecode", "fieldcode", "rawcode", "stackcode", "stacktests", "attempted", "build", "expand")
 _OPTIMISER = ("optimise", "plainobjects", "ssa", "flow", "inline", "simplify", "loops", "ranges")
 _NATIVE = ("native", "native_files", "gate", "policynative", "policycalls", "hostcalls")
-_LOOKS = ("cards", "audit", "abitable", "host", "process", "operating", "system", "devices", "__init__")
+_LOOKS = ("cards", "audit", "auditheaps", "abitable", "host", "process", "operating", "system", "devices", "__init__")
 
 
 def _is(stem: str, names: tuple[str, ...]) -> bool:

@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from singlab.kernel import heaplayout as hp
+from singlab.kernel import kernelobjects as ko
 from singlab.kernel import layout as at
+from singlab.kernel.auditheaps import HeapsAudit
 from singlab.machine import state as _s
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ KINDS = {
     "endpoint": (at.G_FREE_ENDPOINTS, at.ENDPOINT_BYTES),
     "domain": (at.G_FREE_DOMAINS, at.DOMAIN_BYTES),
     "object": (at.G_FREE_OBJECTS, at.OBJECT_BYTES),
-    "name": (at.G_FREE_NAMES, at.NAME_BYTES),
     "segment": (at.G_FREE_SEGMENTS, at.SEGMENT_RECORD_BYTES),
     "heap": (at.G_FREE_HEAPS, hp.HEAP_BYTES),
     "extent": (at.G_FREE_EXTENTS, hp.EXTENT_BYTES),
@@ -60,7 +61,7 @@ def audit(system: System) -> list[str]:
     return _Audit(system).run()
 
 
-class _Audit:
+class _Audit(HeapsAudit):
     """One look at a system."""
 
     def __init__(self, system: System):
@@ -337,10 +338,11 @@ class _Audit:
         self.need(times == sorted(times) and load(at.G_WAKE) == (times[0] if times else at.NEVER), "the sleepers do not stand in the order in which they wake")
         if service := load(at.G_NAME_SERVICE):
             self.live["process"].add(service)
-            self.live["endpoint"].update(self.list(service + at.P_ENDPOINTS, at.E_NEXT, "the name service's endpoints", at.E_PREVIOUS))
-        for name in self.list(at.G_NAMES, at.N_NEXT, "the list of names"):
-            self.live["name"].add(name)
-            self.need(load(name + at.N_IMP) in self.live["endpoint"], f"name {name:#x} has no endpoint")
+            ends = list(self.list(service + at.P_ENDPOINTS, at.E_NEXT, "the name service's endpoints", at.E_PREVIOUS))
+            # a provider that has closed its end leaves that record until its name goes
+            self.live["endpoint"].update(ends, (peer for end in ends if load((peer := load(end + at.E_PEER)) + at.E_CLOSED)))
+        for name in self.list(at.G_NAMES, ko.N_NEXT, "the list of names"):
+            self.need(load(name + ko.N_IMP) in self.live["endpoint"], f"name {name:#x} has no endpoint")
         self.regions: Counter[int] = Counter(span - at.SHARED_SPAN for block in self.blocks if (span := load(block + at.B_SPAN)) >> 63)
         for region, count in self.regions.items():
             self.need(load(region + at.R_COUNT) == count, f"region {region:#x} counts {load(region + at.R_COUNT)} blocks, and {count} have parts of it")
@@ -354,30 +356,6 @@ class _Audit:
     def whole_blocks(self) -> set[int]:
         """Return the records that have data: blocks that have theirs alone, what waits for its receiver, and regions."""
         return {block for block in (*self.blocks, *self.staged) if not self.load(block + at.B_SPAN) >> 63} | set(self.regions)
-
-    def look_at_heaps(self) -> None:
-        """The extents of a heap with a collector are its process's pages of objects, each once."""
-        load = self.load
-        for number, record in self.processes.items():
-            heap = load(record + at.P_OBJECT_HEAP)
-            if not heap:
-                continue
-            self.live["heap"].add(heap)
-            self.need(load(heap + hp.Z_MAGIC) == at.MAGIC_HEAP and load(heap + hp.Z_PROCESS) == record, f"the heap of process {number} is not its own")
-            pages: Counter[int] = Counter()
-            total = 0
-            for head in hp.EXTENT_LISTS:
-                for extent in self.list(heap + head, hp.X_NEXT, f"the extents of process {number}"):
-                    self.live["extent"].add(extent)
-                    start, end, top = load(extent + hp.X_START), load(extent + hp.X_END), load(extent + hp.X_TOP)
-                    self.need(start <= top <= end and not (start | end) % at.PAGE, f"extent {extent:#x} of process {number} has its ends in a wrong order")
-                    pages.update(range((start - at.RAM_BASE) // at.PAGE, (end - at.RAM_BASE) // at.PAGE))
-                    total += end - start
-            tag = number << at.OWNER_SHIFT | at.TAG_HEAP
-            self.need(total == load(heap + hp.Z_BYTES), f"the heap of process {number} counts {load(heap + hp.Z_BYTES)} bytes and has {total}")
-            self.need(set(pages.values()) <= {1}, f"two extents of process {number} have a page in common")
-            own = {page for page in range(self.user, self.pages) if self.tags[page] == tag}
-            self.need(set(pages) <= own, f"extents of process {number} lie in pages that are not its objects'")
 
     def look_at_records(self) -> None:
         """Each record of a kernel page is in use or on its free list, once; so is each record of a block."""

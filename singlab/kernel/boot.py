@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from singlab.kernel import heaplayout as hp
 from singlab.kernel import layout as at
+from singlab.kernel.core.kernelheap import SMALLEST_KERNEL_LIMIT
 from singlab.kernel.entry import entry_code
 from singlab.kernel.isolation import Isolation
 from singlab.kernel.kernelimage import core_code
+from singlab.kernel.kernelobjects import TYPES, tables
 from singlab.kernel.openentry import open_entry_code
 from singlab.machine import Machine
 from singlab.machine import state as _s
@@ -81,6 +84,7 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
     for address, code in pieces:
         machine.write(address, code)
     machine.write(at.CORE_TEXT, core_code())
+    machine.write(at.KERNEL_TABLES, tables())
     variables = {
         at.G_QUANTUM: quantum,
         at.G_USUAL_QUANTUM: quantum,
@@ -102,6 +106,14 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
         at.G_HERTZ: int(machine.profile.clock_hz),
         at.G_SEGMENT_PAGES: segment,
         at.G_STACK_LIMIT: stack_limit,
+        at.KERNEL_HEAP + hp.Z_MAGIC: at.MAGIC_HEAP,
+        at.KERNEL_HEAP + hp.Z_COLLECTOR: hp.COLLECT_MARK_SWEEP,
+        at.KERNEL_HEAP + hp.Z_ACTIVE: hp.COLLECT_MARK_SWEEP,
+        at.KERNEL_HEAP + hp.Z_TYPES: at.KERNEL_TABLES,
+        at.KERNEL_HEAP + hp.Z_TYPE_COUNT: len(TYPES),
+        at.KERNEL_HEAP + hp.Z_TAG: at.TAG_KERNEL_HEAP,
+        at.KERNEL_HEAP + hp.Z_MOST: at.NEVER,
+        at.KERNEL_HEAP + hp.Z_LIMIT: SMALLEST_KERNEL_LIMIT,
     }
     if not isolation.open:
         variables[at.G_RESERVATION] = at.RAM_BASE + (pages - 1) * at.PAGE

@@ -9,12 +9,21 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+import numpy as np
+
 from singlab.kernel import heaplayout as hp
+from singlab.kernel import kernelobjects as ko
 from singlab.kernel import layout as at
+from singlab.kernel.gate import mirror_current
 from singlab.kernel.image import SealedImage
 from singlab.kernel.manifest import InstallError
+from singlab.kernel.native import native
 from singlab.kernel.startup import KernelError
+from singlab.machine import state as _s
 
+_W = np.uint64
+#: What can collect the kernel's own heap: the kernel has no write barrier.
+KERNEL_COLLECTORS = ("none", "marksweep", "semispace", "compact")
 CAUSES = {hp.CAUSE_LIMIT: "limit", hp.CAUSE_MEMORY: "memory", hp.CAUSE_FORCED: "forced", hp.CAUSE_STEP: "step", hp.CAUSE_POLICY: "policy"}
 
 
@@ -66,7 +75,12 @@ def collector_number(name: str) -> int:
 class Collected:
     """The part of a system that says what collects heaps."""
 
-    def _choose_collectors(self, collector: str, every: bool) -> None:
+    def _choose_collectors(self, collector: str, every: bool, kernel: str, kernel_every: bool) -> None:
+        if kernel not in KERNEL_COLLECTORS:
+            raise KernelError(f"the kernel's heap cannot have collector {kernel!r:.40}; choose one of {', '.join(KERNEL_COLLECTORS)}")
+        for field in (hp.Z_COLLECTOR, hp.Z_ACTIVE):
+            self._store(at.KERNEL_HEAP + field, hp.COLLECTORS.index(kernel))
+        self.kernel_collect_every = kernel_every
         if collector in hp.WITH_BARRIER:
             raise KernelError(f'the {collector} collector needs a write barrier in the program: build it with @sip(collector="{collector}")')
         self._store(at.G_COLLECTOR, collector_number(collector))
@@ -93,11 +107,44 @@ class Collected:
     def collect_every(self, every: bool) -> None:
         self._store(at.G_COLLECT_EVERY, int(every))
 
+    @property
+    def kernel_collect_every(self) -> bool:
+        """Whether there is a collection of the kernel's heap whenever the kernel has made an object; it can be set between two runs."""
+        return bool(self._load(at.G_KERNEL_EVERY))
+
+    @kernel_collect_every.setter
+    def kernel_collect_every(self, every: bool) -> None:
+        self._store(at.G_KERNEL_EVERY, int(every))
+
+    @property
+    def kernel_heap(self) -> HeapState:
+        """How the kernel's own heap stands."""
+        return self._heap_state(at.KERNEL_HEAP)
+
     def heap(self, process) -> HeapState | None:
-        """Return how the heap of a process stands; None if it has no collector, has made no objects yet, or has ended."""
+        """Return how the heap of a process stands; None if it has no collector, has made no objects yet, or has ended.
+
+        ``"kernel"`` for a process is the kernel.
+        """
+        if process == "kernel":
+            return self.kernel_heap
         heap = process._field(at.P_OBJECT_HEAP) if process.state != "stopped" else 0
-        if not heap:
-            return None
+        return self._heap_state(heap) if heap else None
+
+    def collect_kernel(self) -> HeapState:
+        """Let the kernel collect its own heap now, as its thread would in its next turn; returns how it stands then."""
+        self._leave_kernel()
+        with self._kernel():
+            self._m[_s.CURRENT_THREAD], self._m[_s.CURRENT_PROCESS] = at.SERVICE_NUMBER, at.KERNEL_OWNER
+            native.kernel_collect(self._m, _W(self._load(at.G_KERNEL_DUE) or hp.CAUSE_FORCED))
+        mirror_current(self._m)
+        return self.kernel_heap
+
+    def _kernel_text(self, text: int) -> str:
+        """Return a text of the kernel's heap; 0 is none."""
+        return bytes(self.machine.read(text + ko.TX_BYTES, self._load(text + ko.TX_LENGTH))).decode() if text else ""
+
+    def _heap_state(self, heap: int) -> HeapState:
         field = lambda offset: self._load(heap + offset)  # noqa: E731
         most = field(hp.Z_MOST)
         return HeapState(

@@ -10,7 +10,7 @@ from singlab.kernel.policyslots import FUNCTIONS
 
 #: What ``native.`` is followed by in this room.
 CALLED = (
-    "channel_admit", "channel_create", "open_create", "open_stop", "operator_ask", "operator_turn", "pages_alloc", "pages_free", "process_make",
+    "channel_admit", "channel_create", "kernel_collect", "open_create", "open_stop", "operator_ask", "operator_turn", "pages_alloc", "pages_free", "process_make",
     "process_start", "record_new", "schedule",
 )  # fmt: skip
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from singlab.kernel import kernelobjects as ko
 from singlab.kernel import layout as at
 from singlab.kernel.admission import admit
-from singlab.kernel.damage import links
+from singlab.kernel.damage import links, over_tables
 from singlab.kernel.image import SealedImage, open_image
 from singlab.kernel.loader import IMAGE_TAG, TABLE_TAG, Installed, InstallError, image_lead, image_record, record_bytes
 from singlab.kernel.native import native
@@ -126,19 +127,20 @@ class Installing:
         return pd.DataFrame(resource_rows(self._host.installed.values())).set_index("device")
 
     @property
+    @over_tables
     def namespace(self):
         """Which names are bound, who provides each and for whom, and who takes over connections (a pandas DataFrame)."""
         import pandas as pd
 
-        load, read = self.machine.load_u64, self.machine.read
+        load, text = self.machine.load_u64, self._kernel_text
         rows = []
-        for name in links(self.machine, load(at.G_NAMES), at.N_NEXT):
-            exp = load(load(name + at.N_IMP) + at.E_PEER)
+        for name in links(self.machine, load(at.G_NAMES), ko.N_NEXT):
+            exp = load(load(name + ko.N_IMP) + at.E_PEER)
             owner = self._host.processes.get(load(exp + at.E_OWNER))
             contract, about = self.contract_of(exp)
             service = about["messages"][0]["arguments"][0].rpartition(" ")[0]
-            rows.append({"name": read(name + at.N_TEXT, load(name + at.N_LENGTH)).decode(), "provider": owner.name if owner else "", "service": service,
-                         "for": read(name + at.N_RULE, load(name + at.N_RULE_LENGTH)).decode(), "contract": contract,
+            rows.append({"name": text(load(name + ko.N_TEXT)), "provider": owner.name if owner else "", "service": service,
+                         "for": text(load(name + ko.N_RULE)), "contract": contract,
                          "open": not load(exp + at.E_CLOSED)})  # fmt: skip
         return pd.DataFrame(sorted(rows, key=lambda row: row["name"]), columns=["name", "provider", "service", "for", "contract", "open"]).set_index("name")
 

@@ -1,7 +1,7 @@
 """The kernel's image: the kernel's code as it lies in simulated memory, sealed at boot.
 
 The papers' sealed kernel keeps the rules of sealed processes itself; the first is that its code is fixed. At boot
-the entry code and the compiled core functions are put in place and a SHA-256 is taken over them.
+the entry code, the compiled core functions and the tables of the kernel's objects are put in place and a SHA-256 is taken over them.
 ``System.check_kernel`` takes it again and says in which function bytes differ, should any.
 
 What runs of the core is its native form; the bytes here are the RV64 form of the same text, whose instructions and
@@ -46,7 +46,7 @@ def core_places() -> tuple[tuple[int, int, str], ...]:
 def places(entries: Sequence[str] = ABI_ENTRIES) -> list[tuple[int, int, str]]:
     """Return address, size and name of all parts of the kernel's code, by address; ``entries`` are the names of its calls by number."""
     stubs = [(abi_entry(number), STUB_BYTES, f"entry of {name}") for number, name in enumerate(entries)]
-    return [(at.TEXT_BASE, VECTOR - at.TEXT_BASE, "trap and switch code"), *stubs, *core_places()]
+    return [(at.TEXT_BASE, VECTOR - at.TEXT_BASE, "trap and switch code"), *stubs, *core_places(), (at.KERNEL_TABLES, at.KERNEL_TABLE_BYTES, "tables of objects")]
 
 
 @dataclass(frozen=True)
@@ -59,28 +59,32 @@ class KernelImage:
         Trap handler, context switch and ABI vector, from ``layout.TEXT_BASE`` on.
     core : bytes
         The core functions, from ``layout.CORE_TEXT`` on.
+    tables : bytes
+        What the kernel's objects are, from ``layout.KERNEL_TABLES`` on.
     seal : str
-        SHA-256 over both, in hexadecimal.
+        SHA-256 over all of it, in hexadecimal.
     entries : tuple of str
         Names of the calls by number: the ABI's functions, or the system calls of an open system.
     """
 
     entry: bytes = field(repr=False)
     core: bytes = field(repr=False)
+    tables: bytes = field(repr=False)
     seal: str
     entries: tuple[str, ...] = field(default=ABI_ENTRIES, repr=False)
 
     @property
     def data(self) -> bytes:
-        """Both pieces, one after the other."""
-        return self.entry + self.core
+        """The pieces, one after the other."""
+        return self.entry + self.core + self.tables
 
 
 def read_kernel(machine: Machine, entries: tuple[str, ...] = ABI_ENTRIES) -> KernelImage:
     """Return the kernel's code as it lies in a machine's memory now, with an entry for each of its calls."""
     entry = machine.read(at.TEXT_BASE, abi_entry(len(entries)) - at.TEXT_BASE)
     core = machine.read(at.CORE_TEXT, len(core_code()))
-    return KernelImage(entry, core, hashlib.sha256(entry + core).hexdigest(), entries)
+    tables = machine.read(at.KERNEL_TABLES, at.KERNEL_TABLE_BYTES)
+    return KernelImage(entry, core, tables, hashlib.sha256(entry + core + tables).hexdigest(), entries)
 
 
 @dataclass(frozen=True)
@@ -183,4 +187,5 @@ class Sealed:
         rows = []
         if sealed.seal != found.seal:
             rows = _changes(sealed.entry, found.entry, at.TEXT_BASE, sealed.entries) + _changes(sealed.core, found.core, at.CORE_TEXT, sealed.entries)
+            rows += _changes(sealed.tables, found.tables, at.KERNEL_TABLES, sealed.entries)
         return KernelCheck(sealed.seal, found.seal, tuple(rows), len(found.data))

@@ -87,10 +87,8 @@ G_QUANTUM_END = GLOBALS + 792
 G_HARDWARE = GLOBALS + 808  #: list of the device registers and interrupts that processes have
 G_LOW = GLOBALS + 816  #: table of the addresses below RAM, 0 without pages: the interrupt controller, for the supervisor
 G_NAMES = GLOBALS + 824  #: list of the names that are bound
-G_FREE_NAMES = GLOBALS + 832
 G_NAME_SERVICE = GLOBALS + 840  #: record of a process that never runs: the kernel's ends of the channels to providers are its
 G_CONNECTING = GLOBALS + 848  #: queue of threads that wait for their turn at a provider; the tail is the next word
-G_PRINCIPAL = GLOBALS + 3072  #: a principal's text, for the moment
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
 BUCKETS = 8
 SMALLEST_BUCKET = 16
@@ -339,15 +337,6 @@ SHARED_SPAN = 1 << 63
 R_COUNT = B_OWNER
 B_TYPE = B_MAGIC + 4  #: a number that its owner has given it; the magic number takes four bytes
 
-NAME_BYTES = 256
-N_MAGIC = 0
-N_NEXT = 8
-N_IMP = 16  #: the kernel's end of the channel to who provides it
-N_LENGTH = 24
-N_RULE_LENGTH = 32
-N_TEXT = 64  #: the name
-N_RULE = 128  #: the pattern that a principal must match to connect
-MAGIC_NAME = 0x4E41_4D45
 LONGEST_NAME = 64
 LONGEST_RULE = 128
 #: A principal is the names of a chain of programs, the first of them first.
@@ -432,6 +421,17 @@ P_POLICIES = 232
 G_COLLECT_EVERY = GLOBALS + 2072  #: 1 = whenever somebody asks for room there is a collection, and room for one object alone
 MAGIC_HEAP = 0x4845_4150
 MAGIC_EXTENT = 0x4558_544E
+
+# ---- the kernel's own heap; what lies in it is in singlab.kernel.kernelobjects ---------------------------------------
+KERNEL_TABLES = RAM_BASE + 0x2_8C00  #: its types and its roots, a part of the sealed kernel
+KERNEL_TABLE_BYTES = 0x400
+KERNEL_HEAP = GLOBALS + 3072  #: its record, as of a process's heap
+G_KERNEL_TOP = GLOBALS + 2304  #: where the kernel's next object goes, and where the room for it ends
+G_KERNEL_END = GLOBALS + 2312
+G_KERNEL_DUE = GLOBALS + 2320  #: why there is to be a collection in the service thread's next turn, 0 = there is none to be
+G_KERNEL_EVERY = GLOBALS + 2328  #: 1 = whenever the kernel has made an object
+P_PRINCIPAL = 272  #: its principal, a text in the kernel's heap; 0 = none
+TAG_KERNEL_HEAP = KERNEL_OWNER << OWNER_SHIFT | TAG_HEAP
 
 # ---- hooks: numbers below HOOK_TIMER are ABI functions --------------------------------------------------------
 HOOK_TIMER = 512

@@ -179,7 +179,7 @@ def dispatcher() -> str:
     lines.append(f"    elif number == _word({HOOK_TIMER}):\n        interrupted(m, m[10], m[11])")
     lines.append(f"    elif number == _word({HOOK_IDLE}):\n        idle_over(m, m[10], m[11])")
     lines.append(f"    elif number == _word({HOOK_FAULT}):\n        trap_fault(m, m[10], m[11])\n        return {STOP_ENDED}")
-    for hook, name in ((HOOK_SERVICE, "service_turn"), (HOOK_OPERATOR, "operator_turn")):
+    for hook, name in ((HOOK_SERVICE, "kernel_turn"), (HOOK_OPERATOR, "operator_turn")):
         lines.append(f"    elif number == _word({hook}):\n        {name}(m)\n        return {STOP_ENDED}")
     lines.append(f"    elif number >= _word({HOOK_OPEN_FAULT}):\n        return dispatch_open(m, number)")
     return "\n".join([*lines, "    return 0"]) + "\n"

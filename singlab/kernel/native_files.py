@@ -10,14 +10,16 @@ CORE_CODE = Path(__file__).parent / "core_code.hex"
 
 #: In the order of their imports: each uses only what stands before it.
 CORE_FILES = (
-    "policies", "memory", "pages", "records", "domains", "stacks", "heappolicies", "objectheaps", "heap", "crossing", "scheduler", "timers", "objects", "endpoints", "waiting", "channels", "sets", "walker",
-    "handles", "images", "hardware", "dma", "names", "processes", "threads", "calls", "stackcalls", "service", "children", "regions", "paging",
+    "policies", "memory", "pages", "records", "domains", "stacks", "heappolicies", "objectheaps", "freeruns", "kernelheap", "heap", "crossing", "scheduler", "timers", "objects", "endpoints", "waiting", "channels", "sets", "walker",
+    "handles", "images", "hardware", "dma", "names", "principals", "processes", "threads", "calls", "stackcalls", "service", "children", "regions", "paging",
     "synchronisation", "waitfirst", "directory", "interrupts",
     "spaces", "pipes", "tasks", "openfiles", "openmemory", "opens",
-    "stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "concurrent", "adaptive", "collecting",
+    "kernelroots", "stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "concurrent", "adaptive", "collecting", "kernelcollecting",
 )  # fmt: skip
 #: Those of them that are a SIP's runtime, not the kernel's: compiled together with it, charged by the same rule.
-RUNTIME_FILES = ("stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "concurrent", "adaptive", "collecting")
+RUNTIME_FILES = (
+    "kernelroots", "stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "concurrent", "adaptive", "collecting", "kernelcollecting",
+)  # fmt: skip
 
 
 def source_path(file: str) -> Path:

@@ -57,6 +57,10 @@ class Placing:
         self._store(at.G_CHOICE, choice)
         with self._kernel():
             record = int(native.process_make(self._m, _W(0), _W(installed.record)))
+        if record == 0 and self._load(at.G_KERNEL_DUE):  # there may be room again, and the kernel's thread has had no turn
+            self.collect_kernel()
+            with self._kernel():
+                record = int(native.process_make(self._m, _W(0), _W(installed.record)))
         self._store(at.G_CHOICE, 0)
         if domain is not None and record:
             joined = self._load(record + at.P_DOMAIN)

@@ -135,6 +135,10 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         "marksweep", "compact", "adaptive".
     collect_every : bool
         Collect whenever a program makes an object: for tests, and to see what moves.
+    kernel_collector : {"marksweep", "semispace", "compact", "none"}
+        What collects the kernel's own heap.
+    kernel_collect_every : bool
+        Collect it whenever the kernel has made an object.
     disk : path, bytes or Disk, optional
         Contents of a virtio disk in slot 0.
     net : "loopback", callable or Net, optional
@@ -166,6 +170,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         reclaim: str = "lists",
         collector: str = "none",
         collect_every: bool = False,
+        kernel_collector: str = "marksweep",
+        kernel_collect_every: bool = False,
         disk=None,
         net=None,
         stack_segment: str | int = "4K",
@@ -200,7 +206,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         for policy in policies:
             self.use(policy)
         self._store(at.G_WALK, reclaim == "walk")
-        self._choose_collectors(collector, collect_every)
+        self._choose_collectors(collector, collect_every, kernel_collector, kernel_collect_every)
 
     # ---- putting programs in --------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from singlab.machine.jit import jit
 from singlab.machine.memory import cannot, data_address, load_slow, store_slow
 from singlab.machine.muldiv import muldiv
 from singlab.machine.pmp import page_permitted, parcel_denied
-from singlab.machine.privileged import AT_HOOK, AT_WFI, deadline, lost, system, take_interrupt, trap
+from singlab.machine.privileged import AT_HOOK, AT_WFI, deadline, exchanges, lost, opens, shuts, system, take_interrupt, trap
 from singlab.machine.quick import quick_fill
 from singlab.machine.state import raw_ld8, raw_ld16, raw_ld32, raw_ld64, raw_st8, raw_st16, raw_st32, raw_st64
 from singlab.machine.translate import FETCH, LOAD, NO_ADDRESS, STORE, translate
@@ -81,12 +81,12 @@ _STORE_FUNCT3 = _W(OP["sb"])
 _FUNCT3 = np.array([0, 0, 1, 2, 3, 4, 5, 6], dtype=np.uint64)  # by the number of a load
 (LB, LH, LW, LD, LBU, LHU, LWU, SB, SH, SW, SD, BEQ, BNE, BLT, BGE, BLTU, BGEU, JAL, JALR, ADDI, SLTI, SLTIU, XORI, ORI, ANDI,
  SLLI, SRLI, SRAI, ADDIW, SLLIW, SRLIW, SRAIW, ADD, SUB, SLL, SLT, SLTU, XOR, SRL, SRA, OR, AND, ADDW, SUBW, SLLW,
- SRLW, SRAW, LUI, AUIPC, FENCE, FENCEI) = (
+ SRLW, SRAW, LUI, AUIPC, FENCE, FENCEI, CSRRW, CSRRSI, CSRRCI) = (
     _W(OP[n]) for n in (
         "lb", "lh", "lw", "ld", "lbu", "lhu", "lwu", "sb", "sh", "sw", "sd", "beq", "bne", "blt", "bge", "bltu", "bgeu", "jal",
         "jalr", "addi", "slti", "sltiu", "xori", "ori", "andi", "slli", "srli", "srai", "addiw", "slliw", "srliw",
         "sraiw", "add", "sub", "sll", "slt", "sltu", "xor", "srl", "sra", "or", "and", "addw", "subw", "sllw", "srlw",
-        "sraw", "lui", "auipc", "fence", "fence.i",
+        "sraw", "lui", "auipc", "fence", "fence.i", "csrrw", "csrrsi", "csrrci",
     )
 )  # fmt: skip
 
@@ -497,6 +497,17 @@ def _make(timed):
                         forget(uops, m[RAM_BYTES])
                         pc = (here - base << _1) + _4
                         break
+                    elif op == CSRRCI and shuts(m, u) or op == CSRRW and exchanges(m, u):
+                        then = PLAIN  # so frequent in a kernel that it is no reason to look up again
+                    elif op == CSRRSI and opens(m, u):
+                        m[INSTRET] += n
+                        m[CYCLES] += n
+                        n = _0
+                        until = deadline(m)
+                        if m[CYCLES] >= until:
+                            pc = (here - base << _1) + _4
+                            look_up = True
+                            break
                     else:
                         m[INSTRET] += n
                         m[CYCLES] += n

@@ -48,6 +48,7 @@ PC, MODE, INSTRET, CYCLES, STVEC = _s.PC, _s.MODE, _s.INSTRET, _s.CYCLES, _s.STV
 SEPC, SCAUSE, STVAL, STATUS, IE, MTIMECMP = _s.SEPC, _s.SCAUSE, _s.STVAL, _s.SSTATUS, _s.SIE, _s.MTIMECMP
 MTVEC, MEPC, MCAUSE, MTVAL, MEDELEG, MIDELEG = _s.MTVEC, _s.MEPC, _s.MCAUSE, _s.MTVAL, _s.MEDELEG, _s.MIDELEG
 TIMECMP, HOOK_NUMBER, STOP_CYCLE, RESERVATION, MIP = _s.TIMECMP, _s.HOOK_NUMBER, _s.STOP_CYCLE, _s.RESERVATION, _s.MIP
+EXTERNAL, CODE_BYTES = _s.EXTERNAL, _s.CODE_BYTES
 SATP, RAM_BYTES, MENVCFG, HANDLER = _s.SATP, _s.RAM_BYTES, _s.MENVCFG, _s.HANDLER
 RAM_BASE, RAM_OFFSET = _W(_s.RAM_BASE), _W(_s.RAM_OFFSET)
 C_TRAPS, C_INTERRUPTS, C_STALL_TRAP = _s.C_TRAPS, _s.C_INTERRUPTS, _s.C_STALL_TRAP
@@ -222,6 +223,41 @@ def illegal(m):
     trap(m, _ILLEGAL, bits, pc)
 
 
+@jit("boolean(uint64[::1], uint64)", forceinline=True)
+def shuts(m, u):
+    """Execute a csrrci by which a supervisor shuts the door to interrupts; returns False, and does nothing, if it is another one."""
+    if u >> _W(32) != _SSTATUS_NUMBER or m[MODE] != _1 or u >> _W(24) & _W(31) != SIE:
+        return False
+    status = m[STATUS]
+    m[STATUS] = status & ~SIE
+    m[u >> _W(8) & _W(0x3F)] = status & SSTATUS_BITS | _W(2 << 32)
+    return True
+
+
+@jit("boolean(uint64[::1], uint64)", forceinline=True)
+def opens(m, u):
+    """Execute a csrrsi by which a supervisor opens the door to interrupts, if none but a timer can be behind it; else returns False."""
+    if u >> _W(32) != _SSTATUS_NUMBER or m[MODE] != _1 or u >> _W(24) & _W(31) != SIE:
+        return False
+    if (m[MIP] | m[EXTERNAL]) & m[IE] != _0 or m[CODE_BYTES] != _0:
+        return False
+    status = m[STATUS]
+    m[STATUS] = status | SIE
+    m[u >> _W(8) & _W(0x3F)] = status & SSTATUS_BITS | _W(2 << 32)
+    return True
+
+
+@jit("boolean(uint64[::1], uint64)", forceinline=True)
+def exchanges(m, u):
+    """Execute a csrrw of a supervisor's sscratch; returns False, and does nothing, if it is another one."""
+    if u >> _W(32) != _SSCRATCH_NUMBER or m[MODE] != _1:
+        return False
+    value = m[u >> _W(24) & _W(31)]
+    m[u >> _W(8) & _W(0x3F)] = m[SSCRATCH]
+    m[SSCRATCH] = value
+    return True
+
+
 @jit("int64(uint64[::1], uint64, uint64)")
 def system(m, op, u):
     """Execute a system instruction at m[PC], which has been counted; returns GO_ON, AT_HOOK or AT_WFI.
@@ -235,19 +271,6 @@ def system(m, op, u):
         if mode != _0:
             m[HOOK_NUMBER] = imm
             return AT_HOOK
-    elif (op == O_CSRRSI or op == O_CSRRCI) and imm == _SSTATUS_NUMBER and mode == _1 and u >> _W(24) & _W(31) == SIE:
-        # a supervisor that shuts or opens the door to interrupts: so often that it is worth a way of its own
-        m[STATUS] = status | SIE if op == O_CSRRSI else status & ~SIE
-        m[u >> _W(8) & _W(0x3F)] = status & SSTATUS_BITS | _W(2 << 32)
-        m[PC] = pc + _W(4)
-        return GO_ON
-    elif op == O_CSRRW and imm == _SSCRATCH_NUMBER and mode == _1:
-        field = u >> _W(24) & _W(31)
-        value = m[field]
-        m[u >> _W(8) & _W(0x3F)] = m[SSCRATCH]
-        m[SSCRATCH] = value
-        m[PC] = pc + _W(4)
-        return GO_ON
     elif op == O_ECALL:
         m[INSTRET] -= _1  # neither this nor ebreak retires
         m[C_STALL_TRAP] += _1

@@ -11,6 +11,7 @@ as if it had yielded.
 
 from singlab.kernel.abi import ABI_NUMBER
 from singlab.kernel.core.domains import process_pages_alloc
+from singlab.kernel.core.freeruns import marksweep_room
 from singlab.kernel.core.heappolicies import OPEN, trigger_chosen
 from singlab.kernel.core.memory import words_zero
 from singlab.kernel.core.objectheaps import SMALLEST_LIMIT, collector_of, extent_retire, extent_room, heap_grow, heap_of, pages_tagged
@@ -72,7 +73,7 @@ from singlab.runtime.adaptive import adaptive_collect
 from singlab.runtime.compact import compact_collect
 from singlab.runtime.concurrent import concurrent_collect, concurrent_step, concurrent_work, step_due, wait_again
 from singlab.runtime.generational import generational_collect, remember_old
-from singlab.runtime.marksweep import marksweep_collect, marksweep_room
+from singlab.runtime.marksweep import marksweep_collect
 from singlab.runtime.semispace import semispace_collect
 from singlab.runtime.stackwalk import threads_empty, threads_stopped
 

@@ -15,6 +15,7 @@ Sources: Steele, "Multiprocessing compactifying garbage collection", CACM 1975 (
 time", CACM 1978 (steps at allocations).
 """
 
+from singlab.kernel.core.freeruns import run_file
 from singlab.kernel.core.heappolicies import OPEN
 from singlab.kernel.core.objectheaps import extent_free, pages_tagged
 from singlab.kernel.core.words import ld64, st64
@@ -45,7 +46,7 @@ from singlab.kernel.heaplayout import (
     Z_TROUBLE,
 )
 from singlab.kernel.layout import G_WINDOW, RAM_BASE
-from singlab.runtime.marksweep import run_file, shade_inside, shade_roots
+from singlab.runtime.marksweep import shade_inside, shade_roots
 from singlab.runtime.objectforms import bytes_of, row_of, size_of
 from singlab.runtime.stackwalk import threads_empty
 

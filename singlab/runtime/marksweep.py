@@ -1,8 +1,7 @@
 """Mark-sweep with segregated free lists: what can be reached is marked where it lies; everything else becomes free runs of memory.
 
-Free runs stand in lists by their size, a list for each power of two; a thread is given a run, or a part of one, and puts
-its objects there one behind the other. Nothing ever moves, so a heap needs no second space; but room is cut up, and an
-object that fits no run asks for new pages though there may be as many bytes free.
+Free runs stand in lists by their size (:mod:`singlab.kernel.core.freeruns`). Nothing ever moves, so a heap needs no second
+space; but room is cut up, and an object that fits no run asks for new pages though there may be as many bytes free.
 
 Marked objects whose references have not been looked at yet wait in a list that goes through their own headers: the upper
 half has the mark, and above it the next object's place as a number of words from the beginning of RAM. So marking needs no
@@ -12,8 +11,8 @@ its type and its words above that, and a word 0 is a run of one word.
 Source: Wilson, "Uniprocessor garbage collection techniques", IWMM 1992, section 2.2.
 """
 
-from singlab.kernel.core.memory import words_zero
-from singlab.kernel.core.objectheaps import CHUNK, extent_free
+from singlab.kernel.core.freeruns import run_file, runs_forget
+from singlab.kernel.core.objectheaps import extent_free
 from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
     FREE,
@@ -22,25 +21,22 @@ from singlab.kernel.heaplayout import (
     PHASE,
     REACH,
     ROOT,
-    RUN_LISTS,
     SCAN,
     X_END,
     X_NEXT,
     X_START,
     X_TOP,
     Z_BYTES,
-    Z_END,
     Z_EXTENTS,
     Z_FREED,
     Z_GRAY,
     Z_LIVE,
     Z_MOVED,
     Z_ROOTS,
-    Z_RUNS,
     Z_TAG,
     Z_TROUBLE,
 )
-from singlab.kernel.layout import G_COLLECT_EVERY, G_PAGES, G_WINDOW, PAGE_SHIFT, PAGE_TAGS, RAM_BASE
+from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, PAGE_TAGS, RAM_BASE
 from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_of, size_of
 from singlab.runtime.stackwalk import root_next, roots_begin
 
@@ -48,84 +44,6 @@ ELEMENTS = 16
 LENGTH = 8
 TYPE = 0xFFFFFFFF
 NEXT_SHIFT = 33  # in a header: where the next waiting object's place begins
-SMALLEST_RUN = 16
-TRIES = 8  # runs of an object's own list that are looked at
-
-# ---- free runs -------------------------------------------------------------------------------------------------------
-
-
-def list_of(m, heap, size):
-    """Return the list in which runs of a size stand."""
-    place = heap + Z_RUNS
-    last = place + (RUN_LISTS - 1) * 8
-    size = size >> 5
-    while (size != 0) and (place < last):
-        size = size >> 1
-        place += 8
-    return place
-
-
-def run_file(m, heap, start, size):
-    """Make bytes of the heap a free run; one of a single word is in no list."""
-    at = start + ld64(m, G_WINDOW)
-    st64(m, at, size >> 3 << 32)
-    if size >= SMALLEST_RUN:
-        place = list_of(m, heap, size)
-        st64(m, at + 8, ld64(m, place))
-        st64(m, place, start)
-    return 0
-
-
-def run_take(m, heap, size):
-    """Take a free run out of its list that has room for an object; returns where it is, 0 if there is none."""
-    window = ld64(m, G_WINDOW)
-    place = list_of(m, heap, size)
-    before = place
-    run = ld64(m, place)
-    tries = TRIES
-    while (run != 0) and (tries != 0):  # those of this list may be too small
-        if ld64(m, run + window) >> 32 << 3 >= size:
-            st64(m, before, ld64(m, run + window + 8))
-            return run
-        before = run + window + 8
-        run = ld64(m, before)
-        tries -= 1
-    place += 8
-    last = heap + Z_RUNS + RUN_LISTS * 8
-    while place < last:
-        run = ld64(m, place)
-        if run != 0:
-            st64(m, place, ld64(m, run + window + 8))
-            return run
-        place += 8
-    return 0
-
-
-def marksweep_room(m, heap, size):
-    """Return where zeroed room for an object lies in a free run, and note where it ends; 0 = there is none."""
-    extent = ld64(m, heap + Z_EXTENTS)
-    if extent != 0:
-        top = ld64(m, extent + X_TOP)
-        left = ld64(m, extent + X_END) - top
-        if left != 0:  # it is new
-            run_file(m, heap, top, left)
-            st64(m, extent + X_TOP, top + left)
-    run = run_take(m, heap, size)
-    if run == 0:
-        return 0
-    window = ld64(m, G_WINDOW)
-    there = ld64(m, run + window) >> 32 << 3
-    given = size
-    if (given < CHUNK) and (ld64(m, G_COLLECT_EVERY) == 0):
-        given = CHUNK
-    if given >= there:
-        given = there
-    else:
-        run_file(m, heap, run + given, there - given)
-    words_zero(m, run + window, run + window + given)
-    st64(m, heap + Z_END, run + given)
-    return run
-
 
 # ---- marking ---------------------------------------------------------------------------------------------------------
 
@@ -245,10 +163,7 @@ def marksweep_collect(m, heap):
     st64(m, heap + Z_GRAY, LAST)
     st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
     trace_all(m, heap, tag)
-    place = heap + Z_RUNS
-    while place < heap + Z_RUNS + RUN_LISTS * 8:
-        st64(m, place, 0)
-        place += 8
+    runs_forget(m, heap)
     film_step(m, PHASE, 2, 0)
     before = ld64(m, heap + Z_BYTES)
     live = 0
@@ -266,6 +181,7 @@ def marksweep_collect(m, heap):
             extent_free(m, heap, extent)
         else:
             link = extent + X_NEXT
+            st64(m, extent + X_TOP, ld64(m, extent + X_END))  # what a thread has left of the newest one is in a run now
         live += alive
         extent = following
     st64(m, heap + Z_LIVE, live)

@@ -51,6 +51,7 @@ from singlab.kernel.layout import (
     T_STATE,
     TAG_STACK,
 )
+from singlab.runtime.kernelroots import kernel_root_next, kernel_roots_begin
 
 RA = 1
 SP = 2
@@ -225,7 +226,9 @@ def frame_next(m, heap):
 
 
 def roots_begin(m, heap):
-    """Begin a walk over all roots of the heap's process."""
+    """Begin a walk over all roots of the heap's process, or of the kernel if it is the kernel's."""
+    if ld64(m, heap + Z_PROCESS) == 0:
+        return kernel_roots_begin(m, heap)
     st64(m, heap + Z_WALK_REGISTERS, 0)
     st64(m, heap + Z_WALK_COUNT, 0)
     thread_begin(m, heap, ld64(m, ld64(m, heap + Z_PROCESS) + P_THREADS))
@@ -234,6 +237,8 @@ def roots_begin(m, heap):
 
 def root_next(m, heap):
     """Return where the kernel finds the next word that is a root; 0 = there are no more."""
+    if ld64(m, heap + Z_PROCESS) == 0:
+        return kernel_root_next(m, heap)
     mask = ld64(m, heap + Z_WALK_REGISTERS)
     count = ld64(m, heap + Z_WALK_COUNT)
     while mask | count == 0:

@@ -248,7 +248,7 @@ def build_process(program: Program, name: str | None = None) -> OpenProgram:
         If it is refused, at the line.
     """
     lowering, code, text = _compiled((_checked(program),), True)
-    symbols = {label: at.OPEN_TEXT + code.labels[label] for label in lowering.labels if len(label.encode()) < at.NAME_BYTES}
+    symbols = {label: at.OPEN_TEXT + code.labels[label] for label in lowering.labels if len(label.encode()) < at.OPEN_NAME_BYTES}
     return OpenProgram.of_code(
         name or program.name, text, symbols=symbols, lines=[(at.OPEN_TEXT + offset, line) for offset, line in code.lines],
         parameters=tuple(argument.arg for argument in program.node.args.args), source=program.source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 
 import pytest
@@ -40,6 +41,12 @@ def test_other_processes_do_it_and_stay():
     pool = module._pools[2]
     others = set(spread(os.getpid, [{}] * 8, workers=2, progress=False))
     assert os.getpid() not in others and module._pools[2] is pool
+
+
+def test_a_script_that_would_begin_again_is_told_so(monkeypatch):
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    with pytest.raises(RuntimeError, match="__main__"):
+        spread(_square, [{"n": 1}], progress=False)
 
 
 @pytest.mark.skipif(DISABLED, reason="workers load compiled functions")

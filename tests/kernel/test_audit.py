@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from families import family
 
+from singlab.kernel import heaplayout as hp
 from singlab.kernel import layout as at
 from singlab.kernel.audit import AuditError, audit, check
 
@@ -63,6 +64,10 @@ WRONGS = {
     "a child nobody has a handle of": lambda s: s._store(s.processes[0]._field(at.P_HANDLES) + at.HANDLE_BYTES + at.H_KIND, 0),
     "a process that is held and runs": lambda s: s._store(s.processes[1].record + at.P_HELD, 1),
     "a ready thread that is said to be blocked": lambda s: s._store(s._load(at.G_UNBLOCKED_HEAD) + at.T_STATE, at.BLOCKED),
+    "a principal that is no text": lambda s: add(s, s.processes[0].record + at.P_PRINCIPAL, 8),
+    "a principal of a length that cannot be": lambda s: add(s, s.processes[0]._field(at.P_PRINCIPAL) + 8, 1 << 20),
+    "a kernel's heap of more pages than it has": lambda s: add(s, at.KERNEL_HEAP + hp.Z_BYTES, at.PAGE),
+    "an object of the kernel in the room for the next": lambda s: s._store(at.G_KERNEL_TOP, s.processes[0]._field(at.P_PRINCIPAL)),
     "a queue without its tail": lambda s: s._store(at.G_UNBLOCKED_HEAD + 8, 0),
     "a thread that runs and is not the running one": lambda s: s._store(at.G_CURRENT, s.processes[1].threads()[0])
     if s._load(at.G_CURRENT) != s.processes[1].threads()[0] else s._store(at.G_CURRENT, 0),

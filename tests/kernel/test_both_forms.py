@@ -34,7 +34,7 @@ from singlab.machine.hart import STOP_HOOK, STOP_WFI, hart_run
 #: Below the kernel's variables, where nothing is that the comparison looks at.
 STACK = at.POLICY_TEXT + 8 * at.POLICY_BYTES - 64
 RETURN = STACK + 16
-_HOOKS = {at.HOOK_TIMER: "interrupts:interrupted", at.HOOK_FAULT: "calls:trap_fault", at.HOOK_SERVICE: "service:service_turn",
+_HOOKS = {at.HOOK_TIMER: "interrupts:interrupted", at.HOOK_FAULT: "calls:trap_fault", at.HOOK_SERVICE: "kernelcollecting:kernel_turn",
           at.HOOK_OPERATOR: "service:operator_turn", at.HOOK_IDLE: "interrupts:idle_over"}  # fmt: skip
 
 

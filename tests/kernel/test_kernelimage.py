@@ -20,7 +20,7 @@ from singlab.kernel.opencalls import OPEN_CALLS
 def test_the_image_is_what_lies_in_memory(isolation):
     system = System(ram="2M", isolation=isolation)
     image = system.kernel_image
-    assert image.data == image.entry + image.core and image.seal == hashlib.sha256(image.data).hexdigest()
+    assert image.data == image.entry + image.core + image.tables and image.seal == hashlib.sha256(image.data).hexdigest()
     assert image.core == core_code() == system.machine.read(at.CORE_TEXT, len(image.core))
     for address, code in entry_code(SETTINGS[isolation])[0]:
         assert image.entry[address - at.TEXT_BASE :][: len(code)] == code
@@ -45,10 +45,11 @@ def test_the_parts_are_known():
 
 def test_any_flipped_bit_is_found_and_named():
     system, random = System(ram="2M"), Random(1)
-    entry, core = system.kernel_image.entry, system.kernel_image.core
-    for _ in range(60):
-        place = random.randrange(len(entry) + len(core))
-        address = at.TEXT_BASE + place if place < len(entry) else at.CORE_TEXT + place - len(entry)
+    image = system.kernel_image
+    pieces = ((at.TEXT_BASE, image.entry), (at.CORE_TEXT, image.core), (at.KERNEL_TABLES, image.tables))
+    addresses = [range(start, start + len(piece)) for start, piece in pieces]
+    for number in range(60):
+        address = random.choice(addresses[number % 3])
         byte = system.machine.read(address, 1)[0]
         system.machine.write(address, bytes([byte ^ 1 << random.randrange(8)]))
         found = system.check_kernel()

@@ -8,6 +8,7 @@ from oracle_objects import run_as_python
 from test_collectors import HUNGRY, LISTS
 
 from singlab.experiments.collection import pauses
+from singlab.experiments.workloads import workloads
 from singlab.kernel import System
 from singlab.kernel import heaplayout as hp
 from singlab.kernel import layout as at
@@ -67,7 +68,8 @@ def test_growth_says_by_how_much():
     for bytes in (4096, 32_768, 200_000):
         system, _ = run("semispace", made("growth", f"if size > {bytes}:\n    return size\nreturn {bytes}"))
         events = system.trace.events
-        counts = events["b"][(events["kind"] == Kind.PAGES_ALLOC) & (events["b"] >> 32 & 0xF == at.TAG_HEAP)] & 0xFFFF_FFFF
+        tag = system.processes[0].number << at.OWNER_SHIFT | at.TAG_HEAP
+        counts = events["b"][(events["kind"] == Kind.PAGES_ALLOC) & (events["b"] >> 32 == tag)] & 0xFFFF_FFFF
         sizes[bytes] = int(counts[0])
     assert sizes == {4096: 1, 32_768: 8, 200_000: 16}, "no further than the limit"
 
@@ -215,3 +217,17 @@ def test_both_forms_of_a_heap_policy_agree(slot):
     number = system.processes[0].number
     wanted = {"trigger": 1, "growth": 4096, "nursery": 4096 * (1 + number % 7), "tenure": 1, "collector": 2 + 304 % 3}[slot]
     assert twins.call(f"heappolicies:{slot}_chosen", heap, *usual) == wanted
+
+
+@pytest.mark.parametrize("collector", ["marksweep", "adaptive"])
+def test_what_a_thread_leaves_of_its_room_at_a_collection_is_given_once(collector):
+    """A policy may want a collection while the end of the newest extent is a thread's: swept, it must not be filed once more as new."""
+    policies = [made("trigger", "return heap_made(heap) >= 6000"), made("growth", "if size > 4096:\n    return size\nreturn 4096"), made("collector", "return 3")]
+    results = []
+    for name, some in (("none", []), (collector, policies)):
+        system = System(ram="4M", policies=some)
+        process = workloads()["cache"].start(system, "teaching", 1, name, entries=20, keys=80, requests=500)[0]
+        assert system.run().outcome == "finished"
+        results.append(process.exit_value)
+        check(system)
+    assert results[0] == results[1] is not None

@@ -1,7 +1,6 @@
 """Names and principals, the kernel's side of the ABI.
 
-A principal is a text: the names of the programs in a process's chain, from the first one down, with + between them. A
-channel speaks for whoever has its other end. What a program may provide and whom it may connect to stands in its
+A channel speaks for whoever has its other end (:mod:`singlab.kernel.core.principals`). What a program may provide and whom it may connect to stands in its
 manifest; a provider's own rule is a pattern over principals.
 """
 
@@ -23,8 +22,11 @@ from singlab.kernel.core.names import (
     service_of,
     text_matches,
 )
+from singlab.kernel.core.principals import entry_size, entry_text, text_size
 from singlab.kernel.core.scheduler import queue_put, schedule
-from singlab.kernel.core.words import emit, ld64, st8, st64
+from singlab.kernel.core.service import collector_wake
+from singlab.kernel.core.words import emit, ld64, st64
+from singlab.kernel.kernelobjects import N_IMP, N_RULE, TX_BYTES
 from singlab.kernel.layout import (
     B_DATA,
     BLOCKED,
@@ -40,17 +42,13 @@ from singlab.kernel.layout import (
     E_WAITER,
     G_CONNECTING,
     G_CURRENT,
-    G_PRINCIPAL,
     G_WINDOW,
     LONGEST_NAME,
     LONGEST_PRINCIPAL,
-    N_IMP,
-    N_RULE,
-    N_RULE_LENGTH,
     P_CODE,
     P_CODE_BYTES,
     P_ID,
-    P_PARENT,
+    P_PRINCIPAL,
     P_RESOURCES,
     SELECT_MOST,
     T_A0,
@@ -73,8 +71,6 @@ E_FULL = 4
 E_BAD_ARGUMENT = 5
 E_NO_NAME = 8
 E_DENIED = 9
-PLUS = 43
-MOST_CHAIN = 16
 ABI_REGISTER_NAME = ABI_NUMBER["register_name"]
 ABI_CONNECT_NAME = ABI_NUMBER["connect_name"]
 ABI_GET_PEER_PRINCIPAL = ABI_NUMBER["get_peer_principal"]
@@ -94,16 +90,6 @@ def text_check(m, process, address, size, most):
         if heap_holds(m, process, address, size) == 0:
             return 0
     return address + ld64(m, G_WINDOW)
-
-
-def entry_text(m, resources, place):
-    """Return where a text of a declaration lies; the word at ``place`` has its offset, and its length << 32."""
-    return resources + (ld64(m, place) & 0xFFFF_FFFF)
-
-
-def entry_size(m, place):
-    """Return how long a text of a declaration is."""
-    return ld64(m, place) >> 32
 
 
 def names_place(m, resources):
@@ -145,41 +131,21 @@ def wanted(m, process, text, size):
 # ---- principals ------------------------------------------------------------------------------------------------------
 
 
-def principal_write(m, process):
-    """Write a process's principal where the kernel keeps one for the moment; returns its length."""
-    depth = 0
-    at = process
-    while (at != 0) and (depth < MOST_CHAIN):
-        depth += 1
-        at = ld64(m, at + P_PARENT)
-    size = 0
-    while depth != 0:
-        depth -= 1
-        at = process
-        up = depth
-        while up != 0:
-            at = ld64(m, at + P_PARENT)
-            up -= 1
-        resources = ld64(m, at + P_RESOURCES)
-        if resources != 0:
-            length = entry_size(m, resources + 16)
-            if size + length < LONGEST_PRINCIPAL:
-                if size != 0:
-                    st8(m, G_PRINCIPAL + size, PLUS)
-                    size += 1
-                bytes_copy(m, entry_text(m, resources, resources + 16), G_PRINCIPAL + size, length)
-                size += length
-    return size
+def principal_matches(m, process, pattern, length):
+    """Return whether a process's principal matches a pattern."""
+    principal = ld64(m, process + P_PRINCIPAL)
+    return text_matches(m, principal + TX_BYTES, text_size(m, principal), pattern, length)
 
 
 def principal_block(m, process, other):
     """Return a block of a process with another one's principal, empty if there is none; 0 = memory is exhausted."""
-    size = 0
+    principal = 0
     if other != 0:
-        size = principal_write(m, other)
+        principal = ld64(m, other + P_PRINCIPAL)
+    size = text_size(m, principal)
     block = block_alloc(m, process, size)
     if block != 0:
-        bytes_copy(m, G_PRINCIPAL, ld64(m, block + B_DATA) + ld64(m, G_WINDOW), size)
+        bytes_copy(m, principal + TX_BYTES, ld64(m, block + B_DATA) + ld64(m, G_WINDOW), size)
     return block
 
 
@@ -221,7 +187,7 @@ def abi_match_principal(m, endpoint, address, size):
     other = peer_process(m, endpoint)
     if other == 0:
         return 0
-    return text_matches(m, G_PRINCIPAL, principal_write(m, other), text, size)
+    return principal_matches(m, other, text, size)
 
 
 # ---- names ---------------------------------------------------------------------------------------------------------------
@@ -274,6 +240,7 @@ def abi_register_name(m, endpoint, address, size):
         emit(m, REFUSED, ABI_REGISTER_NAME, status)
     else:
         endpoint = 0
+    collector_wake(m)
     st64(m, thread + T_A0, status)
     st64(m, thread + T_A0 + 8, endpoint)
     return 0
@@ -287,8 +254,8 @@ def connect_status(m, process, endpoint, name):
     if ld64(m, ld64(m, imp + E_PEER) + E_CLOSED) != 0:
         name_unbind(m, name)
         return E_NO_NAME
-    size = principal_write(m, process)
-    if text_matches(m, G_PRINCIPAL, size, name + N_RULE, ld64(m, name + N_RULE_LENGTH)) == 0:
+    rule = ld64(m, name + N_RULE)
+    if principal_matches(m, process, rule + TX_BYTES, text_size(m, rule)) == 0:
         return E_DENIED
     about = service_of(m, imp)
     if (ld64(m, endpoint + E_TABLE) != ld64(m, about + 8)) or (ld64(m, about) >> 16 != 0):

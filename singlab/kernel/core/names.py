@@ -11,10 +11,11 @@ its end of the channel.
 
 from singlab.kernel.core.channels import endpoint_close
 from singlab.kernel.core.endpoints import contract_carried, contract_step
-from singlab.kernel.core.memory import bytes_copy
-from singlab.kernel.core.records import record_free, record_new
+from singlab.kernel.core.kernelheap import kernel_object, text_new
+from singlab.kernel.core.records import record_new
 from singlab.kernel.core.waiting import message_take, turns_give
 from singlab.kernel.core.words import emit, ld8, ld64, st64
+from singlab.kernel.kernelobjects import N_IMP, N_NEXT, N_RULE, N_TEXT, NAME, NAME_BYTES, TX_BYTES, TX_LENGTH
 from singlab.kernel.layout import (
     E_CHANNEL,
     E_CLOSED,
@@ -23,20 +24,10 @@ from singlab.kernel.layout import (
     E_STATE,
     E_TABLE,
     E_TRAVELS,
-    G_FREE_NAMES,
     G_FREE_PROCESSES,
     G_NAME_SERVICE,
     G_NAMES,
     KERNEL_OWNER,
-    MAGIC_NAME,
-    N_IMP,
-    N_LENGTH,
-    N_MAGIC,
-    N_NEXT,
-    N_RULE,
-    N_RULE_LENGTH,
-    N_TEXT,
-    NAME_BYTES,
     P_ID,
     PROCESS_BYTES,
     TAG_KERNEL_SYSTEM,
@@ -135,7 +126,6 @@ def name_unbind(m, name):
     imp = ld64(m, name + N_IMP)
     emit(m, NAME_BIND, ld64(m, imp + E_CHANNEL), 0)
     endpoint_close(m, imp, ld64(m, G_NAME_SERVICE))
-    record_free(m, G_FREE_NAMES, name)
     return 0
 
 
@@ -152,11 +142,12 @@ def names_forget(m):
 
 
 def name_find(m, text, size):
-    """Return the record of a name that somebody provides, or 0."""
+    """Return the name of a text if somebody provides it, or 0."""
     name = ld64(m, G_NAMES)
     while name != 0:
-        if ld64(m, name + N_LENGTH) == size:
-            if same_text(m, name + N_TEXT, text, size) != 0:
+        own = ld64(m, name + N_TEXT)
+        if ld64(m, own + TX_LENGTH) == size:
+            if same_text(m, own + TX_BYTES, text, size) != 0:
                 return name
         name = ld64(m, name + N_NEXT)
     return 0
@@ -164,15 +155,14 @@ def name_find(m, text, size):
 
 def name_bind(m, imp, text, size, rule, length, owner):
     """Bind a name to the kernel's end of a channel; returns 0 if memory is exhausted."""
-    name = record_new(m, G_FREE_NAMES, NAME_BYTES, ZONE_KERNEL, TAG_KERNEL_SYSTEM)
-    if name == 0:
+    own = text_new(m, text, size)
+    pattern = text_new(m, rule, length)
+    name = kernel_object(m, NAME, NAME_BYTES)
+    if (own == 0) or (pattern == 0) or (name == 0):
         return 0
-    st64(m, name + N_MAGIC, MAGIC_NAME)
     st64(m, name + N_IMP, imp)
-    st64(m, name + N_LENGTH, size)
-    st64(m, name + N_RULE_LENGTH, length)
-    bytes_copy(m, text, name + N_TEXT, size)
-    bytes_copy(m, rule, name + N_RULE, length)
+    st64(m, name + N_TEXT, own)
+    st64(m, name + N_RULE, pattern)
     st64(m, name + N_NEXT, ld64(m, G_NAMES))
     st64(m, G_NAMES, name)
     emit(m, NAME_BIND, ld64(m, imp + E_CHANNEL), owner)

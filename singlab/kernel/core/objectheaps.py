@@ -1,12 +1,14 @@
 """Heaps of objects, the kernel's part: their records, and the runs of pages (extents) they are made of.
 
 A heap's record is made when its process first asks for room. The pages carry their process's tag, so its end takes them
-back as it does all others; the records go with :func:`heap_forget`.
+back as it does all others; the records go with :func:`heap_forget`. The kernel has such a heap too, whose record there always is
+and names no process (:mod:`singlab.kernel.core.kernelheap`).
 """
 
 from singlab.kernel.core.domains import process_pages_alloc, process_pages_return
 from singlab.kernel.core.heappolicies import growth_chosen, nursery_chosen, tenure_chosen
 from singlab.kernel.core.memory import words_zero
+from singlab.kernel.core.pages import pages_alloc, pages_free
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.words import film_step, ld32, ld64, st64
 from singlab.kernel.heaplayout import (
@@ -53,7 +55,6 @@ from singlab.kernel.layout import (
     G_FREE_EXTENTS,
     G_FREE_HEAPS,
     G_PAGES,
-    G_USER_FIRST,
     G_WINDOW,
     I_HEAP,
     MAGIC_EXTENT,
@@ -71,6 +72,7 @@ from singlab.kernel.layout import (
     PAGE_TAGS,
     RAM_BASE,
     TAG_HEAP,
+    TAG_KERNEL_HEAP,
     TAG_KERNEL_SYSTEM,
     ZONE_KERNEL,
 )
@@ -139,13 +141,29 @@ def heap_of(m, process):
     return heap
 
 
+def heap_pages(m, heap, count):
+    """Return the address of so many pages of a heap's owner, or 0; the kernel's own are in its zone."""
+    process = ld64(m, heap + Z_PROCESS)
+    if process == 0:
+        return pages_alloc(m, ZONE_KERNEL, count, TAG_KERNEL_HEAP)
+    return process_pages_alloc(m, process, count, TAG_HEAP)
+
+
+def heap_pages_return(m, heap, address, count):
+    """Give some pages of a heap back."""
+    process = ld64(m, heap + Z_PROCESS)
+    if process == 0:
+        return pages_free(m, address, count)
+    return process_pages_return(m, process, address, count)
+
+
 def extent_new(m, heap, size):
     """Return a new extent with room for so many bytes, which is on no list yet; 0 = none. Its bytes are not zeroed."""
     count = (size + PAGE - 1) >> PAGE_SHIFT
     extent = record_new(m, G_FREE_EXTENTS, EXTENT_BYTES, ZONE_KERNEL, TAG_KERNEL_SYSTEM)
     if extent == 0:
         return 0
-    start = process_pages_alloc(m, ld64(m, heap + Z_PROCESS), count, TAG_HEAP)
+    start = heap_pages(m, heap, count)
     if start == 0:
         record_free(m, G_FREE_EXTENTS, extent)
         return 0
@@ -169,7 +187,7 @@ def extent_free(m, heap, extent):
     start = ld64(m, extent + X_START)
     end = ld64(m, extent + X_END)
     film_step(m, FREE, start, end - start)
-    process_pages_return(m, ld64(m, heap + Z_PROCESS), start, (end - start) >> PAGE_SHIFT)
+    heap_pages_return(m, heap, start, (end - start) >> PAGE_SHIFT)
     record_free(m, G_FREE_EXTENTS, extent)
     return 0
 
@@ -207,7 +225,7 @@ def extent_trim(m, heap, extent, end):
     last = ld64(m, extent + X_END) >> PAGE_SHIFT
     if first < last:
         film_step(m, FREE, first << PAGE_SHIFT, (last - first) << PAGE_SHIFT)
-        process_pages_return(m, ld64(m, heap + Z_PROCESS), first << PAGE_SHIFT, last - first)
+        heap_pages_return(m, heap, first << PAGE_SHIFT, last - first)
         st64(m, extent + X_END, first << PAGE_SHIFT)
     return 0
 
@@ -268,12 +286,12 @@ def extent_retire(m, heap, top, limit):
 
 
 def pages_tagged(m, address, size, tag):
-    """Return whether bytes lie in pages of the user zone with a tag, whatever words they are given by."""
+    """Return whether bytes lie in pages with a tag of objects or stacks, whatever words they are given by."""
     if (address < RAM_BASE) or (size == 0) or (size > 1 << 40) or (address > 1 << 40):
         return 0
     page = (address - RAM_BASE) >> PAGE_SHIFT
     last = (address + size - 1 - RAM_BASE) >> PAGE_SHIFT
-    if (page < ld64(m, G_USER_FIRST)) or (last >= ld64(m, G_PAGES)):
+    if last >= ld64(m, G_PAGES):
         return 0
     while page <= last:
         if ld32(m, PAGE_TAGS + page * 4) != tag:

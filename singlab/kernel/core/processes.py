@@ -18,6 +18,7 @@ from singlab.kernel.core.images import image_load
 from singlab.kernel.core.names import names_forget
 from singlab.kernel.core.objectheaps import heap_forget
 from singlab.kernel.core.objects import ends_forget
+from singlab.kernel.core.principals import principal_set
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import queue_remove, suspension_settle, thread_wake
 from singlab.kernel.core.sets import set_close
@@ -79,6 +80,7 @@ from singlab.kernel.layout import (
     P_PARENT,
     P_PREVIOUS,
     P_PREVIOUS_CHILD,
+    P_PRINCIPAL,
     P_RESOURCES,
     P_STATE,
     P_STOPPED,
@@ -231,6 +233,8 @@ def process_load(m, process, image):
     st64(m, process + P_CONTRACTS, ld64(m, image + I_CONTRACTS))
     st64(m, process + P_CONTRACT_COUNT, ld64(m, image + I_CONTRACT_COUNT))
     st64(m, process + P_RESOURCES, ld64(m, image + I_RESOURCES))
+    if principal_set(m, process) == 0:
+        return NO_MEMORY
     st64(m, thread + T_PC, code + ld64(m, image + I_ENTRY))
     st64(m, thread + T_STATUS, status)
     if status & SPP != 0:  # in ring 0 tp holds the running thread's record, always
@@ -331,6 +335,7 @@ def process_release(m, process):
         found = ld64(m, process + P_OBJECTS)
     handles_free(m, process)
     heap_forget(m, process)
+    st64(m, process + P_PRINCIPAL, 0)
     process_pages_free(m, process)
     domain_leave(m, process)
     st64(m, process + P_STATE, STOPPED)

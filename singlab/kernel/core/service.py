@@ -18,6 +18,7 @@ from singlab.kernel.layout import (
     EXECUTING,
     G_CREATE_STATUS,
     G_CURRENT,
+    G_KERNEL_DUE,
     G_PREEMPTED_HEAD,
     G_SERVICE_HEAD,
     G_UNBLOCKED_HEAD,
@@ -197,6 +198,14 @@ def service_ask(m, thread, request, target, number):
     return 0
 
 
+def collector_wake(m):
+    """Let the service thread collect the kernel's heap if that is due."""
+    if ld64(m, G_KERNEL_DUE) != 0:
+        if ld64(m, SERVICE_THREAD + T_STATE) == BLOCKED:
+            thread_wake(m, SERVICE_THREAD, 0)
+    return 0
+
+
 def child_make(m, parent, image):
     """Return a handle of the parent for a new child of an image, or 0; then G_CREATE_STATUS says why."""
     child = process_make(m, parent, image)
@@ -252,9 +261,9 @@ def service_do(m):
 
 
 def service_turn(m):
-    """One turn of the service thread: a request, and sleep if there is no other."""
+    """One turn of the service thread: a request, and sleep if there is no other and no collection of the kernel's heap is due."""
     service_do(m)
-    if ld64(m, G_SERVICE_HEAD) == 0:
+    if ld64(m, G_SERVICE_HEAD) | ld64(m, G_KERNEL_DUE) == 0:
         st64(m, SERVICE_THREAD + T_STATE, BLOCKED)
         schedule(m, SERVICE_NUMBER)
     return 0
