@@ -66,7 +66,7 @@ def collector_number(name: str) -> int:
 class Collected:
     """The part of a system that says what collects heaps."""
 
-    def _choose_collectors(self, collector: str, every: bool) -> None:
+    def _choose_collectors(self, collector: str, every: bool | str) -> None:
         if collector in hp.WITH_BARRIER:
             raise KernelError(f'the {collector} collector needs a write barrier in the program: build it with @sip(collector="{collector}")')
         self._store(at.G_COLLECTOR, collector_number(collector))
@@ -85,13 +85,16 @@ class Collected:
             self._store(process.record + at.P_COLLECTOR, collector_number(collector))
 
     @property
-    def collect_every(self) -> bool:
-        """Whether there is a collection whenever a program makes an object; it can be set between two runs."""
-        return bool(self._load(at.G_COLLECT_EVERY))
+    def collect_every(self) -> bool | str:
+        """Whether there is a collection whenever a program makes an object, or "call": and behind every call of the kernel; it can be set between two runs."""
+        every = self._load(at.G_COLLECT_EVERY)
+        return "call" if every == at.COLLECT_AT_CALLS else bool(every)
 
     @collect_every.setter
-    def collect_every(self, every: bool) -> None:
-        self._store(at.G_COLLECT_EVERY, int(every))
+    def collect_every(self, every: bool | str) -> None:
+        if every not in (False, True, "call"):
+            raise KernelError(f'collect_every is {every!r:.40}; choose False, True (at every allocation) or "call" (behind every call of the kernel, too)')
+        self._store(at.G_COLLECT_EVERY, at.COLLECT_AT_CALLS if every == "call" else int(every))
 
     def heap(self, process) -> HeapState | None:
         """Return how the heap of a process stands; None if it has no collector, has made no objects yet, or has ended."""

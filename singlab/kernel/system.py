@@ -133,8 +133,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
     collector : str
         What collects the heaps of processes whose manifests do not say (see :mod:`singlab.runtime`): "none", "semispace",
         "marksweep", "compact", "adaptive".
-    collect_every : bool
-        Collect whenever a program makes an object: for tests, and to see what moves.
+    collect_every : bool or "call"
+        Collect whenever a program makes an object, and with "call" behind every call of the kernel too: for tests, and to see what moves.
     disk : path, bytes or Disk, optional
         Contents of a virtio disk in slot 0.
     net : "loopback", callable or Net, optional
@@ -165,7 +165,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         policies=(),
         reclaim: str = "lists",
         collector: str = "none",
-        collect_every: bool = False,
+        collect_every: bool | str = False,
         disk=None,
         net=None,
         stack_segment: str | int = "4K",
