@@ -26,7 +26,7 @@ FAILURES = {
 #: Points of the visible checks of each exercise.
 SOLVED = {"ex00_first_sip.ipynb": "7", "ex01_measure.ipynb": "3.5", "ex02_fixed_code.ipynb": "4", "ex03_closed_api.ipynb": "5",
           "ex04_life_cycle.ipynb": "5",
-          "ex05_contracts.ipynb": "6", "ex06_ownership.ipynb": "5"}  # fmt: skip
+          "ex05_contracts.ipynb": "6", "ex06_ownership.ipynb": "5", "ex08_policies.ipynb": "4"}  # fmt: skip
 
 
 def _text(node) -> str:
