@@ -31,26 +31,35 @@ def pauses(system: System, process=None):
     -------
     pandas.DataFrame
         A row a pause: the ``process`` number and ``owner`` of the heap (the process's name, or "kernel"), ``collector``, ``cause``,
-        the ``cycle`` at which it began, ``cycles`` it took, ``roots``, and bytes: ``heap`` (pages before it), ``live``, ``moved``, ``freed``.
+        the ``cycle`` at which it began, ``cycles`` it took, ``roots``, and bytes: ``heap`` (pages before it), ``live``, ``moved``, ``freed``,
+        ``heap_after``, ``largest`` (of the largest piece of it in which there is nothing); ``fragmentation``, the share of what is not
+        alive that does not lie in that piece; ``barriers``, calls of the write barrier since the pause before; ``tenure``, the tenuring
+        age of a generational heap; and ``active``, what has collected an adaptive heap.
     """
     import pandas as pd
 
     rows, begun = [], {}
     names = {each.number: each.name for each in system.processes}
     events = system.trace.events
-    for event in events[np.isin(events["kind"], (Kind.GC_BEGIN, Kind.GC_WORK, Kind.GC_END))]:
+    for event in events[np.isin(events["kind"], (Kind.GC_BEGIN, Kind.GC_WORK, Kind.GC_HEAP, Kind.GC_END))]:
         number = int(event["process"])
         if process is not None and number != process.number:
             continue
         kind, a, b = int(event["kind"]), int(event["a"]), int(event["b"])
         if kind == Kind.GC_BEGIN:
             begun[number] = {"process": number, "owner": names.get(number, "kernel"), "collector": COLLECTORS[a & 0xFF], "cause": CAUSES[a >> 8],
-                             "cycle": int(event["cycle"]), "heap": b, "roots": 0, "moved": 0, "freed": 0}  # fmt: skip
+                             "cycle": int(event["cycle"]), "heap": b, "roots": 0, "moved": 0, "freed": 0,
+                             "heap_after": b, "largest": 0, "barriers": 0, "tenure": 0, "active": COLLECTORS[a & 0xFF]}  # fmt: skip
         elif kind == Kind.GC_WORK and number in begun:
             begun[number].update(roots=a, moved=b & 0xFFFF_FFFF, freed=b >> 32)
+        elif kind == Kind.GC_HEAP and number in begun:
+            begun[number].update(active=COLLECTORS[a & 0xFF], tenure=a >> 8 & 0xFF, barriers=a >> 32, heap_after=(b & 0xFFFF_FFFF) * at.PAGE, largest=(b >> 32) * 8)
         elif kind == Kind.GC_END and number in begun:
-            rows.append({**begun.pop(number), "live": a, "cycles": b})
-    columns = ["process", "owner", "collector", "cause", "cycle", "cycles", "roots", "heap", "live", "moved", "freed"]
+            row = {**begun.pop(number), "live": a, "cycles": b}
+            free = row["heap_after"] - a
+            rows.append({**row, "fragmentation": 1 - min(row["largest"], free) / free if free > 0 else 0.0})
+    columns = ["process", "owner", "collector", "cause", "cycle", "cycles", "roots", "heap", "live", "moved", "freed", "heap_after", "largest", "fragmentation",
+               "barriers", "tenure", "active"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -76,6 +85,29 @@ def heap_peak(system: System) -> int:
     count = (events["b"] & np.uint64(0xFFFF_FFFF)).astype(np.int64)[heap]
     sign = np.where(events["kind"][heap] == Kind.PAGES_ALLOC, 1, -1)
     return int((np.cumsum(count * sign) * at.PAGE).max(initial=0))
+
+
+def survivors(system: System, process=None):
+    """Return what survived minor collections, by how many it had survived by then.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row an age and pause: the ``process`` number, the ``cycle`` at which the pause began (as in :func:`pauses`), ``age`` in
+        minor collections, ``bytes``.
+    """
+    import pandas as pd
+
+    rows, begun = [], {}
+    for event in system.trace.events:
+        number = int(event["process"])
+        if process is not None and number != process.number:
+            continue
+        if event["kind"] == Kind.GC_BEGIN:
+            begun[number] = int(event["cycle"])
+        elif event["kind"] == Kind.GC_AGE:
+            rows.append({"process": number, "cycle": begun[number], "age": int(event["a"]), "bytes": int(event["b"])})
+    return pd.DataFrame(rows, columns=["process", "cycle", "age", "bytes"])
 
 
 def run_workload(workload: str, collector: str, size: str = "small", heap_bytes: int | None = None, seed: int = 1, isolation: str = "sip",

@@ -9,6 +9,8 @@ What it leaves out: the concurrent collector, whose steps lie between the progra
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from singlab.kernel import heaplayout as hp
@@ -69,7 +71,7 @@ def heap_picture(process: Process, program: Program | None = None) -> HeapPictur
     maps = StackMaps.of(process.installed.image)
     if not heap or maps is None:
         raise KernelError(f"{process.name} has no heap to look at: it has no collector, has made no objects yet, or has ended")
-    collector = hp.COLLECTORS[load(heap + hp.Z_COLLECTOR)]
+    collector = hp.COLLECTORS[load(heap + hp.Z_ACTIVE)]  # of an adaptive heap what collects it now
     spaces, objects, references, free = [], [], [], []
     for old, head in enumerate((hp.Z_EXTENTS, hp.Z_OLD)[: 1 + (collector == "generational")]):
         extent, count = load(heap + head), 0
@@ -90,7 +92,8 @@ def heap_picture(process: Process, program: Program | None = None) -> HeapPictur
                     length = load(place + 8) if row.kind != OBJECT else 0
                     size = row.bytes(length)
                     upper = header >> 32
-                    objects.append((place, size, header & 0xFFFF, old, old and upper not in (0, hp.OLD >> 32)))
+                    age = upper >> hp.AGE_SHIFT - 32 & hp.OLDEST if collector == "generational" and not old else old
+                    objects.append((place, size, header & 0xFFFF, age, old and upper not in (0, hp.OLD >> 32)))
                     references += [(place, load(place + offset)) for offset in row.references(length)]
                 place += size
             extent = load(extent + hp.X_NEXT)
@@ -182,7 +185,8 @@ def collection_film(process: Process, program: Program | None = None) -> HeapFil
         system.restore(here)
     while _begins(process, first) is None:  # once more, with nobody looking
         system.run(events=1)
-    return _film(before, events, roots)
+    collector = hp.COLLECTORS[system._load(process._field(at.P_OBJECT_HEAP) + hp.Z_ACTIVE)]  # one that adapts has chosen now
+    return _film(replace(before, collector=collector), events, roots)
 
 
 def _roots(process: Process, before: HeapPicture, slots: set[int]) -> dict[int, Root]:
@@ -202,6 +206,19 @@ def _roots(process: Process, before: HeapPicture, slots: set[int]) -> dict[int, 
     return found
 
 
+def _new_spaces(before: HeapPicture, steps: list[tuple[int, int, int]]) -> list[Space]:
+    """Return the spaces that objects move to which are not in the picture: within one they lie behind each other."""
+    sizes = {int(o["address"]): int(o["size"]) for o in before.objects}
+    spans: list[list[int]] = []
+    for b, a in sorted((b, a) for what, a, b in steps if what == Step.MOVE and not any(space.start <= b < space.end for space in before.spaces)):
+        if not spans or b != spans[-1][1]:
+            spans.append([b, b])
+        spans[-1][1] = b + sizes.get(a, 8)
+    name = "to-space" if before.collector != "generational" else "new old" if len(spans) < 2 else "new"
+    return [Space(name if len(spans) < 2 else f"{name} {number}", start // at.PAGE * at.PAGE, -(-end // at.PAGE) * at.PAGE)
+            for number, (start, end) in enumerate(spans, 1)]  # fmt: skip
+
+
 def _film(before: HeapPicture, events: np.ndarray, roots: dict[int, Root]) -> HeapFilm:
     """Put a film together from a picture and what the collector has written down."""
     order: dict[int, int] = {}
@@ -216,12 +233,7 @@ def _film(before: HeapPicture, events: np.ndarray, roots: dict[int, Root]) -> He
     spaces = list(before.spaces)
     if before.collector == "generational":  # the young ones' room is free again, whether or not its pages went back
         steps += [(Step.FREE, space.start, space.end - space.start) for space in spaces if space.name.startswith("young")]
-    targets = [b for what, _, b in steps if what == Step.MOVE and not any(space.start <= b < space.end for space in spaces)]
-    if targets:
-        sizes = {int(o["address"]): int(o["size"]) for o in before.objects}
-        ends = [b + sizes.get(a, 8) for what, a, b in steps if what == Step.MOVE and b in set(targets)]
-        name = "new old" if before.collector == "generational" else "to-space"
-        spaces.append(Space(name, min(targets) // at.PAGE * at.PAGE, -(-max(ends) // at.PAGE) * at.PAGE))
+    spaces += _new_spaces(before, steps)
     picture = HeapPicture(before.process, before.collector, before.objects, before.edges, tuple(roots[slot] for slot in order), before.types,
                           tuple(spaces), before.free)  # fmt: skip
     return HeapFilm(picture, np.array(steps, STEP), PHASES[before.collector])

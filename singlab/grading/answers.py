@@ -16,6 +16,7 @@ from pathlib import Path
 from singlab.sing.contracts import Contract, parse_contracts
 from singlab.sing.errors import SipError
 from singlab.sing.parsing import parse
+from singlab.sing.policies import Policy
 from singlab.sing.program import Program, blank_magics, programs_from_source
 
 #: An answer is a page of code; more than this is no answer, and compiling it would only cost time.
@@ -126,8 +127,8 @@ class Answer(Places):
                            hint=f"define it with @{kind} above def {name}(...):")  # fmt: skip
         return found[name]
 
-    def part(self, part: Part, given: dict) -> Program | Contract:
-        """Return a part of the answer: a program as above, a kernel function, or a contract.
+    def part(self, part: Part, given: dict) -> Program | Contract | Policy:
+        """Return a part of the answer: a program as above, a kernel function, a policy, or a contract.
 
         Raises
         ------
@@ -138,6 +139,9 @@ class Answer(Places):
             return self.program(part.name, given)
         if part.kind == "kernel":
             return self._kernel(part, given)
+        if part.kind == "policy":
+            self._not_broken(rf"@\s*policy\s*\(\s*[\"']{re.escape(part.name)}\b")
+            return part.find(self._without_contracts(given), "notebook", given)
         self._not_broken(rf"^{re.escape(part.name)}\s*=")
         statements = _contracts(self.text).get(part.name)
         if not statements:

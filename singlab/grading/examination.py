@@ -1,6 +1,6 @@
 """Exercises whose answer has several parts, or is judged by more than one conversation.
 
-An answer is a set of parts, each a SIP, a contract or a kernel function. What can be built is built once; each trial says which
+An answer is a set of parts, each a SIP, a contract, a kernel function or a policy. What can be built is built once; each trial says which
 parts it needs and looks at what was built: it runs it, compares it, or lets it talk to a client of ours. A part
 that is refused costs only the trials that need it. Trials share what they have found out, so that one run of five
 hundred images may be looked at from several sides.
@@ -16,12 +16,14 @@ from functools import cache
 from singlab.grading.answers import PLAIN, KernelPart, Part, Places
 from singlab.grading.kernelcode import KernelCode, KernelFunction, compile_kernel
 from singlab.grading.mistakes import mistake
+from singlab.grading.policyparts import PolicyPart
 from singlab.grading.report import Report, Result
 from singlab.kernel import InstallError, KernelError
 from singlab.kernel.image import SealedImage
 from singlab.sing import build, programs_from_source
 from singlab.sing.contracts import Contract
 from singlab.sing.errors import SipError
+from singlab.sing.policies import Policy
 from singlab.sing.program import Program
 
 
@@ -36,6 +38,8 @@ class Handed:
         The student's own.
     kernel : dict of str to KernelCode
         Kernel functions, each with those it calls.
+    policies : dict of str to Policy
+        By slot.
     places : Places
     refused : dict of str to SipError
     """
@@ -44,6 +48,7 @@ class Handed:
     images: dict[str, SealedImage] = field(default_factory=dict)
     contracts: dict[str, Contract] = field(default_factory=dict)
     kernel: dict[str, KernelCode] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
     refused: dict[str, SipError] = field(default_factory=dict)
     _known: dict[Hashable, object] = field(default_factory=dict)
 
@@ -118,7 +123,7 @@ def _image(source: str, name: str) -> SealedImage:
 
 def grade_examination(
     known: Examination,
-    find: Callable[[Part, dict], Program | Contract],
+    find: Callable[[Part, dict], Program | Contract | Policy],
     hidden: bool = True,
     places: Places = PLAIN,
 ) -> Report:
@@ -128,7 +133,7 @@ def grade_examination(
     ----------
     known : Examination
     find : callable
-        Takes a part and the names it may use; returns its Program or Contract, or raises SipError.
+        Takes a part and the names it may use; returns its Program, Contract or Policy, or raises SipError.
     hidden : bool
         Run the hidden checks too.
     places : Places
@@ -149,12 +154,17 @@ def grade_examination(
     return report
 
 
-def _take(handed: Handed, part: Part, found: Program | Contract, known: Examination) -> None:
+def _take(handed: Handed, part: Part, found: Program | Contract | Policy, known: Examination) -> None:
     """Build a part, or refuse it."""
     if part.kind == "contract":
         if not isinstance(found, Contract):
             raise SipError("answer.missing", f"{part.name} is no contract", filename=part.name, hint=f"write {part}")
         handed.contracts[part.name] = found
+        return
+    if isinstance(part, PolicyPart):
+        if not isinstance(found, Policy):
+            raise SipError("answer.missing", f"{part.name} is no policy", filename=part.name, hint=f"write {part}")
+        handed.policies[part.name] = found
         return
     if isinstance(part, KernelPart):
         if not isinstance(found, KernelFunction):

@@ -18,6 +18,7 @@ from singlab.kernel import InstallError, KernelError
 from singlab.sing import build, programs_from_source
 from singlab.sing.contracts import Contract
 from singlab.sing.errors import SipError
+from singlab.sing.policies import Policy
 from singlab.sing.program import Program
 
 
@@ -116,21 +117,21 @@ def grade_notebook(path: str | Path) -> Report:
     return report
 
 
-def check(name: str, *programs: Program | Contract) -> Report:
+def check(name: str, *programs: Program | Contract | Policy) -> Report:
     """Run the visible checks of an exercise on an answer, in the notebook.
 
     Parameters
     ----------
     name : str
         Such as "ex00".
-    *programs : Program or Contract
-        Your function decorated with ``@sip``; where an exercise asks for several functions or a contract, all of them.
+    *programs : Program, Contract or Policy
+        Your function decorated with ``@sip``; where an exercise asks for several functions, policies or a contract, all of them.
     """
     known = exercise(name)
     if isinstance(known, Examination):
-        handed = {part.name: part for part in programs if isinstance(part, (Program, Contract))}
+        handed = {_called(part): part for part in programs if isinstance(part, (Program, Contract, Policy))}
         if len(handed) != len(programs):
-            odd = next((part for part in programs if not isinstance(part, (Program, Contract))), programs[0])
+            odd = next((part for part in programs if not isinstance(part, (Program, Contract, Policy))), programs[0])
             raise SipError("answer.missing", f"{odd!r} is no part of an answer",
                            hint=f"this exercise asks for {' and '.join(part.name for part in known.parts)}")  # fmt: skip
         return grade_examination(known, lambda part, names: _part_handed_over(handed, part), hidden=False)
@@ -146,7 +147,12 @@ def check(name: str, *programs: Program | Contract) -> Report:
     return grade_program(name, programs[0], hidden=False)
 
 
-def _part_handed_over(handed: dict[str, Program | Contract], part: Part) -> Program | Contract:
+def _called(part: Program | Contract | Policy) -> str:
+    """Return the name of the part of an answer; a policy's is its slot."""
+    return part.slot if isinstance(part, Policy) else part.name
+
+
+def _part_handed_over(handed: dict[str, Program | Contract | Policy], part: Part) -> Program | Contract | Policy:
     """Return a part given to check()."""
     found = handed.get(part.name)
     if found is None or isinstance(found, Contract) != (part.kind == "contract"):

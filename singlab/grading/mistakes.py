@@ -17,6 +17,7 @@ MISTAKES = {
     "types": "Types do not fit",
     "syntax": "Not Python",
     "recursion": "Recursion",
+    "policy": "Not a policy",
     "kernel": "Not in the kernel's subset",
 }
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import numpy as np
 
 from singlab.kernel import layout as at
+from singlab.kernel.abi import ABI
 from singlab.kernel.native import STOP_DAMAGED, native
 from singlab.machine import state as _s
 from singlab.machine.access import kernel_books, plain_begin, plain_end
 from singlab.machine.hart import STOP_HOOK, hart_run
 from singlab.machine.jit import inner, jit
-from singlab.machine.state import raw_ld64
+from singlab.machine.state import raw_ld64, raw_st64
 
 #: Reason to leave the loop, beyond the hart's own and those of the dispatcher.
 STOP_EVENTS = 2
@@ -42,7 +43,13 @@ _PC, _NUMBER, _EVENTS, _STOP_EVENT = _s.PC, _s.HOOK_NUMBER, _s.EVENT_COUNT, _s.S
 _POLICY_STOP, _MOST, _RAM_BYTES = _s.POLICY_STOP, _s.KERNEL_MOST, _s.RAM_BYTES
 _THREAD, _PROCESS = _s.CURRENT_THREAD, _s.CURRENT_PROCESS
 
-_dispatch = native.inside("dispatch")
+_dispatch, _collect_at_call = native.inside("dispatch"), native.inside("collect_at_call")
+#: Calls behind which there is a collection if there is to be one at every call; the others have no map of their caller, or need none.
+_MAPPED = np.array([function.kind not in ("ends", "retires", "stack") and function.name not in ("get_room", "remember") for function in ABI])
+_COLLECT_EVERY = _W(_s.RAM_OFFSET + at.G_COLLECT_EVERY - at.RAM_BASE)
+_AT_CALLS = _W(at.COLLECT_AT_CALLS)
+_CONTEXT, _FULL = _W(at.T_CONTEXT), _W(at.T_FULL)
+_TP, _KEPT = 4, (2, 8, 9, *range(18, 28))
 
 
 @jit("uint64(uint64[::1], uint64)")
@@ -95,10 +102,26 @@ def resting_count(m):
 
 
 @inner()
+def collect_here(m):
+    """Collect the heap of the thread whose call the kernel has just done: to try collectors, so its registers are put into its record for that."""
+    thread = m[_TP]
+    record = record_offset(m, thread)
+    for register in _KEPT:
+        raw_st64(m, record + _CONTEXT + _W(8 * register), m[register])
+    raw_st64(m, record + _FULL, _ZERO)
+    _collect_at_call(m, thread)
+    for register in _KEPT:
+        m[register] = raw_ld64(m, record + _CONTEXT + _W(8 * register))
+
+
+@inner()
 def hook(m):
     """Run the kernel function the hart stopped for; returns a reason to leave the loop, or 0."""
     plain_begin(m)
-    reason = _dispatch(m, m[_NUMBER])
+    number = m[_NUMBER]
+    reason = _dispatch(m, number)
+    if raw_ld64(m, _COLLECT_EVERY) == _AT_CALLS and number < len(_MAPPED) and _MAPPED[number]:
+        collect_here(m)
     plain_end(m)
     kernel_books(m)
     m[_PC] += _FOUR

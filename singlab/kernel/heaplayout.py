@@ -96,8 +96,17 @@ Z_PAUSE = 776  #: cycles of the last collection
 Z_TENURE = 784  #: how many minor collections an object survives before it is old
 Z_NOTES = 792  #: words that policies keep for the heap
 HEAP_NOTES = 4
-Z_AGES = 832  #: bytes that survived the last collection, by how many they have survived; those of 15 and more together
+Z_AGES = 824  #: bytes that survived the last minor collection, by how many they have survived now: from 1 to OLDEST
 OLDEST = 15
+AGE_SHIFT = 33  #: in the header of a young object: how many collections it has survived
+Z_AGING = 952  #: during a collection: what becomes old, as Z_TENURE; extent that younger ones move to, and its next free byte, as Z_TO; where it begins
+Z_YOUNG_TO = 960
+Z_YOUNG_FREE = 968
+Z_YOUNG_START = 976
+Z_LARGEST = 984  #: bytes of the largest free run that was filed since the last collection
+Z_TOLD = 992  #: calls of the write barrier up to the last collection
+Z_SLICE = 1000  #: of an array that is looked at in slices: where the next one begins (the kernel's address), 0 = there is none, and its end
+Z_SLICE_END = 1008
 
 EXTENT_BYTES = 64
 X_MAGIC = 0

@@ -75,7 +75,7 @@ def collector_number(name: str) -> int:
 class Collected:
     """The part of a system that says what collects heaps."""
 
-    def _choose_collectors(self, collector: str, every: bool, kernel: str, kernel_every: bool) -> None:
+    def _choose_collectors(self, collector: str, every: bool | str, kernel: str, kernel_every: bool) -> None:
         if kernel not in KERNEL_COLLECTORS:
             raise KernelError(f"the kernel's heap cannot have collector {kernel!r:.40}; choose one of {', '.join(KERNEL_COLLECTORS)}")
         for field in (hp.Z_COLLECTOR, hp.Z_ACTIVE):
@@ -99,13 +99,16 @@ class Collected:
             self._store(process.record + at.P_COLLECTOR, collector_number(collector))
 
     @property
-    def collect_every(self) -> bool:
-        """Whether there is a collection whenever a program makes an object; it can be set between two runs."""
-        return bool(self._load(at.G_COLLECT_EVERY))
+    def collect_every(self) -> bool | str:
+        """Whether there is a collection whenever a program makes an object, or "call": and behind every call of the kernel; it can be set between two runs."""
+        every = self._load(at.G_COLLECT_EVERY)
+        return "call" if every == at.COLLECT_AT_CALLS else bool(every)
 
     @collect_every.setter
-    def collect_every(self, every: bool) -> None:
-        self._store(at.G_COLLECT_EVERY, int(every))
+    def collect_every(self, every: bool | str) -> None:
+        if every not in (False, True, "call"):
+            raise KernelError(f'collect_every is {every!r:.40}; choose False, True (at every allocation) or "call" (behind every call of the kernel, too)')
+        self._store(at.G_COLLECT_EVERY, at.COLLECT_AT_CALLS if every == "call" else int(every))
 
     @property
     def kernel_collect_every(self) -> bool:

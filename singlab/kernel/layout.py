@@ -418,7 +418,8 @@ G_FREE_EXTENTS = GLOBALS + 2056
 G_COLLECTOR = GLOBALS + 2064  #: number of the collector of those who do not say
 G_POLICIES_FOR = GLOBALS + 2080  #: slots, one bit each, whose policy is asked only about the heaps of processes that have the bit in P_POLICIES
 P_POLICIES = 232
-G_COLLECT_EVERY = GLOBALS + 2072  #: 1 = whenever somebody asks for room there is a collection, and room for one object alone
+G_COLLECT_EVERY = GLOBALS + 2072  #: 1 = whenever somebody asks for room there is a collection, and room for one object alone; 2 = behind every call of the kernel, too
+COLLECT_AT_CALLS = 2
 MAGIC_HEAP = 0x4845_4150
 MAGIC_EXTENT = 0x4558_544E
 

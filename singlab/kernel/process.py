@@ -214,6 +214,13 @@ class Process:
         return found[:1] + found[:0:-1]
 
     @over_tables
+    def gc_states(self):
+        """Return what each of its threads is to the collectors: a list of :class:`~singlab.kernel.gcstates.ThreadState`, the main thread first."""
+        from singlab.kernel.gcstates import gc_states
+
+        return gc_states(self)
+
+    @over_tables
     def stack(self, thread: int | None = None):
         """Return what stands on the stack of its main thread, or of the thread of a number: frames, segments and markers.
 

@@ -133,8 +133,8 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
     collector : str
         What collects the heaps of processes whose manifests do not say (see :mod:`singlab.runtime`): "none", "semispace",
         "marksweep", "compact", "adaptive".
-    collect_every : bool
-        Collect whenever a program makes an object: for tests, and to see what moves.
+    collect_every : bool or "call"
+        Collect whenever a program makes an object, and with "call" behind every call of the kernel too: for tests, and to see what moves.
     kernel_collector : {"marksweep", "semispace", "compact", "none"}
         What collects the kernel's own heap.
     kernel_collect_every : bool
@@ -169,7 +169,7 @@ class System(Installing, Operating, Placing, Resting, Devices, Policies, Sealed,
         policies=(),
         reclaim: str = "lists",
         collector: str = "none",
-        collect_every: bool = False,
+        collect_every: bool | str = False,
         kernel_collector: str = "marksweep",
         kernel_collect_every: bool = False,
         disk=None,

@@ -252,7 +252,9 @@ def charge_block(m, pa, count):
     """Retire ``count`` instructions of kernel code at a physical address, fetching the lines they lie on."""
     m[_DUE + (pa >> _4 & _3)] += count
     if m[TIMED] != _0:
-        fetch_lines(m, pa >> _6, (pa + count * _4 - _1) >> _6)
+        line, last = pa >> _6, (pa + count * _4 - _1) >> _6  # constants where this is compiled
+        if line != last or line + _1 != m[KERNEL_LINE]:
+            fetch_lines(m, line, last)
 
 
 @jit("void(uint64[::1])")

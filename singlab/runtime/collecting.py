@@ -32,8 +32,13 @@ from singlab.kernel.heaplayout import (
     COLLECT_NONE,
     DAMAGED,
     FULL,
+    OLDEST,
     ROOM,
+    X_END,
+    X_NEXT,
+    X_TOP,
     Z_ACTIVE,
+    Z_AGES,
     Z_BARRIERS,
     Z_BYTES,
     Z_CAUSE,
@@ -41,8 +46,10 @@ from singlab.kernel.heaplayout import (
     Z_COUNT,
     Z_CYCLES,
     Z_END,
+    Z_EXTENTS,
     Z_FREED,
     Z_GIVEN,
+    Z_LARGEST,
     Z_LIMIT,
     Z_LIVE,
     Z_LONGEST,
@@ -52,17 +59,22 @@ from singlab.kernel.heaplayout import (
     Z_ROOTS,
     Z_STACK,
     Z_TAG,
+    Z_TENURE,
+    Z_TOLD,
     Z_TROUBLE,
 )
 from singlab.kernel.layout import (
+    ENDED,
     G_COLLECT_EVERY,
     G_CURRENT,
     G_PREEMPTED_HEAD,
     G_WINDOW,
     P_OBJECT_HEAP,
+    P_STATE,
     PAGE,
     PAGE_SHIFT,
     READY,
+    STOPPED,
     T_A0,
     T_ID,
     T_PROCESS,
@@ -82,6 +94,8 @@ REFUSED = 28
 GC_BEGIN = 60
 GC_END = 61
 GC_WORK = 62
+GC_HEAP = 64
+GC_AGE = 65
 CHUNK_PAGES = 4  # what a process without a collector is given at once
 LARGEST_OBJECT = 0x1000040
 E_BAD_ARGUMENT = 5
@@ -91,7 +105,9 @@ ALONE = 1  # upper half of the header of an object whose collector wants to know
 
 def heap_room(m, heap, size):
     """Return where zeroed room for an object lies, 0 if there is none without a collection."""
-    collector = ld64(m, heap + Z_ACTIVE)
+    collector = ld64(m, heap + Z_COLLECTOR)
+    if collector == COLLECT_ADAPTIVE:
+        collector = ld64(m, heap + Z_ACTIVE)
     if (collector == COLLECT_MARK_SWEEP) or (collector == COLLECT_CONCURRENT):
         return marksweep_room(m, heap, size)
     return extent_room(m, heap, size)
@@ -105,7 +121,7 @@ def heap_collect(m, heap, cause):
     if collector == COLLECT_COMPACT:
         return compact_collect(m, heap)
     if collector == COLLECT_GENERATIONAL:
-        return generational_collect(m, heap)
+        return generational_collect(m, heap, cause)
     if collector == COLLECT_CONCURRENT:
         if cause == CAUSE_STEP:
             return concurrent_step(m, heap)
@@ -129,6 +145,38 @@ def next_limit(m, heap):
     return limit
 
 
+def largest_free(m, heap):
+    """Return how many bytes the largest piece of a heap has in which there is nothing."""
+    collector = ld64(m, heap + Z_ACTIVE)
+    if (collector == COLLECT_MARK_SWEEP) or (collector == COLLECT_CONCURRENT):
+        return ld64(m, heap + Z_LARGEST)
+    largest = 0
+    extent = ld64(m, heap + Z_EXTENTS)
+    while extent != 0:
+        left = ld64(m, extent + X_END) - ld64(m, extent + X_TOP)
+        if left > largest:
+            largest = left
+        extent = ld64(m, extent + X_NEXT)
+    return largest
+
+
+def heap_tell(m, heap):
+    """Write down how a heap stands after a collection."""
+    barriers = ld64(m, heap + Z_BARRIERS)
+    largest = largest_free(m, heap)
+    st64(m, heap + Z_LARGEST, largest)
+    emit(m, GC_HEAP, ld64(m, heap + Z_ACTIVE) | ld64(m, heap + Z_TENURE) << 8 | (barriers - ld64(m, heap + Z_TOLD)) << 32, ld64(m, heap + Z_BYTES) >> PAGE_SHIFT | largest >> 3 << 32)
+    st64(m, heap + Z_TOLD, barriers)
+    if ld64(m, heap + Z_COLLECTOR) == COLLECT_GENERATIONAL:
+        age = 1
+        while age <= OLDEST:
+            size = ld64(m, heap + Z_AGES + age * 8)
+            if size != 0:
+                emit(m, GC_AGE, age, size)
+            age += 1
+    return 0
+
+
 def collection(m, heap, cause):
     """Collect a heap whose threads are all at points, and book it; returns whether it was possible."""
     began = now(m)
@@ -141,12 +189,13 @@ def collection(m, heap, cause):
             st64(m, heap + Z_GIVEN, 0)
         st64(m, heap + Z_LIMIT, next_limit(m, heap))
         st64(m, heap + Z_COUNT, ld64(m, heap + Z_COUNT) + 1)
+        heap_tell(m, heap)
         emit(m, GC_WORK, ld64(m, heap + Z_ROOTS), ld64(m, heap + Z_MOVED) | ld64(m, heap + Z_FREED) << 32)
     took = now(m) - began
     st64(m, heap + Z_PAUSE, took)
     st64(m, heap + Z_CYCLES, ld64(m, heap + Z_CYCLES) + took)
-    if took > ld64(m, heap + Z_LONGEST):
-        st64(m, heap + Z_LONGEST, took)
+    longest = ld64(m, heap + Z_LONGEST)  # without a branch: both forms retire the same whichever was longer
+    st64(m, heap + Z_LONGEST, longest + (took - longest) * (took > longest))
     emit(m, GC_END, ld64(m, heap + Z_LIVE), took)
     return done
 
@@ -194,10 +243,25 @@ def room_made(m, heap, size):
         room = room_found(m, heap, size, ld64(m, heap + Z_LIMIT))
         if room == 0:
             room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
-        if (room == 0) and (cause == CAUSE_FORCED):
+        if (room == 0) and ((cause == CAUSE_FORCED) or (ld64(m, heap + Z_COLLECTOR) == COLLECT_GENERATIONAL)):  # that may not have been all
             collection(m, heap, CAUSE_MEMORY)
             room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
     return room
+
+
+def collect_at_call(m, thread):
+    """Collect the heap of a thread that is in a call of the kernel, if that can be now; what it keeps is in its record."""
+    process = ld64(m, thread + T_PROCESS)
+    heap = ld64(m, process + P_OBJECT_HEAP)
+    if (heap == 0) or (ld64(m, process + P_STATE) == STOPPED) or (ld64(m, thread + T_STATE) == ENDED):
+        return 0
+    current = ld64(m, G_CURRENT)
+    st64(m, G_CURRENT, 0)
+    done = 0
+    if threads_stopped(m, heap) != 0:
+        done = collection(m, heap, CAUSE_FORCED)
+    st64(m, G_CURRENT, current)
+    return done
 
 
 def pages_room(m, thread, process, size, top, limit):

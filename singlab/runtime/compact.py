@@ -34,10 +34,12 @@ from singlab.kernel.heaplayout import (
     Z_TAG,
     Z_TO,
     Z_TROUBLE,
+    Z_TYPE_COUNT,
+    Z_TYPES,
 )
 from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, PAGE_TAGS, RAM_BASE
 from singlab.runtime.marksweep import shade_roots, trace_all
-from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_of
+from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_in
 from singlab.runtime.stackwalk import root_next, roots_begin
 
 ELEMENTS = 16
@@ -59,9 +61,8 @@ def extents_turn(m, heap):
     return 0
 
 
-def size_at(m, heap, at, header, end):
+def size_at(m, heap, row, at, header, end):
     """Return how many bytes what lies at an address (the kernel's) of an extent takes: an object, a free run, or a word that nobody used."""
-    row = row_of(m, heap, header)
     if row != 0:
         size = bytes_of(m, row, at)
     elif header == 0:
@@ -76,94 +77,97 @@ def size_at(m, heap, at, header, end):
     return size
 
 
-def place_new(m, heap, size):
-    """Return where the next object goes in the extent it goes to, or in the next one that has room for it."""
-    to = ld64(m, heap + Z_TO)
-    free = ld64(m, heap + Z_FREE)
-    while size > ld64(m, to + X_END) - free:
-        st64(m, to + X_FILLED, free)
-        to = ld64(m, to + X_NEXT)
-        free = ld64(m, to + X_START)
-    st64(m, heap + Z_TO, to)
-    st64(m, heap + Z_FREE, free + size)
-    return free
-
-
 def places_find(m, heap):
     """Give each marked object its new place; returns the bytes of all of them."""
     window = ld64(m, G_WINDOW)
+    types = ld64(m, heap + Z_TYPES)
+    span = ld64(m, heap + Z_TYPE_COUNT) << 4
     live = 0
     extent = ld64(m, heap + Z_EXTENTS)
-    st64(m, heap + Z_TO, extent)
-    st64(m, heap + Z_FREE, ld64(m, extent + X_START))
+    to = extent  # the extent that objects go to, the next free byte of it, and its end
+    free = ld64(m, to + X_START)
+    last = ld64(m, to + X_END)
     while extent != 0:
         at = ld64(m, extent + X_START) + window
         end = ld64(m, extent + X_TOP) + window
         while at < end:
             header = ld64(m, at)
-            size = size_at(m, heap, at, header, end)
-            if (header & MARK != 0) and (header & TYPE != 0):  # a free run has its size there
-                st64(m, at, header & TYPE | MARK | (place_new(m, heap, size) - RAM_BASE) >> 3 << PLACE_SHIFT)
+            row = row_in(m, types, span, header)
+            size = size_at(m, heap, row, at, header, end)
+            if (header & MARK != 0) and (row != 0):  # a free run has its size there
+                while size > last - free:
+                    st64(m, to + X_FILLED, free)
+                    to = ld64(m, to + X_NEXT)
+                    free = ld64(m, to + X_START)
+                    last = ld64(m, to + X_END)
+                st64(m, at, header & TYPE | MARK | (free - RAM_BASE) >> 3 << PLACE_SHIFT)
+                free += size
                 live += size
             at += size
         extent = ld64(m, extent + X_NEXT)
+    st64(m, heap + Z_TO, to)
+    st64(m, heap + Z_FREE, free)
     return live
 
 
-def moved_to(m, heap, tag, word):
+def moved_to(m, tag, pages, window, word):
     """Return where the object will be that a word names; other words as they are."""
     page = (word - RAM_BASE) >> PAGE_SHIFT
-    if page >= ld64(m, G_PAGES):  # None
+    if page >= pages:  # None
         return word
     if ld32(m, PAGE_TAGS + page * 4) != tag:  # constant text
         return word
-    return RAM_BASE + (ld64(m, word + ld64(m, G_WINDOW)) >> PLACE_SHIFT << 3)
+    return RAM_BASE + (ld64(m, word + window) >> PLACE_SHIFT << 3)
 
 
-def update_inside(m, heap, tag, at):
+def update_inside(m, tag, pages, window, row, at):
     """Let all references in an object at an address (the kernel's) name where objects will be."""
-    row = row_of(m, heap, ld64(m, at))
     mask = mask_of(m, row)
     place = at
     while mask != 0:
         if mask & 1 != 0:
-            st64(m, place, moved_to(m, heap, tag, ld64(m, place)))
+            st64(m, place, moved_to(m, tag, pages, window, ld64(m, place)))
         mask = mask >> 1
         place += 8
     if inside_of(m, row) != 0:
         place = at + ELEMENTS
         end = place + ld64(m, at + LENGTH) * 8
         while place < end:
-            st64(m, place, moved_to(m, heap, tag, ld64(m, place)))
+            st64(m, place, moved_to(m, tag, pages, window, ld64(m, place)))
             place += 8
     return 0
 
 
 def references_update(m, heap, tag):
     """Let roots and all marked objects name where objects will be."""
+    pages = ld64(m, G_PAGES)
+    window = ld64(m, G_WINDOW)
+    types = ld64(m, heap + Z_TYPES)
+    span = ld64(m, heap + Z_TYPE_COUNT) << 4
     roots_begin(m, heap)
     slot = root_next(m, heap)
     while slot != 0:
-        st64(m, slot, moved_to(m, heap, tag, ld64(m, slot)))
+        st64(m, slot, moved_to(m, tag, pages, window, ld64(m, slot)))
         slot = root_next(m, heap)
-    window = ld64(m, G_WINDOW)
     extent = ld64(m, heap + Z_EXTENTS)
     while extent != 0:
         at = ld64(m, extent + X_START) + window
         end = ld64(m, extent + X_TOP) + window
         while at < end:
             header = ld64(m, at)
-            if (header & MARK != 0) and (header & TYPE != 0):
-                update_inside(m, heap, tag, at)
-            at += size_at(m, heap, at, header, end)
+            row = row_in(m, types, span, header)
+            if (header & MARK != 0) and (row != 0):
+                update_inside(m, tag, pages, window, row, at)
+            at += size_at(m, heap, row, at, header, end)
         extent = ld64(m, extent + X_NEXT)
     return 0
 
 
 def objects_move(m, heap):
     """Move all marked objects to their new places; returns the bytes of those that were elsewhere."""
-    up = RAM_BASE + ld64(m, G_WINDOW)
     window = ld64(m, G_WINDOW)
+    types = ld64(m, heap + Z_TYPES)
+    span = ld64(m, heap + Z_TYPE_COUNT) << 4
     moved = 0
     extent = ld64(m, heap + Z_EXTENTS)
     while extent != 0:
@@ -171,9 +175,10 @@ def objects_move(m, heap):
         end = ld64(m, extent + X_TOP) + window
         while at < end:
             header = ld64(m, at)
-            size = size_at(m, heap, at, header, end)
-            if (header & MARK != 0) and (header & TYPE != 0):
-                to = (header >> PLACE_SHIFT << 3) + up
+            row = row_in(m, types, span, header)
+            size = size_at(m, heap, row, at, header, end)
+            if (header & MARK != 0) and (row != 0):
+                to = (header >> PLACE_SHIFT << 3) + RAM_BASE + window
                 if to != at:
                     bytes_copy(m, at, to, size)
                     film_step(m, MOVE, at - window, to - window)

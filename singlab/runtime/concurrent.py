@@ -6,26 +6,27 @@ again whenever nothing waits. Marking is over when, with all threads at points, 
 lists are made afresh, a piece of the heap in each step. Objects that are made meanwhile lie where sweeping has been already, or
 in extents it does not come to.
 
-A step looks at so many words (WORK) and ends with the object it is at; one in which roots are looked at takes these besides.
-Where the program makes objects faster than steps can follow, or memory is short, the rest is done at once.
+A step looks at so many words (WORK), an array in slices and an object that is none as a whole; one in which roots are looked at
+takes these besides, and dead pages go back so many at a time. An array that is changed while it is looked at waits again, and is looked at from its
+beginning. Where the program makes objects faster than steps can follow, or memory is short, the rest is done at once.
 
-What it leaves out: a thread of its own for the collector; an array is looked at as a whole, so a large one makes a step longer.
+What it leaves out: a thread of its own for the collector; slices of a stack: all roots are looked at in one step.
 
 Sources: Steele, "Multiprocessing compactifying garbage collection", CACM 1975 (the barrier); Baker, "List processing in real
 time", CACM 1978 (steps at allocations).
 """
 
-from singlab.kernel.core.freeruns import run_file
+from singlab.kernel.core.freeruns import run_file, runs_forget
 from singlab.kernel.core.heappolicies import OPEN
-from singlab.kernel.core.objectheaps import extent_free, pages_tagged
+from singlab.kernel.core.objectheaps import extent_free, extent_trim, pages_tagged
 from singlab.kernel.core.words import ld64, st64
 from singlab.kernel.heaplayout import (
     LAST,
     MARK,
-    RUN_LISTS,
     X_END,
     X_NEXT,
     X_START,
+    X_TOP,
     Z_BYTES,
     Z_EXTENTS,
     Z_FREED,
@@ -36,7 +37,8 @@ from singlab.kernel.heaplayout import (
     Z_MOVED,
     Z_PHASE,
     Z_ROOTS,
-    Z_RUNS,
+    Z_SLICE,
+    Z_SLICE_END,
     Z_SWEEP,
     Z_SWEEP_AT,
     Z_SWEEP_LIVE,
@@ -45,9 +47,9 @@ from singlab.kernel.heaplayout import (
     Z_TAG,
     Z_TROUBLE,
 )
-from singlab.kernel.layout import G_WINDOW, RAM_BASE
-from singlab.runtime.marksweep import shade_inside, shade_roots
-from singlab.runtime.objectforms import bytes_of, row_of, size_of
+from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, RAM_BASE
+from singlab.runtime.marksweep import ELEMENTS, LENGTH, shade_fields, shade_roots, shade_words
+from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_of, size_of
 from singlab.runtime.stackwalk import threads_empty
 
 TYPE = 0xFFFFFFFF
@@ -77,13 +79,30 @@ def cycle_begin(m, heap, tag):
     st64(m, heap + Z_PHASE, MARKING)
     st64(m, heap + Z_GIVEN, 0)
     st64(m, heap + Z_GRAY, LAST)
+    st64(m, heap + Z_SLICE, 0)
     st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
     return 0
 
 
+def slice_on(m, heap, tag, work):
+    """Look at more of the array that is looked at in slices, at most so many words; returns how many are left to be done."""
+    place = ld64(m, heap + Z_SLICE)
+    end = ld64(m, heap + Z_SLICE_END)
+    if (end - place) >> 3 > work:
+        end = place + work * 8
+        st64(m, heap + Z_SLICE, end)
+    else:
+        st64(m, heap + Z_SLICE, 0)
+    shade_words(m, heap, tag, ld64(m, G_PAGES), ld64(m, G_WINDOW), place, end)
+    return work - ((end - place) >> 3)
+
+
 def mark_some(m, heap, tag, work):
     """Look at the references of what waits, about so many words."""
+    pages = ld64(m, G_PAGES)
     window = ld64(m, G_WINDOW)
+    if ld64(m, heap + Z_SLICE) != 0:
+        work = slice_on(m, heap, tag, work)
     place = ld64(m, heap + Z_GRAY)
     while (place != LAST) and (work != 0):
         word = (place << 3) + RAM_BASE
@@ -98,11 +117,20 @@ def mark_some(m, heap, tag, work):
             return 0
         st64(m, heap + Z_GRAY, header >> NEXT_SHIFT)
         st64(m, at, header & TYPE | MARK)
-        shade_inside(m, heap, tag, at)
-        size = size >> 3
-        if size > work:
-            size = work
-        work -= size
+        row = row_of(m, heap, header)
+        cost = 1
+        if inside_of(m, row) != 0:
+            st64(m, heap + Z_SLICE, at + ELEMENTS)
+            st64(m, heap + Z_SLICE_END, at + ELEMENTS + ld64(m, at + LENGTH) * 8)
+            work = slice_on(m, heap, tag, work)
+        else:
+            mask = mask_of(m, row)
+            shade_fields(m, heap, tag, pages, window, mask, at)
+            if mask != 0:
+                cost = size >> 3
+        if cost > work:
+            cost = work
+        work -= cost
         place = ld64(m, heap + Z_GRAY)
     return 0
 
@@ -110,10 +138,7 @@ def mark_some(m, heap, tag, work):
 def sweep_begin(m, heap):
     """Marking is over: let the free lists be made afresh. What threads have not used of their room is swept like all else."""
     threads_empty(m, heap)
-    place = heap + Z_RUNS
-    while place < heap + Z_RUNS + RUN_LISTS * 8:
-        st64(m, place, 0)
-        place += 8
+    runs_forget(m, heap)
     st64(m, heap + Z_PHASE, SWEEPING)
     st64(m, heap + Z_SWEPT, 0)
     st64(m, heap + Z_FREED, 0)
@@ -131,6 +156,23 @@ def extent_drop(m, heap, extent):
     st64(m, heap + Z_BYTES, ld64(m, heap + Z_BYTES) - (ld64(m, extent + X_END) - ld64(m, extent + X_START)))
     extent_free(m, heap, extent)
     return 0
+
+
+def extent_shrink(m, heap, extent, work):
+    """Give back as many pages of an extent in which nothing is alive as a step may; returns whether some are left for the next."""
+    start = ld64(m, extent + X_START)
+    end = ld64(m, extent + X_END)
+    if (end - start) >> PAGE_SHIFT <= work:
+        return 0
+    if work == 0:  # what had just been swept has used it up
+        return 1
+    least = end - (work << PAGE_SHIFT)
+    extent_trim(m, heap, extent, least)
+    st64(m, extent + X_TOP, least)
+    st64(m, heap + Z_BYTES, ld64(m, heap + Z_BYTES) - (end - least))
+    st64(m, heap + Z_FREED, ld64(m, heap + Z_FREED) + (end - least))
+    st64(m, heap + Z_SWEEP_AT, least + ld64(m, G_WINDOW))
+    return 1
 
 
 def sweep_some(m, heap, work):
@@ -177,6 +219,9 @@ def sweep_some(m, heap, work):
     st64(m, heap + Z_SWEEP_RUN, run)
     st64(m, heap + Z_SWEEP_LIVE, live)
     if at >= end:
+        if live == 0:
+            if extent_shrink(m, heap, extent, work) != 0:
+                return 0
         st64(m, heap + Z_SWEEP, ld64(m, extent + X_NEXT))
         st64(m, heap + Z_SWEEP_AT, 0)
         st64(m, heap + Z_SWEPT, ld64(m, heap + Z_SWEPT) + live)
@@ -198,7 +243,7 @@ def concurrent_work(m, heap, work):
         sweep_some(m, heap, work)
     else:
         mark_some(m, heap, tag, work)
-        if ld64(m, heap + Z_GRAY) == LAST:
+        if (ld64(m, heap + Z_GRAY) == LAST) and (ld64(m, heap + Z_SLICE) == 0):
             st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
             if ld64(m, heap + Z_GRAY) == LAST:
                 sweep_begin(m, heap)

@@ -35,9 +35,11 @@ from singlab.kernel.heaplayout import (
     Z_ROOTS,
     Z_TAG,
     Z_TROUBLE,
+    Z_TYPE_COUNT,
+    Z_TYPES,
 )
 from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, PAGE_TAGS, RAM_BASE
-from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_of, size_of
+from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_in, size_of
 from singlab.runtime.stackwalk import root_next, roots_begin
 
 ELEMENTS = 16
@@ -48,14 +50,14 @@ NEXT_SHIFT = 33  # in a header: where the next waiting object's place begins
 # ---- marking ---------------------------------------------------------------------------------------------------------
 
 
-def shade(m, heap, tag, word):
+def shade(m, heap, tag, pages, window, word):
     """Mark the object that a word names, if it is not marked, and let it wait; other words are nothing."""
     page = (word - RAM_BASE) >> PAGE_SHIFT
-    if page >= ld64(m, G_PAGES):  # None
+    if page >= pages:  # None
         return 0
     if ld32(m, PAGE_TAGS + page * 4) != tag:  # constant text
         return 0
-    at = word + ld64(m, G_WINDOW)
+    at = word + window
     header = ld64(m, at)
     if header & MARK != 0:
         return 0
@@ -68,34 +70,36 @@ def shade(m, heap, tag, word):
     return 0
 
 
-def shade_inside(m, heap, tag, at):
-    """Mark what an object at an address (the kernel's) has references to."""
-    row = row_of(m, heap, ld64(m, at))
-    mask = mask_of(m, row)
+def shade_fields(m, heap, tag, pages, window, mask, at):
+    """Mark what the words of an object at an address (the kernel's) refer to that a mask names."""
     place = at
     while mask != 0:
         if mask & 1 != 0:
-            shade(m, heap, tag, ld64(m, place))
+            shade(m, heap, tag, pages, window, ld64(m, place))
         mask = mask >> 1
         place += 8
-    if inside_of(m, row) != 0:
-        place = at + ELEMENTS
-        end = place + ld64(m, at + LENGTH) * 8
-        while place < end:
-            shade(m, heap, tag, ld64(m, place))
-            place += 8
+    return 0
+
+
+def shade_words(m, heap, tag, pages, window, place, end):
+    """Mark what words between two addresses (the kernel's) refer to."""
+    while place < end:
+        shade(m, heap, tag, pages, window, ld64(m, place))
+        place += 8
     return 0
 
 
 def shade_roots(m, heap, tag):
     """Mark what roots name; returns how many roots there are."""
+    pages = ld64(m, G_PAGES)
+    window = ld64(m, G_WINDOW)
     roots = 0
     film_step(m, PHASE, 0, 0)
     roots_begin(m, heap)
     slot = root_next(m, heap)
     while slot != 0:
         film_step(m, ROOT, slot, 0)
-        shade(m, heap, tag, ld64(m, slot))
+        shade(m, heap, tag, pages, window, ld64(m, slot))
         roots += 1
         slot = root_next(m, heap)
     return roots
@@ -103,15 +107,23 @@ def shade_roots(m, heap, tag):
 
 def trace_all(m, heap, tag):
     """Look at the references of everything that waits, until nothing does."""
-    up = RAM_BASE + ld64(m, G_WINDOW)
+    pages = ld64(m, G_PAGES)
+    window = ld64(m, G_WINDOW)
+    types = ld64(m, heap + Z_TYPES)
+    span = ld64(m, heap + Z_TYPE_COUNT) << 4
     waiting = ld64(m, heap + Z_GRAY)
     film_step(m, PHASE, 1, 0)
     while waiting != LAST:
-        at = (waiting << 3) + up
+        at = (waiting << 3) + RAM_BASE + window
         header = ld64(m, at)
         st64(m, heap + Z_GRAY, header >> NEXT_SHIFT)
         st64(m, at, header & TYPE | MARK)
-        shade_inside(m, heap, tag, at)
+        row = row_in(m, types, span, header)
+        mask = mask_of(m, row)
+        if mask != 0:
+            shade_fields(m, heap, tag, pages, window, mask, at)
+        elif inside_of(m, row) != 0:
+            shade_words(m, heap, tag, pages, window, at + ELEMENTS, at + ELEMENTS + ld64(m, at + LENGTH) * 8)
         film_step(m, SCAN, (waiting << 3) + RAM_BASE, 0)
         waiting = ld64(m, heap + Z_GRAY)
     return 0
@@ -126,6 +138,8 @@ def extent_sweep(m, heap, extent):
     An extent in which nothing is alive has no runs in lists afterwards.
     """
     window = ld64(m, G_WINDOW)
+    types = ld64(m, heap + Z_TYPES)
+    span = ld64(m, heap + Z_TYPE_COUNT) << 4
     at = ld64(m, extent + X_START) + window
     end = ld64(m, extent + X_END) + window
     live = 0
@@ -134,7 +148,7 @@ def extent_sweep(m, heap, extent):
         header = ld64(m, at)
         size = header >> 32 << 3
         if header & TYPE != 0:
-            row = row_of(m, heap, header)
+            row = row_in(m, types, span, header)
             size = 0
             if row != 0:
                 size = bytes_of(m, row, at)

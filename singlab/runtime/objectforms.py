@@ -3,6 +3,9 @@
 An object's header has the number of its type in the lower half; the upper half is a collector's (``singlab.sing.heapcode``
 says how objects lie, ``heaptables`` what a row of the type table has).
 
+A collector looks at each object of a heap, so what is the same for all (where the table is, how large it is, the kernel's window)
+is handed from function to function, not loaded for each.
+
 What to do with each reference is the collectors' own, and so is the walk over them: functions of the kernel's subset are not
 handed to functions, and asking for one reference after the other would cost every collection dearly.
 """
@@ -19,17 +22,21 @@ ELEMENTS = 16
 LARGEST = 0x1000000  # bytes of an array's elements
 
 
+def row_in(m, types, span, header):
+    """Return the row that a header names of a type table of so many bytes, 0 if it names none."""
+    place = ((header & 0xFFFFFFFF) - 1) << 4  # of number 0 it is larger than any table
+    if place >= span:
+        return 0
+    return types + place
+
+
 def row_of(m, heap, header):
     """Return the row of the type table that a header names, 0 if it names none."""
-    number = header & 0xFFFFFFFF
-    if (number == 0) or (number > ld64(m, heap + Z_TYPE_COUNT)):
-        return 0
-    return ld64(m, heap + Z_TYPES) + (number - 1) * 16
+    return row_in(m, ld64(m, heap + Z_TYPES), ld64(m, heap + Z_TYPE_COUNT) << 4, header)
 
 
-def bytes_of(m, row, at):
-    """Return how many bytes the object at an address (the kernel's) takes, 0 if that cannot be."""
-    about = ld64(m, row)
+def bytes_by(m, about, at):
+    """Return how many bytes the object at an address (the kernel's) takes, by the first word of its row; 0 if that cannot be."""
     if about & 0xFF == OBJECT:
         return (about >> 24 & 0xFF) * 8
     power = about >> 8 & 3
@@ -37,6 +44,11 @@ def bytes_of(m, row, at):
     if length > LARGEST >> power:
         return 0
     return ((length << power) + (ELEMENTS + 7)) & ~7
+
+
+def bytes_of(m, row, at):
+    """Return how many bytes the object at an address (the kernel's) takes, 0 if that cannot be."""
+    return bytes_by(m, ld64(m, row), at)
 
 
 def size_of(m, heap, tag, word, header):
@@ -56,6 +68,11 @@ def mask_of(m, row):
     return ld64(m, row + 8)
 
 
+def inside_by(m, about):
+    """Return whether a row whose first word this is is that of arrays of references."""
+    return about >> 16 & 0xFF
+
+
 def inside_of(m, row):
     """Return whether a row is that of arrays of references."""
-    return ld64(m, row) >> 16 & 0xFF
+    return inside_by(m, ld64(m, row))

@@ -28,9 +28,11 @@ from singlab.kernel.heaplayout import (
     Z_TAG,
     Z_TO,
     Z_TROUBLE,
+    Z_TYPE_COUNT,
+    Z_TYPES,
 )
 from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, PAGE_TAGS, RAM_BASE
-from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_of, size_of
+from singlab.runtime.objectforms import bytes_by, inside_by, mask_of, row_in, size_of
 from singlab.runtime.stackwalk import root_next, roots_begin
 
 MOVED = 0x8000000000000000  # in a header: the rest is where the object is now
@@ -39,14 +41,13 @@ ELEMENTS = 16
 LENGTH = 8
 
 
-def evacuate(m, heap, tag, word):
+def evacuate(m, heap, tag, pages, window, word):
     """Return where the object is that a word names, moved there now if it has not been; other words as they are."""
     page = (word - RAM_BASE) >> PAGE_SHIFT
-    if page >= ld64(m, G_PAGES):  # None
+    if page >= pages:  # None
         return word
     if ld32(m, PAGE_TAGS + page * 4) != tag:  # constant text
         return word
-    window = ld64(m, G_WINDOW)
     at = word + window
     header = ld64(m, at)
     if header & MOVED != 0:
@@ -63,23 +64,23 @@ def evacuate(m, heap, tag, word):
     return free
 
 
-def scan_object(m, heap, tag, at):
+def scan_object(m, heap, tag, pages, window, row, at):
     """Let all references in an object at an address (the kernel's) name where objects are now; returns its size."""
-    row = row_of(m, heap, ld64(m, at))
+    about = ld64(m, row)
     mask = mask_of(m, row)
     place = at
     while mask != 0:
         if mask & 1 != 0:
-            st64(m, place, evacuate(m, heap, tag, ld64(m, place)))
+            st64(m, place, evacuate(m, heap, tag, pages, window, ld64(m, place)))
         mask = mask >> 1
         place += 8
-    if inside_of(m, row) != 0:
+    if inside_by(m, about) != 0:
         place = at + ELEMENTS
         end = place + ld64(m, at + LENGTH) * 8
         while place < end:
-            st64(m, place, evacuate(m, heap, tag, ld64(m, place)))
+            st64(m, place, evacuate(m, heap, tag, pages, window, ld64(m, place)))
             place += 8
-    return bytes_of(m, row, at)
+    return bytes_by(m, about, at)
 
 
 def semispace_collect(m, heap):
@@ -92,20 +93,24 @@ def semispace_collect(m, heap):
     st64(m, heap + Z_TO, to)
     st64(m, heap + Z_FREE, start)
     tag = ld64(m, heap + Z_TAG)
+    pages = ld64(m, G_PAGES)
+    window = ld64(m, G_WINDOW)
+    types = ld64(m, heap + Z_TYPES)
+    span = ld64(m, heap + Z_TYPE_COUNT) << 4
     roots = 0
     film_step(m, PHASE, 0, 0)
     roots_begin(m, heap)
     slot = root_next(m, heap)
     while slot != 0:
         film_step(m, ROOT, slot, 0)
-        st64(m, slot, evacuate(m, heap, tag, ld64(m, slot)))
+        st64(m, slot, evacuate(m, heap, tag, pages, window, ld64(m, slot)))
         roots += 1
         slot = root_next(m, heap)
-    window = ld64(m, G_WINDOW)
     scan = start
     film_step(m, PHASE, 1, 0)
     while scan < ld64(m, heap + Z_FREE):
-        size = scan_object(m, heap, tag, scan + window)
+        at = scan + window
+        size = scan_object(m, heap, tag, pages, window, row_in(m, types, span, ld64(m, at)), at)
         film_step(m, SCAN, scan, 0)
         scan += size
     live = scan - start

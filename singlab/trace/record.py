@@ -66,6 +66,8 @@ class Kind(enum.IntEnum):
     GC_BEGIN = 60  #: a = collector | cause << 8 (1 the heap's limit, 2 memory, 3 forced), b = bytes of the heap's pages
     GC_END = 61  #: a = bytes alive, b = cycles it took
     GC_WORK = 62  #: a = roots, b = bytes moved | bytes given back << 32
+    GC_HEAP = 64  #: a = collector that collected | tenuring age << 8 | calls of the write barrier since the collection before << 32, b = pages of the heap after it | words of the largest free run << 32
+    GC_AGE = 65  #: a = how many minor collections they have survived, b = bytes of the survivors
     GC_STEP = 63  #: a = address | what << 56, b = address or bytes: one object of a collection (only while a collection is filmed)
 
 

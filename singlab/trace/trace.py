@@ -68,6 +68,8 @@ SENTENCES = {
     Kind.GC_BEGIN: "a collection of {self}'s heap begins",
     Kind.GC_WORK: "the collector of {self} has found {a} roots",
     Kind.GC_END: "the collection of {self}'s heap ends after {b} cycles",
+    Kind.GC_HEAP: "the heap of {self} has {low} pages after its collection",
+    Kind.GC_AGE: "{b} bytes of the heap of {self} have survived {a} minor collections",
     Kind.GC_STEP: "the collector of {self} has come to an object",
 }
 

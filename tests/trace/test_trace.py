@@ -195,6 +195,8 @@ SAID = {
     Kind.GC_BEGIN: ((2 | 1 << 8, 65536), "a collection of client's heap begins"),
     Kind.GC_WORK: ((12, 640 | 1024 << 32), "the collector of client has found 12 roots"),
     Kind.GC_END: ((640, 4000), "the collection of client's heap ends after 4000 cycles"),
+    Kind.GC_HEAP: ((3 | 1 << 8, 9 | 512 << 32), "the heap of client has 9 pages after its collection"),
+    Kind.GC_AGE: ((2, 640), "640 bytes of the heap of client have survived 2 minor collections"),
     Kind.GC_STEP: ((0x8123_0000 | 4 << 56, 0x8124_0000), "the collector of client has come to an object"),
 }
 

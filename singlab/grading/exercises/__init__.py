@@ -9,7 +9,8 @@ from importlib import import_module
 from singlab.grading.conversation import Conversation
 
 #: Exercise names, in order; each is a module here with an ``EXERCISE``.
-NAMES = ("ex00_first_sip", "ex01_measure", "ex02_fixed_code", "ex03_closed_api", "ex04_life_cycle", "ex05_contracts", "ex06_ownership", "ex07_collector")
+NAMES = ("ex00_first_sip", "ex01_measure", "ex02_fixed_code", "ex03_closed_api", "ex04_life_cycle", "ex05_contracts", "ex06_ownership", "ex07_collector",
+         "ex08_policies")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ Source: Wilson, "Uniprocessor garbage collection techniques", IWMM 1992, section
 from singlab.kernel.core.memory import words_zero
 from singlab.kernel.core.objectheaps import CHUNK
 from singlab.kernel.core.words import ld64, st64
-from singlab.kernel.heaplayout import RUN_LISTS, X_END, X_TOP, Z_END, Z_EXTENTS, Z_RUNS
+from singlab.kernel.heaplayout import RUN_LISTS, X_END, X_TOP, Z_END, Z_EXTENTS, Z_LARGEST, Z_RUNS
 from singlab.kernel.layout import G_COLLECT_EVERY, G_WINDOW
 
 SMALLEST_RUN = 16
@@ -32,6 +32,8 @@ def run_file(m, heap, start, size):
     """Make bytes of the heap a free run; one of a single word is in no list."""
     at = start + ld64(m, G_WINDOW)
     st64(m, at, size >> 3 << 32)
+    if size > ld64(m, heap + Z_LARGEST):
+        st64(m, heap + Z_LARGEST, size)
     if size >= SMALLEST_RUN:
         place = list_of(m, heap, size)
         st64(m, at + 8, ld64(m, place))
@@ -96,4 +98,5 @@ def runs_forget(m, heap):
     while place < heap + Z_RUNS + RUN_LISTS * 8:
         st64(m, place, 0)
         place += 8
+    st64(m, heap + Z_LARGEST, 0)
     return 0

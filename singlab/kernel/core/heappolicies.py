@@ -37,9 +37,12 @@ def heap_decided(m, heap, slot):
     """Return whether there is a policy that decides something about a heap."""
     if ld64(m, G_POLICIES) >> slot & 1 == 0:
         return 0
+    process = ld64(m, heap + Z_PROCESS)
+    if process == 0:  # the kernel's own
+        return 0
     if ld64(m, G_POLICIES_FOR) >> slot & 1 == 0:
         return 1
-    return ld64(m, ld64(m, heap + Z_PROCESS) + P_POLICIES) >> slot & 1
+    return ld64(m, process + P_POLICIES) >> slot & 1
 
 
 def trigger_chosen(m, heap):
