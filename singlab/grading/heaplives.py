@@ -110,6 +110,7 @@ def live(bed: Bed, policies: tuple[Policy, ...] = ()) -> Life:
         trouble = re.sub(r"^.*?: policy ", "", str(error)).partition(";")[0]
     cycles = system.trace.meta["cycles"] - begun
     table = pauses(system)
+    table = table[table["process"].isin([process.number for process in made])].reset_index(drop=True)  # not what is the kernel's own
     table["how"] = _hows(system, table)
     return Life(cycles, table, pause_statistics(table["cycles"], 0, max(1, cycles)), max(_peak(system, process.number) for process in made), trouble,
                 outcome == "limit", outcome not in ("", "limit") and any(process.exit_value is None for process in made))  # fmt: skip
