@@ -24,6 +24,7 @@ from singlab.kernel.isolation import CHOICES
 from singlab.kernel.native_files import CORE_FILES, source_path
 from singlab.kernel.startup import KernelError
 from singlab.machine.jit import DISABLED
+from singlab.machine.state import KERNEL_MOST
 from singlab.trace.record import Kind
 
 COLLECTING = KERNEL_COLLECTORS[1:]
@@ -108,7 +109,7 @@ def test_a_collection_whenever_there_could_be_one_changes_nothing(scene, collect
             system.collect_kernel()
         check(system)
     assert system.run().outcome == outcome
-    assert system.kernel_heap.collections > (20 if by == "anybody" or scene == "making" else 0) and (pauses(system)["owner"] == "kernel").all()
+    assert system.kernel_heap.collections > ((5 if DISABLED else 20) if by == "anybody" or scene == "making" else 0) and (pauses(system)["owner"] == "kernel").all()
     assert plain.kernel_heap.collections == 0 and not len(pauses(plain))
     assert [(p.name, p.end.state, p.exit_value) for p in system.processes] == [(p.name, p.end.state, p.exit_value) for p in plain.processes]
     assert story(system) == story(plain)
@@ -263,6 +264,7 @@ def test_a_reference_that_its_type_leaves_out_is_found_out(field, collector, mon
     rows = [(name, kind, size, tuple(f for f in fields if f != field)) for name, kind, size, fields in kernelobjects.TYPES]
     monkeypatch.setattr(kernelobjects, "TYPES", tuple(rows))
     system = naming(kernel_collector=collector, kernel_collect_every=True)
+    system.machine.m[KERNEL_MOST] = 1 << 22  # a collector that has lost its way is given up soon
     with pytest.raises((audit.AuditError, KernelError, RuntimeError)):
         while not system.done:
             system.run(events=5)
@@ -298,6 +300,9 @@ def test_what_cannot_be_chosen_is_said():
 
 class Kernels(Systems):
     """A random system whose kernel collects after every object; what its texts say is known from outside."""
+
+    #: Who provides a name waits for ever if all who wanted it were stopped.
+    ENDS = (*Systems.ENDS, "deadlock")
 
     @initialize(isolation=st.sampled_from(sorted(CHOICES)), collector=st.sampled_from(COLLECTING), every=st.booleans(), quantum=st.sampled_from([1, 10_000]))
     def boot(self, isolation, collector, every, quantum):

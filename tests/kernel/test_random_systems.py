@@ -19,6 +19,9 @@ MOST = 12
 class Systems(RuleBasedStateMachine):
     """One system, and an operator who does anything to it."""
 
+    #: How a run may end when nobody is suspended any more.
+    ENDS = ("finished", "limit")
+
     def __init__(self):
         super().__init__()
         self.system: System | None = None
@@ -102,7 +105,7 @@ class Systems(RuleBasedStateMachine):
         for process in [p for p in self.alive() if p._field(at.P_HELD)]:
             process.resume()
         run = self.system.run(cycles=50_000_000)
-        assert run.outcome in ("finished", "limit"), run.report
+        assert run.outcome in self.ENDS, run.report
         for process in self.alive():
             process.stop()
         assert audit(self.system) == []

@@ -49,6 +49,8 @@ def programs(text: str) -> str:
     def belongs(node: ast.stmt) -> bool:
         if isinstance(node, ast.FunctionDef):
             return bool(re.search(r"\b(sip|function)\b", " ".join(map(ast.unparse, node.decorator_list))))
+        if isinstance(node, ast.ClassDef):
+            return bool(re.search(r"\b(managed|exchange)\b", " ".join(map(ast.unparse, node.decorator_list))))
         return isinstance(node, ast.Assign) and (isinstance(node.value, ast.Constant) or ast.unparse(node.value).startswith("contract("))
 
     kept = [node for node in ast.parse(blank_magics(text)).body if belongs(node)]
