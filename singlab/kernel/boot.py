@@ -49,7 +49,7 @@ def page_zones(ram_bytes: int) -> tuple[int, int, int, int]:
     return kernel, record, user, pages
 
 
-#: Instructions that a loop of a kernel call may come to on a machine with hardly any RAM; with each byte of it there are eight more, which
+#: Instructions that a loop of a kernel call may come to on a machine with hardly any RAM; with each byte of it there are sixteen more, which
 #: is many times what clearing it takes, or collecting it full of the smallest objects.
 LEAST_MOST = 1 << 25
 
@@ -74,7 +74,7 @@ def boot(machine: Machine, *, isolation: Isolation, copy: bool, check: bool, qua
     """
     m = machine.m
     ram = int(m[_s.RAM_BYTES])
-    m[_s.KERNEL_MOST] = LEAST_MOST + 8 * ram
+    m[_s.KERNEL_MOST] = LEAST_MOST + 16 * ram
     kernel, record, user, pages = page_zones(ram)
     if user >= pages - 16:
         raise ValueError(f"{ram >> 20} MB of RAM leave no room for SIPs; use at least 2M")

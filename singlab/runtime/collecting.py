@@ -5,8 +5,8 @@ where zeroed room for an object lies without any collection, 0 if there is none,
 ``NAME_collect(m, heap)`` collects, returns 0 if it could not even begin, and leaves its numbers in Z_ROOTS to Z_FREED. A
 collector is added in :func:`heap_room` and :func:`heap_collect`.
 
-A process whose threads are not all at points grows instead, to twice the limit of its heap; from there on, or if there is no memory
-for that, the one that asks waits, as if it had yielded.
+A process whose threads are not all at points grows instead; only if there is no memory for that does the one that asks wait,
+as if it had yielded.
 """
 
 from singlab.kernel.abi import ABI_NUMBER
@@ -209,15 +209,6 @@ def room_found(m, heap, size, limit):
     return room
 
 
-def most_meanwhile(m, heap):
-    """Return how many bytes a heap may have as long as threads of its process are at no point: it grows rather than have one wait, but not for ever."""
-    limit = ld64(m, heap + Z_LIMIT)
-    most = ld64(m, heap + Z_MOST)
-    if limit < most >> 1:
-        most = limit * 2
-    return most
-
-
 def room_made(m, heap, size):
     """Return room for an object, with a collection if need be; 0 = none, 1 = none as long as other threads run on."""
     forced = ld64(m, G_COLLECT_EVERY)
@@ -239,7 +230,7 @@ def room_made(m, heap, size):
             room = room_found(m, heap, size, limit)
     if room == 0:
         if threads_stopped(m, heap) == 0:
-            room = room_found(m, heap, size, most_meanwhile(m, heap))
+            room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
             return room + (room == 0)
         cause = CAUSE_LIMIT
         if forced != 0:
