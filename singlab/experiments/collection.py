@@ -76,12 +76,12 @@ def collections(table) -> int:
     return len(table) - len(steps) + cycles
 
 
-def heap_peak(system: System) -> int:
-    """Return how many bytes of pages for objects all processes together had at most; what a collection copies to counts too."""
+def heap_peak(system: System, process=None) -> int:
+    """Return how many bytes of pages for objects a process, or all together, had at most; what a collection copies to counts too."""
     events = system.trace.events
     events = events[np.isin(events["kind"], (Kind.PAGES_ALLOC, Kind.PAGES_FREE))]
     tags = events["b"] >> np.uint64(32)
-    heap = ((tags & np.uint64(15)) == at.TAG_HEAP) & (tags != at.TAG_KERNEL_HEAP)
+    heap = tags == process.number << at.OWNER_SHIFT | at.TAG_HEAP if process is not None else (tags & np.uint64(15) == at.TAG_HEAP) & (tags != at.TAG_KERNEL_HEAP)
     count = (events["b"] & np.uint64(0xFFFF_FFFF)).astype(np.int64)[heap]
     sign = np.where(events["kind"][heap] == Kind.PAGES_ALLOC, 1, -1)
     return int((np.cumsum(count * sign) * at.PAGE).max(initial=0))

@@ -13,7 +13,8 @@ from singlab.grading.heaplives import PATIENCE, Bed, Life, baseline, live
 from singlab.sing.errors import SipError
 from singlab.sing.policies import Policy
 
-_MARKERS = {"copy": ("o", "copied"), "sweep": ("s", "swept"), "compact": ("^", "compacted")}
+#: By what collected: how a pause is drawn, and what it did.
+_MARKERS = {"semispace": ("o", "copied"), "marksweep": ("s", "swept"), "compact": ("^", "compacted")}
 
 
 @dataclass(repr=False, eq=False)
@@ -34,7 +35,7 @@ class Attempt(FrameTable):
             begun = pauses["cycle"].to_numpy(np.float64)
             lengths = pauses["cycles"].to_numpy(np.float64)
             for how, (marker, word) in _MARKERS.items():
-                chosen = (pauses["how"] == how).to_numpy()
+                chosen = (pauses["active"] == how).to_numpy()
                 if chosen.any():
                     left.scatter(begun[chosen], lengths[chosen], s=26, color=colour, marker=marker, alpha=0.8, label=f"{name}: {word}", zorder=3)
             if len(lengths):
@@ -67,7 +68,7 @@ class Attempt(FrameTable):
 
 
 def _row(name: str, life: Life) -> dict:
-    hows = life.pauses["how"].value_counts()
+    hows = life.pauses["active"].value_counts()
     return {"": name, "pauses": len(life.pauses), "mean": life.statistics["mean"], "99th percentile": life.statistics["p99"],
             **{word: int(hows.get(how, 0)) for how, (_, word) in _MARKERS.items()}, "whole run": life.cycles, "most memory": life.peak}  # fmt: skip
 

@@ -13,16 +13,12 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-
-from singlab.experiments.collection import pauses
+from singlab.experiments.collection import heap_peak, pauses
 from singlab.experiments.workloads import workloads
 from singlab.kernel import System
-from singlab.kernel import layout as at
 from singlab.kernel.policies import PolicyError
 from singlab.sing.policies import Policy, policy_from_source
 from singlab.trace.pauses import pause_statistics
-from singlab.trace.record import Kind
 
 #: A life that takes so many times the baseline's cycles is given up.
 PATIENCE = 5
@@ -75,7 +71,7 @@ class Life:
     cycles : int
         Of the whole run.
     pauses : pandas.DataFrame
-        As in :func:`singlab.experiments.collection.pauses`, with ``how`` each was collected: "copy", "sweep" or "compact".
+        As in :func:`singlab.experiments.collection.pauses`.
     statistics : dict
         As in :func:`singlab.trace.pauses.pause_statistics`.
     peak : int
@@ -111,8 +107,7 @@ def live(bed: Bed, policies: tuple[Policy, ...] = ()) -> Life:
     cycles = system.trace.meta["cycles"] - begun
     table = pauses(system)
     table = table[table["process"].isin([process.number for process in made])].reset_index(drop=True)  # not what is the kernel's own
-    table["how"] = _hows(system, table)
-    return Life(cycles, table, pause_statistics(table["cycles"], 0, max(1, cycles)), max(_peak(system, process.number) for process in made), trouble,
+    return Life(cycles, table, pause_statistics(table["cycles"], 0, max(1, cycles)), max(heap_peak(system, process) for process in made), trouble,
                 outcome == "limit", outcome not in ("", "limit") and any(process.exit_value is None for process in made))  # fmt: skip
 
 
@@ -125,27 +120,3 @@ def baseline(bed: Bed) -> Life:
 @cache
 def _growth() -> Policy:
     return policy_from_source("growth", _GROWTH, "exercise 08")
-
-
-def _pages(system: System, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return when pages of a process's heap came and went, and how many bytes; what went counts below zero."""
-    events = system.trace.events
-    own = events[np.isin(events["kind"], (Kind.PAGES_ALLOC, Kind.PAGES_FREE)) & (events["process"] == number)]
-    own = own[(own["b"] >> np.uint64(32) & np.uint64(15)) == at.TAG_HEAP]
-    sign = np.where(own["kind"] == Kind.PAGES_ALLOC, 1, -1)
-    return own["cycle"].astype(np.int64), (own["b"] & np.uint64(0xFFFF_FFFF)).astype(np.int64) * sign * at.PAGE
-
-
-def _peak(system: System, number: int) -> int:
-    return int(np.cumsum(_pages(system, number)[1]).max(initial=0))
-
-
-def _hows(system: System, table) -> list[str]:
-    """Return how each collection went: who copies asks for pages meanwhile, and who sweeps moves nothing."""
-    came = {number: (lambda when, size: when[size > 0])(*_pages(system, number)) for number in set(table["process"])}
-    hows = []
-    for row in table.itertuples():
-        when = came[row.process]
-        copied = ((when >= row.cycle) & (when <= row.cycle + row.cycles)).any()
-        hows.append("copy" if copied else "compact" if row.moved else "sweep")
-    return hows

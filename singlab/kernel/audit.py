@@ -38,8 +38,6 @@ KINDS = {
 _LIVE = (at.RUNNING, at.SUSPENDING, at.SUSPENDING_RECURSIVE, at.SUSPENDED, at.STOPPING)
 _AT_REST = (at.SUSPENDING, at.SUSPENDING_RECURSIVE, at.SUSPENDED)
 _TYPE = (1 << at.OWNER_SHIFT) - 1
-#: No list is longer: one that is goes in a circle.
-_LONGEST = 10_000_000
 
 
 class AuditError(AssertionError):
@@ -90,11 +88,11 @@ class _Audit(HeapsAudit):
 
     def list(self, head: int, link: int, what: str, back: int | None = None, higher: int = 0) -> Iterator[int]:
         """Go along a list; ``back`` is the offset of the link the other way, if it has one, ``higher`` how much higher its addresses are."""
-        record, previous, seen = max(0, self.load(head) - higher), 0, 0
+        record, previous, seen = max(0, self.load(head) - higher), 0, set()
         while record:
-            seen += 1
-            if not self.need(seen < _LONGEST and at.RAM_BASE <= record < at.RAM_BASE + self.pages * at.PAGE, f"{what} leads to {record:#x}, or in a circle"):
+            if not self.need(record not in seen and at.RAM_BASE <= record < at.RAM_BASE + self.pages * at.PAGE, f"{what} leads to {record:#x}, or in a circle"):
                 return
+            seen.add(record)
             if back is not None:
                 self.need(self.load(record + back) == previous, f"{what}: {record:#x} does not lead back to what stands before it")
             yield record

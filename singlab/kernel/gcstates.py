@@ -1,7 +1,7 @@
 """What each thread of a process is to the collectors: the state word of the real system, as this kernel's records say it.
 
 In the real system each thread has one word with two sets of four bits, one for the kernel's collector and one for its SIP's:
-dormant, mutator, asked to stop, collecting (Transitions.cs). A thread that calls the kernel becomes dormant for its SIP and a mutator for the kernel,
+dormant, mutator, asked to stop, collecting. A thread that calls the kernel becomes dormant for its SIP and a mutator for the kernel,
 with one compare-and-swap; so a SIP's collector counts it as stopped while it is in the kernel, where it may go on. Here the
 kernel runs with interrupts off and a collection is over before anybody else runs, so no two can race for the word and
 it need not be stored: what it would be follows from the thread's record. A thread that entered the kernel left
@@ -11,7 +11,7 @@ the end of its room, so its next allocation brings it into the kernel.
 What it leaves out: waiting on the way back into a SIP that is collected, since no collection lasts beyond a call of the kernel;
 the moments within the entry code, which count as the kernel.
 
-Source: FACTS of the real system, "ABI crossing"; base/Imported/Bartok/runtime/shared/Transitions.cs.
+Source: the real system's Transitions.cs, in base/Imported/Bartok/runtime/shared.
 """
 
 from __future__ import annotations

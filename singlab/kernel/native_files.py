@@ -8,17 +8,17 @@ CHARGES = Path(__file__).parent / "charges.json"
 #: The functions as RV64 code, in hexadecimal, as boot puts it in place.
 CORE_CODE = Path(__file__).parent / "core_code.hex"
 
+#: Those that are the runtime of SIPs and of the kernel's heap: compiled together with the kernel, charged by the same rule.
+RUNTIME_FILES = (
+    "kernelroots", "stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "concurrent", "adaptive", "booking", "collecting", "kernelcollecting",
+)  # fmt: skip
 #: In the order of their imports: each uses only what stands before it.
 CORE_FILES = (
     "policies", "memory", "pages", "records", "domains", "stacks", "heappolicies", "objectheaps", "freeruns", "kernelheap", "heap", "crossing", "scheduler", "timers", "objects", "endpoints", "waiting", "channels", "sets", "walker",
     "handles", "images", "hardware", "dma", "names", "principals", "processes", "threads", "calls", "stackcalls", "service", "children", "regions", "paging",
     "synchronisation", "waitfirst", "directory", "interrupts",
     "spaces", "pipes", "tasks", "openfiles", "openmemory", "opens",
-    "kernelroots", "stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "concurrent", "adaptive", "collecting", "kernelcollecting",
-)  # fmt: skip
-#: Those of them that are a SIP's runtime, not the kernel's: compiled together with it, charged by the same rule.
-RUNTIME_FILES = (
-    "kernelroots", "stackwalk", "objectforms", "semispace", "marksweep", "compact", "generational", "concurrent", "adaptive", "collecting", "kernelcollecting",
+    *RUNTIME_FILES,
 )  # fmt: skip
 
 

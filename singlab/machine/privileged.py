@@ -224,9 +224,15 @@ def illegal(m):
 
 
 @jit("boolean(uint64[::1], uint64)", forceinline=True)
+def of_door(m, u):
+    """Return whether a csrrsi or csrrci is that by which a supervisor opens or shuts the door to interrupts."""
+    return u >> _W(32) == _SSTATUS_NUMBER and m[MODE] == _1 and u >> _W(24) & _W(31) == SIE
+
+
+@jit("boolean(uint64[::1], uint64)", forceinline=True)
 def shuts(m, u):
     """Execute a csrrci by which a supervisor shuts the door to interrupts; returns False, and does nothing, if it is another one."""
-    if u >> _W(32) != _SSTATUS_NUMBER or m[MODE] != _1 or u >> _W(24) & _W(31) != SIE:
+    if not of_door(m, u):
         return False
     status = m[STATUS]
     m[STATUS] = status & ~SIE
@@ -237,9 +243,7 @@ def shuts(m, u):
 @jit("boolean(uint64[::1], uint64)", forceinline=True)
 def opens(m, u):
     """Execute a csrrsi by which a supervisor opens the door to interrupts, if none but a timer can be behind it; else returns False."""
-    if u >> _W(32) != _SSTATUS_NUMBER or m[MODE] != _1 or u >> _W(24) & _W(31) != SIE:
-        return False
-    if (m[MIP] | m[EXTERNAL]) & m[IE] != _0 or m[CODE_BYTES] != _0:
+    if not of_door(m, u) or (m[MIP] | m[EXTERNAL]) & m[IE] != _0 or m[CODE_BYTES] != _0:
         return False
     status = m[STATUS]
     m[STATUS] = status | SIE

@@ -117,9 +117,8 @@ POLICY_CODE = 237  #: eleven words: where the functions of the policy slots lie 
 DUE_0, DUE_1, DUE_2, DUE_3 = range(248, 252)
 #: Instructions that each of these words may come to within one call of native kernel code: more, and a loop of it goes round
 #: in tables that are not in order. 0 from then on, as after an access outside RAM; no loop of kernel code goes on after that.
+#: All ones until a kernel is booted.
 KERNEL_MOST = 252
-#: Of a machine with hardly any RAM; for each byte of it there are four more: many times what clearing or collecting it all takes.
-KERNEL_LEAST_MOST = 1 << 28
 HART_WORDS = 256  #: words of the header, most of them a hart's own
 MAX_HARTS = 4
 HART_SAVED = 63 * 1024  #: the headers of the harts that do not run
@@ -175,10 +174,9 @@ def new_state(ram_bytes: int) -> np.ndarray:
         raise ValueError(f"RAM must be a positive multiple of 4096 bytes, not {ram_bytes}")
     m = np.zeros(RAM_WORD + ram_bytes // 8, dtype=np.uint64)
     m[RAM_BYTES] = ram_bytes
-    m[KERNEL_MOST] = KERNEL_LEAST_MOST + 4 * ram_bytes
     m[PC] = RAM_BASE
     m[MODE] = M_MODE
-    for word in (TIMECMP, MTIMECMP, STOP_CYCLE, STOP_EVENT, STOP_INSTRET, STOP_PC):
+    for word in (TIMECMP, MTIMECMP, STOP_CYCLE, STOP_EVENT, STOP_INSTRET, STOP_PC, KERNEL_MOST):
         m[word] = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
     m[TRACE_ON] = 1
     m[HARTS], m[HART_SEED] = 1, 1

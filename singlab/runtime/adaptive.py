@@ -13,6 +13,7 @@ What it leaves out: the real system's adaptive collector is this pair with gener
 Source: the collectors named in "Singularity: Rethinking the software stack", OSR 2007, section 3.4.
 """
 
+from singlab.kernel.core.freeruns import run_file
 from singlab.kernel.core.heappolicies import collector_chosen
 from singlab.kernel.core.words import ld64, st64
 from singlab.kernel.heaplayout import (
@@ -30,7 +31,7 @@ from singlab.kernel.heaplayout import (
     Z_MOST,
 )
 from singlab.runtime.compact import compact_collect
-from singlab.runtime.marksweep import marksweep_collect, run_file
+from singlab.runtime.marksweep import marksweep_collect
 from singlab.runtime.semispace import semispace_collect
 
 

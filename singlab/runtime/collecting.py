@@ -16,7 +16,7 @@ from singlab.kernel.core.heappolicies import OPEN, trigger_chosen
 from singlab.kernel.core.memory import words_zero
 from singlab.kernel.core.objectheaps import SMALLEST_LIMIT, collector_of, extent_retire, extent_room, heap_grow, heap_of, pages_tagged
 from singlab.kernel.core.scheduler import queue_put, schedule
-from singlab.kernel.core.words import emit, ld64, now, st64
+from singlab.kernel.core.words import emit, ld64, st64
 from singlab.kernel.heaplayout import (
     AGAIN,
     CAUSE_FORCED,
@@ -32,35 +32,19 @@ from singlab.kernel.heaplayout import (
     COLLECT_NONE,
     DAMAGED,
     FULL,
-    OLDEST,
     ROOM,
-    X_END,
-    X_NEXT,
-    X_TOP,
     Z_ACTIVE,
-    Z_AGES,
     Z_BARRIERS,
     Z_BYTES,
-    Z_CAUSE,
     Z_COLLECTOR,
     Z_COUNT,
-    Z_CYCLES,
     Z_END,
-    Z_EXTENTS,
-    Z_FREED,
     Z_GIVEN,
-    Z_LARGEST,
     Z_LIMIT,
     Z_LIVE,
-    Z_LONGEST,
     Z_MOST,
-    Z_MOVED,
-    Z_PAUSE,
-    Z_ROOTS,
     Z_STACK,
     Z_TAG,
-    Z_TENURE,
-    Z_TOLD,
     Z_TROUBLE,
 )
 from singlab.kernel.layout import (
@@ -82,6 +66,7 @@ from singlab.kernel.layout import (
     TAG_HEAP,
 )
 from singlab.runtime.adaptive import adaptive_collect
+from singlab.runtime.booking import book_begin, book_end, book_work
 from singlab.runtime.compact import compact_collect
 from singlab.runtime.concurrent import concurrent_collect, concurrent_step, concurrent_work, step_due, wait_again
 from singlab.runtime.generational import generational_collect, remember_old
@@ -91,11 +76,6 @@ from singlab.runtime.stackwalk import threads_empty, threads_stopped
 
 THREAD_YIELD = 12
 REFUSED = 28
-GC_BEGIN = 60
-GC_END = 61
-GC_WORK = 62
-GC_HEAP = 64
-GC_AGE = 65
 CHUNK_PAGES = 4  # what a process without a collector is given at once
 LARGEST_OBJECT = 0x1000040
 E_BAD_ARGUMENT = 5
@@ -145,58 +125,17 @@ def next_limit(m, heap):
     return limit
 
 
-def largest_free(m, heap):
-    """Return how many bytes the largest piece of a heap has in which there is nothing."""
-    collector = ld64(m, heap + Z_ACTIVE)
-    if (collector == COLLECT_MARK_SWEEP) or (collector == COLLECT_CONCURRENT):
-        return ld64(m, heap + Z_LARGEST)
-    largest = 0
-    extent = ld64(m, heap + Z_EXTENTS)
-    while extent != 0:
-        left = ld64(m, extent + X_END) - ld64(m, extent + X_TOP)
-        if left > largest:
-            largest = left
-        extent = ld64(m, extent + X_NEXT)
-    return largest
-
-
-def heap_tell(m, heap):
-    """Write down how a heap stands after a collection."""
-    barriers = ld64(m, heap + Z_BARRIERS)
-    largest = largest_free(m, heap)
-    st64(m, heap + Z_LARGEST, largest)
-    emit(m, GC_HEAP, ld64(m, heap + Z_ACTIVE) | ld64(m, heap + Z_TENURE) << 8 | (barriers - ld64(m, heap + Z_TOLD)) << 32, ld64(m, heap + Z_BYTES) >> PAGE_SHIFT | largest >> 3 << 32)
-    st64(m, heap + Z_TOLD, barriers)
-    if ld64(m, heap + Z_COLLECTOR) == COLLECT_GENERATIONAL:
-        age = 1
-        while age <= OLDEST:
-            size = ld64(m, heap + Z_AGES + age * 8)
-            if size != 0:
-                emit(m, GC_AGE, age, size)
-            age += 1
-    return 0
-
-
 def collection(m, heap, cause):
     """Collect a heap whose threads are all at points, and book it; returns whether it was possible."""
-    began = now(m)
-    emit(m, GC_BEGIN, ld64(m, heap + Z_COLLECTOR) | cause << 8, ld64(m, heap + Z_BYTES))
-    st64(m, heap + Z_CAUSE, cause)
+    began = book_begin(m, heap, cause)
     done = heap_collect(m, heap, cause)
     if done != 0:
         if ld64(m, heap + Z_COLLECTOR) != COLLECT_CONCURRENT:
             threads_empty(m, heap)
             st64(m, heap + Z_GIVEN, 0)
         st64(m, heap + Z_LIMIT, next_limit(m, heap))
-        st64(m, heap + Z_COUNT, ld64(m, heap + Z_COUNT) + 1)
-        heap_tell(m, heap)
-        emit(m, GC_WORK, ld64(m, heap + Z_ROOTS), ld64(m, heap + Z_MOVED) | ld64(m, heap + Z_FREED) << 32)
-    took = now(m) - began
-    st64(m, heap + Z_PAUSE, took)
-    st64(m, heap + Z_CYCLES, ld64(m, heap + Z_CYCLES) + took)
-    longest = ld64(m, heap + Z_LONGEST)  # without a branch: both forms retire the same whichever was longer
-    st64(m, heap + Z_LONGEST, longest + (took - longest) * (took > longest))
-    emit(m, GC_END, ld64(m, heap + Z_LIVE), took)
+        book_work(m, heap)
+    book_end(m, heap, began)
     return done
 
 

@@ -10,33 +10,23 @@ The collectors are those of processes that need no write barrier, on a heap that
 from singlab.kernel.core.kernelheap import SMALLEST_KERNEL_LIMIT, kernel_rest
 from singlab.kernel.core.objectheaps import extents_free
 from singlab.kernel.core.service import service_turn
-from singlab.kernel.core.words import emit, ld64, now, st64
+from singlab.kernel.core.words import ld64, st64
 from singlab.kernel.heaplayout import (
     COLLECT_COMPACT,
     COLLECT_NONE,
     COLLECT_SEMISPACE,
     Z_BYTES,
-    Z_CAUSE,
     Z_COLLECTOR,
-    Z_COUNT,
-    Z_CYCLES,
     Z_EXTENTS,
-    Z_FREED,
     Z_GIVEN,
     Z_LIMIT,
     Z_LIVE,
-    Z_LONGEST,
-    Z_MOVED,
-    Z_ROOTS,
 )
 from singlab.kernel.layout import G_KERNEL_DUE, KERNEL_HEAP
+from singlab.runtime.booking import book_begin, book_end, book_work
 from singlab.runtime.compact import compact_collect
 from singlab.runtime.marksweep import marksweep_collect
 from singlab.runtime.semispace import semispace_collect
-
-GC_BEGIN = 60
-GC_END = 61
-GC_WORK = 62
 
 
 def kernel_collected(m, collector):
@@ -60,7 +50,6 @@ def kernel_settle(m):
         limit = SMALLEST_KERNEL_LIMIT
     st64(m, KERNEL_HEAP + Z_LIMIT, limit)
     st64(m, KERNEL_HEAP + Z_GIVEN, 0)
-    st64(m, KERNEL_HEAP + Z_COUNT, ld64(m, KERNEL_HEAP + Z_COUNT) + 1)
     return 0
 
 
@@ -70,19 +59,13 @@ def kernel_collect(m, cause):
     st64(m, G_KERNEL_DUE, 0)
     if collector == COLLECT_NONE:
         return 0
-    began = now(m)
-    emit(m, GC_BEGIN, collector | cause << 8, ld64(m, KERNEL_HEAP + Z_BYTES))
-    st64(m, KERNEL_HEAP + Z_CAUSE, cause)
+    began = book_begin(m, KERNEL_HEAP, cause)
     kernel_rest(m)
     done = kernel_collected(m, collector)
     if done != 0:
         kernel_settle(m)
-        emit(m, GC_WORK, ld64(m, KERNEL_HEAP + Z_ROOTS), ld64(m, KERNEL_HEAP + Z_MOVED) | ld64(m, KERNEL_HEAP + Z_FREED) << 32)
-    took = now(m) - began
-    st64(m, KERNEL_HEAP + Z_CYCLES, ld64(m, KERNEL_HEAP + Z_CYCLES) + took)
-    if took > ld64(m, KERNEL_HEAP + Z_LONGEST):
-        st64(m, KERNEL_HEAP + Z_LONGEST, took)
-    emit(m, GC_END, ld64(m, KERNEL_HEAP + Z_LIVE), took)
+        book_work(m, KERNEL_HEAP)
+    book_end(m, KERNEL_HEAP, began)
     return done
 
 

@@ -79,7 +79,7 @@ def story(system: System) -> list[tuple]:
     """Return what has happened but for when and where: addresses are numbered as they first come up, pages and the kernel's own thread left out."""
     places: dict[int, int] = {}
     end = at.RAM_BASE + system._load(at.G_PAGES) * at.PAGE
-    left_out = {Kind.GC_BEGIN, Kind.GC_WORK, Kind.GC_END, Kind.PAGES_ALLOC, Kind.PAGES_FREE}
+    left_out = {Kind.GC_BEGIN, Kind.GC_WORK, Kind.GC_HEAP, Kind.GC_END, Kind.PAGES_ALLOC, Kind.PAGES_FREE}
     found = []
     for event in system.trace.events:
         kind, process, a, b = (int(event[field]) for field in ("kind", "process", "a", "b"))
@@ -269,6 +269,17 @@ def test_a_reference_that_its_type_leaves_out_is_found_out(field, collector, mon
         while not system.done:
             system.run(events=5)
             check(system)
+
+
+@pytest.mark.parametrize("collector", COLLECTING)
+def test_a_pause_of_the_kernel_says_in_what_pieces_its_heap_is_left(collector):
+    system = making(5, kernel_collector=collector, kernel_collect_every=True)[0]
+    system.run()
+    table = pauses(system)
+    assert len(table) and (table["owner"] == "kernel").all() and (table["active"] == collector).all()
+    left = table[table["heap_after"] > 0]
+    assert len(left) and ((left["largest"] > 0) & (left["largest"] <= left["heap_after"] - left["live"])).all()
+    assert ((left["fragmentation"] >= 0) & (left["fragmentation"] < 1)).all()
 
 
 def test_the_tables_are_sealed():

@@ -90,7 +90,7 @@ def _long(bed: Bed, life: Life) -> str:
     """Say what the longest pause was."""
     worst = life.pauses.iloc[int(np.argmax(life.pauses["cycles"].to_numpy()))]
     half = worst["live"] * 4 <= bed.room
-    text = {"compact": COMPACTED, "copy": COPIED, "sweep": SWEPT if half else SWEPT_FULL}[worst["how"]]
+    text = {"compact": COMPACTED, "semispace": COPIED, "marksweep": SWEPT if half else SWEPT_FULL}[worst["active"]]
     said = [text.format(heap=worst["heap"], live=worst["live"])]
     theirs = baseline(bed).statistics["mean"]
     if life.statistics["mean"] <= bed.tail * theirs:

@@ -15,9 +15,9 @@ when the last of them does.
 from singlab.kernel.core.domains import domain_map, domain_reserve, domain_unmap
 from singlab.kernel.core.memory import bytes_copy, words_zero
 from singlab.kernel.core.pages import pages_alloc, pages_free
-from singlab.kernel.core.policies import policy_fault
+from singlab.kernel.core.policies import answered
 from singlab.kernel.core.records import record_free, record_new
-from singlab.kernel.core.words import emit, ld32, ld64, policy_fit, policy_trouble, st64
+from singlab.kernel.core.words import emit, ld32, ld64, policy_fit, st64
 from singlab.kernel.layout import (
     B_DATA,
     B_MAGIC,
@@ -38,7 +38,6 @@ from singlab.kernel.layout import (
     G_WINDOW,
     LARGEST_BUCKET,
     MAGIC_BLOCK,
-    NONSENSE,
     P_BLOCKS,
     P_DOMAIN,
     P_HEAP,
@@ -46,7 +45,6 @@ from singlab.kernel.layout import (
     PAGE,
     PAGE_SHIFT,
     R_COUNT,
-    RAISED,
     RAM_BASE,
     SHARED_SPAN,
     SMALLEST_BUCKET,
@@ -162,15 +160,7 @@ def large_block(m, count, domain):
 
 def room_chosen(m, size):
     """Return how many bytes the policy gives a block; at least what was asked for."""
-    room = policy_fit(m, size)
-    trouble = policy_trouble(m)
-    if trouble != 0:
-        policy_fault(m, FIT, RAISED, trouble)
-        return size
-    if (room < size) or (room > LARGEST_ROOM):
-        policy_fault(m, FIT, NONSENSE, room)
-        return size
-    return room
+    return answered(m, FIT, policy_fit(m, size), size, LARGEST_ROOM, size)
 
 
 def block_new(m, heap, domain, size):

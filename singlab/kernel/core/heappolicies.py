@@ -4,7 +4,7 @@ Each function returns what the policy answers, or what the kernel would do witho
 processes; about the heaps of all others the kernel decides.
 """
 
-from singlab.kernel.core.policies import policy_fault
+from singlab.kernel.core.policies import answered
 from singlab.kernel.core.words import (
     ld64,
     policy_collector,
@@ -12,7 +12,6 @@ from singlab.kernel.core.words import (
     policy_nursery,
     policy_tenure,
     policy_trigger,
-    policy_trouble,
 )
 from singlab.kernel.heaplayout import COLLECT_COMPACT, COLLECT_SEMISPACE, OLDEST, Z_PROCESS
 from singlab.kernel.layout import (
@@ -20,11 +19,9 @@ from singlab.kernel.layout import (
     G_POLICIES,
     G_POLICIES_FOR,
     GROWTH,
-    NONSENSE,
     NURSERY,
     P_POLICIES,
     PAGE,
-    RAISED,
     TENURE,
     TRIGGER,
 )
@@ -49,72 +46,32 @@ def trigger_chosen(m, heap):
     """Return whether the policy wants a collection now; OPEN if it is the kernel that decides."""
     if heap_decided(m, heap, TRIGGER) == 0:
         return OPEN
-    answer = policy_trigger(m, heap)
-    trouble = policy_trouble(m)
-    if trouble != 0:
-        policy_fault(m, TRIGGER, RAISED, trouble)
-        return OPEN
-    if answer > 1:
-        policy_fault(m, TRIGGER, NONSENSE, answer)
-        return OPEN
-    return answer
+    return answered(m, TRIGGER, policy_trigger(m, heap), 0, 1, OPEN)
 
 
 def growth_chosen(m, heap, size, usual):
     """Return how many bytes a heap grows by in which an object of a size has no room."""
     if heap_decided(m, heap, GROWTH) == 0:
         return usual
-    answer = policy_growth(m, heap, size)
-    trouble = policy_trouble(m)
-    if trouble != 0:
-        policy_fault(m, GROWTH, RAISED, trouble)
-        return usual
-    if (answer < size) or (answer > MOST_BYTES):
-        policy_fault(m, GROWTH, NONSENSE, answer)
-        return usual
-    return (answer + PAGE - 1) & ~(PAGE - 1)
+    return answered(m, GROWTH, policy_growth(m, heap, size), size, MOST_BYTES, usual)
 
 
 def nursery_chosen(m, heap, usual):
     """Return how many bytes of young objects make a collection."""
     if heap_decided(m, heap, NURSERY) == 0:
         return usual
-    answer = policy_nursery(m, heap)
-    trouble = policy_trouble(m)
-    if trouble != 0:
-        policy_fault(m, NURSERY, RAISED, trouble)
-        return usual
-    if (answer < PAGE) or (answer > MOST_BYTES):
-        policy_fault(m, NURSERY, NONSENSE, answer)
-        return usual
-    return answer
+    return answered(m, NURSERY, policy_nursery(m, heap), PAGE, MOST_BYTES, usual)
 
 
 def tenure_chosen(m, heap, usual):
     """Return how many minor collections an object survives before it is old."""
     if heap_decided(m, heap, TENURE) == 0:
         return usual
-    answer = policy_tenure(m, heap)
-    trouble = policy_trouble(m)
-    if trouble != 0:
-        policy_fault(m, TENURE, RAISED, trouble)
-        return usual
-    if (answer == 0) or (answer > OLDEST):
-        policy_fault(m, TENURE, NONSENSE, answer)
-        return usual
-    return answer
+    return answered(m, TENURE, policy_tenure(m, heap), 1, OLDEST, usual)
 
 
 def collector_chosen(m, heap, usual):
     """Return which collector an adaptive heap is collected by now."""
     if heap_decided(m, heap, COLLECTOR) == 0:
         return usual
-    answer = policy_collector(m, heap)
-    trouble = policy_trouble(m)
-    if trouble != 0:
-        policy_fault(m, COLLECTOR, RAISED, trouble)
-        return usual
-    if (answer < COLLECT_SEMISPACE) or (answer > COLLECT_COMPACT):
-        policy_fault(m, COLLECTOR, NONSENSE, answer)
-        return usual
-    return answer
+    return answered(m, COLLECTOR, policy_collector(m, heap), COLLECT_SEMISPACE, COLLECT_COMPACT, usual)

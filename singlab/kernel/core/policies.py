@@ -5,7 +5,7 @@ no number, no notes and nobody after it. A policy whose answer cannot be is put 
 takes its own choice, and the host is told.
 """
 
-from singlab.kernel.core.words import emit, ld32, ld64, policy_stop, st64
+from singlab.kernel.core.words import emit, ld32, ld64, policy_stop, policy_trouble, st64
 from singlab.kernel.heaplayout import (
     HEAP_BYTES,
     HEAP_NOTES,
@@ -38,11 +38,13 @@ from singlab.kernel.layout import (
     G_UNBLOCKED_HEAD,
     MAGIC_HEAP,
     MAGIC_THREAD,
+    NONSENSE,
     OWNER_SHIFT,
     P_ID,
     PAGE_SHIFT,
     PAGE_TAGS,
     POLICY_NOTES,
+    RAISED,
     RAM_BASE,
     READY,
     T_ID,
@@ -59,14 +61,19 @@ from singlab.kernel.layout import (
 POLICY_FAULT = 33
 
 
-def is_thread(m, word):
-    """Return whether a word names a thread."""
-    if word & (THREAD_BYTES - 1) != 0:
+def is_record(m, word, size):
+    """Return whether a record of the kernel's, of a size that is a power of two, can lie at an address."""
+    if word & (size - 1) != 0:
         return 0
     page = (word - RAM_BASE) >> PAGE_SHIFT
     if (page < ld64(m, G_KERNEL_FIRST)) or (page >= ld64(m, G_RECORD_FIRST)):
         return 0
-    if ld32(m, PAGE_TAGS + page * 4) != TAG_KERNEL_SYSTEM:
+    return ld32(m, PAGE_TAGS + page * 4) == TAG_KERNEL_SYSTEM
+
+
+def is_thread(m, word):
+    """Return whether a word names a thread."""
+    if is_record(m, word, THREAD_BYTES) == 0:
         return 0
     return ld64(m, word + T_MAGIC) == MAGIC_THREAD
 
@@ -165,12 +172,7 @@ def page_owner(m, page):
 
 def is_heap(m, word):
     """Return whether a word names a heap of objects."""
-    if word & (HEAP_BYTES - 1) != 0:
-        return 0
-    page = (word - RAM_BASE) >> PAGE_SHIFT
-    if (page < ld64(m, G_KERNEL_FIRST)) or (page >= ld64(m, G_RECORD_FIRST)):
-        return 0
-    if ld32(m, PAGE_TAGS + page * 4) != TAG_KERNEL_SYSTEM:
+    if is_record(m, word, HEAP_BYTES) == 0:
         return 0
     return ld64(m, word + Z_MAGIC) == MAGIC_HEAP
 
@@ -282,3 +284,15 @@ def policy_fault(m, slot, why, value):
     emit(m, POLICY_FAULT, slot | why << 8, value)
     policy_stop(m)
     return 0
+
+
+def answered(m, slot, answer, least, most, usual):
+    """Return what a policy has answered, or what the kernel would do without it if it could not, or that cannot be: then it is out of force."""
+    trouble = policy_trouble(m)
+    if trouble != 0:
+        policy_fault(m, slot, RAISED, trouble)
+        return usual
+    if (answer < least) or (answer > most):
+        policy_fault(m, slot, NONSENSE, answer)
+        return usual
+    return answer

@@ -8,7 +8,7 @@ A thread of a suspended process stands in no queue. One that is inside an ABI ca
 stays there; when the call ends it is held, and once all are the process is suspended.
 """
 
-from singlab.kernel.core.policies import is_ready, policy_fault
+from singlab.kernel.core.policies import answered, is_ready, policy_fault
 from singlab.kernel.core.words import emit, ld64, policy_pick, policy_place, policy_quantum, policy_trouble, st64
 from singlab.kernel.layout import (
     BLOCKED_HELD,
@@ -109,14 +109,7 @@ def queue_push(m, queue, thread):
 
 def thread_place(m, thread, by):
     """Put a thread that has become ready where the policy says: the unblocked queue's end, the preempted one's, or the former's front."""
-    place = policy_place(m, thread, by)
-    trouble = policy_trouble(m)
-    if trouble != 0:
-        policy_fault(m, PLACE, RAISED, trouble)
-        place = 0
-    elif place > 2:
-        policy_fault(m, PLACE, NONSENSE, place)
-        place = 0
+    place = answered(m, PLACE, policy_place(m, thread, by), 0, 2, 0)
     if place == 2:
         queue_push(m, G_UNBLOCKED_HEAD, thread)
     elif place == 1:
@@ -214,14 +207,7 @@ def thread_picked(m, previous):
 
 def quantum_chosen(m, thread):
     """Let the policy say how long a thread may run."""
-    quantum = policy_quantum(m, thread)
-    trouble = policy_trouble(m)
-    if trouble != 0:
-        policy_fault(m, QUANTUM, RAISED, trouble)
-        quantum = ld64(m, G_USUAL_QUANTUM)
-    elif (quantum < SHORTEST_QUANTUM) or (quantum > LONGEST_QUANTUM):
-        policy_fault(m, QUANTUM, NONSENSE, quantum)
-        quantum = ld64(m, G_USUAL_QUANTUM)
+    quantum = answered(m, QUANTUM, policy_quantum(m, thread), SHORTEST_QUANTUM, LONGEST_QUANTUM, ld64(m, G_USUAL_QUANTUM))
     st64(m, G_QUANTUM, quantum)
     return 0
 
