@@ -14,7 +14,7 @@ lab: $(READY)
 
 test: $(READY)
 	@$(BIN)/singlab warm
-	@$(BIN)/python -m pytest -n 2 --dist loadscope --max-worker-restart 2 -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --max-worker-restart 1 -m "not slow" $(ARGS)
 
 test-slow: $(READY)
 	@$(BIN)/singlab warm

@@ -7,9 +7,6 @@ snapshot forget only what there is, and a large RAM costs nothing where no code 
 
 from __future__ import annotations
 
-import contextlib
-import mmap
-
 import numpy as np
 
 from singlab.machine import profile as _p
@@ -34,14 +31,7 @@ PAGE_SLOTS = 2048
 
 def new_uops(ram_bytes: int) -> np.ndarray:
     """Return the array of decoded instructions of a machine, all empty."""
-    pages = ram_bytes // 4096
-    words = ram_bytes // 2 + 1 + 2 * pages
-    # Four times as large as RAM and hardly ever full: memory in small pages, as it is touched. NumPy asks for huge ones.
-    room = mmap.mmap(-1, words * 8)
-    if hasattr(mmap, "MADV_NOHUGEPAGE"):
-        with contextlib.suppress(OSError):
-            room.madvise(mmap.MADV_NOHUGEPAGE)
-    return np.frombuffer(room, dtype=np.uint64)
+    return _s.empty_words(ram_bytes // 2 + 1 + 2 * (ram_bytes // 4096))  # four times as large as RAM and hardly ever full
 
 
 def has_decoded(uops: np.ndarray, ram_bytes: int, page: int, last: int) -> bool:

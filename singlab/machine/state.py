@@ -12,6 +12,9 @@ always be made again from RAM).
 
 from __future__ import annotations
 
+import contextlib
+import mmap
+
 import numpy as np
 from llvmlite import ir
 from numba import types
@@ -153,9 +156,32 @@ EVENT_WORDS = 4
 
 RAM_WORD = RING_BASE + RING_EVENTS * EVENT_WORDS  #: index of RAM's first word
 RAM_OFFSET = RAM_WORD * 8  #: the same in bytes
+PAGE_WORDS = 512
 RAM_BASE = 0x8000_0000  #: physical address of RAM, as on QEMU's virt board
 
 U, S, M_MODE = 0, 1, 3
+
+
+def empty_words(count: int) -> np.ndarray:
+    """Return zeros that take the computer's memory as they are written, 4 KB at a time, and give it back when they are let go.
+
+    NumPy's own zeros do neither once large arrays have come and gone: the C library then keeps what it had for the next
+    array, clears it by writing it all, and what many machines have had stays with the process.
+
+    Parameters
+    ----------
+    count : int
+        How many words; at least 1.
+
+    Returns
+    -------
+    ndarray of uint64, shape (count,)
+    """
+    room = mmap.mmap(-1, count * 8)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with contextlib.suppress(OSError):
+            room.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(room, dtype=np.uint64)
 
 
 def new_state(ram_bytes: int) -> np.ndarray:
@@ -172,7 +198,7 @@ def new_state(ram_bytes: int) -> np.ndarray:
     """
     if ram_bytes <= 0 or ram_bytes % 4096:
         raise ValueError(f"RAM must be a positive multiple of 4096 bytes, not {ram_bytes}")
-    m = np.zeros(RAM_WORD + ram_bytes // 8, dtype=np.uint64)
+    m = empty_words(RAM_WORD + ram_bytes // 8)
     m[RAM_BYTES] = ram_bytes
     m[PC] = RAM_BASE
     m[MODE] = M_MODE

@@ -17,7 +17,6 @@ from singlab.machine import state as _s
 from singlab.machine.fetch import forget
 from singlab.machine.machine import Machine
 
-_PAGE_WORDS = 512
 _NEVER = 0xFFFF_FFFF_FFFF_FFFF
 #: Instructions between two checkpoints at first, and how many checkpoints are kept.
 _SPACING, _KEPT = 2_000_000, 32
@@ -54,7 +53,7 @@ class TimeTravel:
         self._beginning = self.machine.m.copy()
         self.start = self._furthest = self.position
         self._spacing = _SPACING
-        self._checkpoints = [_Checkpoint(self.start, np.empty(0, np.int64), np.empty((0, _PAGE_WORDS), np.uint64), self._devices())]
+        self._checkpoints = [_Checkpoint(self.start, np.empty(0, np.int64), np.empty((0, _s.PAGE_WORDS), np.uint64), self._devices())]
 
     @property
     def position(self) -> int:
@@ -166,7 +165,7 @@ class TimeTravel:
         return None if self._board is None else self._board.devices()
 
     def _keep(self) -> None:
-        now, then = self.machine.m.reshape(-1, _PAGE_WORDS), self._beginning.reshape(-1, _PAGE_WORDS)
+        now, then = self.machine.m.reshape(-1, _s.PAGE_WORDS), self._beginning.reshape(-1, _s.PAGE_WORDS)
         pages = np.flatnonzero((now != then).any(axis=1))
         self._checkpoints.append(_Checkpoint(self.position, pages, now[pages], self._devices()))
         if len(self._checkpoints) > _KEPT:
@@ -179,7 +178,7 @@ class TimeTravel:
         m = self.machine.m
         limit, watch = m[_s.STOP_CYCLE], m[_s.WATCH : _s.WATCH_BYTES + 1].copy()
         m[:] = self._beginning
-        m.reshape(-1, _PAGE_WORDS)[checkpoint.pages] = checkpoint.content
+        m.reshape(-1, _s.PAGE_WORDS)[checkpoint.pages] = checkpoint.content
         m[_s.STOP_CYCLE], m[_s.WATCH : _s.WATCH_BYTES + 1] = limit, watch
         forget(self.machine.uops, m[_s.RAM_BYTES])
         if self._board is not None:
