@@ -33,7 +33,7 @@ EXTENT_LISTS = (56, 192)
 MARK = 1 << 32
 OLD = 1 << 32
 #: What a collector does in a step of a film, as in ``singlab.trace.heapfilm``.
-PHASE, ROOT, REACH, SCAN, MOVE, FREE, REMEMBER = range(7)
+PHASE, ROOT, REACH, SCAN, MOVE, FREE, REMEMBER, AGAIN = range(8)
 #: In a list through the headers of its objects: there is no next one.
 LAST = 0x3FFF_FFFF
 #: Lists of free runs, each of runs twice as large as the one before it.

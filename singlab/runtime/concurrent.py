@@ -19,10 +19,14 @@ time", CACM 1978 (steps at allocations).
 from singlab.kernel.core.freeruns import run_file, runs_forget
 from singlab.kernel.core.heappolicies import OPEN
 from singlab.kernel.core.objectheaps import extent_free, extent_trim, pages_tagged
-from singlab.kernel.core.words import ld64, st64
+from singlab.kernel.core.words import film_step, ld64, st64
 from singlab.kernel.heaplayout import (
+    AGAIN,
+    FREE,
     LAST,
     MARK,
+    PHASE,
+    SCAN,
     X_END,
     X_NEXT,
     X_START,
@@ -93,7 +97,9 @@ def slice_on(m, heap, tag, work):
         st64(m, heap + Z_SLICE, end)
     else:
         st64(m, heap + Z_SLICE, 0)
-    shade_words(m, heap, tag, ld64(m, G_PAGES), ld64(m, G_WINDOW), place, end)
+    window = ld64(m, G_WINDOW)
+    shade_words(m, heap, tag, ld64(m, G_PAGES), window, place, end)
+    film_step(m, SCAN, end - 8 - window, 0)  # so far
     return work - ((end - place) >> 3)
 
 
@@ -126,6 +132,7 @@ def mark_some(m, heap, tag, work):
         else:
             mask = mask_of(m, row)
             shade_fields(m, heap, tag, pages, window, mask, at)
+            film_step(m, SCAN, word, 0)
             if mask != 0:
                 cost = size >> 3
         if cost > work:
@@ -207,6 +214,7 @@ def sweep_some(m, heap, work):
                 st64(m, at, header & TYPE)
                 if run != at:
                     run_file(m, heap, run - window, at - run)
+                    film_step(m, FREE, run - window, at - run)
                 live += size
                 run = at + size
         elif size == 0:
@@ -230,6 +238,7 @@ def sweep_some(m, heap, work):
             extent_drop(m, heap, extent)
         elif run < end:
             run_file(m, heap, run - window, end - run)
+            film_step(m, FREE, run - window, end - run)
     return 0
 
 
@@ -240,8 +249,10 @@ def concurrent_work(m, heap, work):
     if phase == IDLE:
         cycle_begin(m, heap, tag)
     elif phase == SWEEPING:
+        film_step(m, PHASE, 2, 0)
         sweep_some(m, heap, work)
     else:
+        film_step(m, PHASE, 1, 0)
         mark_some(m, heap, tag, work)
         if (ld64(m, heap + Z_GRAY) == LAST) and (ld64(m, heap + Z_SLICE) == 0):
             st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
@@ -273,5 +284,6 @@ def wait_again(m, heap, word, at, header):
     if ld64(m, heap + Z_PHASE) == MARKING:
         link = ld64(m, heap + Z_GRAY)
         st64(m, heap + Z_GRAY, (word - RAM_BASE) >> 3)
+        film_step(m, AGAIN, word, 0)
     st64(m, at, header & TYPE | MARK | link << NEXT_SHIFT)  # else it need not be told again before it is swept
     return 0

@@ -98,8 +98,9 @@ def shade_roots(m, heap, tag):
     roots_begin(m, heap)
     slot = root_next(m, heap)
     while slot != 0:
-        film_step(m, ROOT, slot, 0)
-        shade(m, heap, tag, pages, window, ld64(m, slot))
+        word = ld64(m, slot)
+        film_step(m, ROOT, slot, word)
+        shade(m, heap, tag, pages, window, word)
         roots += 1
         slot = root_next(m, heap)
     return roots
