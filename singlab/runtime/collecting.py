@@ -43,6 +43,7 @@ from singlab.kernel.heaplayout import (
     Z_LIMIT,
     Z_LIVE,
     Z_MOST,
+    Z_PHASE,
     Z_STACK,
     Z_TAG,
     Z_TROUBLE,
@@ -68,7 +69,7 @@ from singlab.kernel.layout import (
 from singlab.runtime.adaptive import adaptive_collect
 from singlab.runtime.booking import book_begin, book_end, book_work
 from singlab.runtime.compact import compact_collect
-from singlab.runtime.concurrent import concurrent_collect, concurrent_step, concurrent_work, step_due, wait_again
+from singlab.runtime.concurrent import IDLE, SWEEPING, concurrent_collect, concurrent_step, concurrent_work, step_due, wait_again
 from singlab.runtime.generational import generational_collect, remember_old
 from singlab.runtime.marksweep import marksweep_collect
 from singlab.runtime.semispace import semispace_collect
@@ -148,6 +149,24 @@ def room_found(m, heap, size, limit):
     return room
 
 
+def room_meanwhile(m, heap, size, limit):
+    """Return room for an object in a heap that is collected in steps and has reached its limit: swept for now, or beyond the limit; 0 = none."""
+    if threads_stopped(m, heap) == 0:
+        return 0
+    if ld64(m, heap + Z_PHASE) == IDLE:
+        collection(m, heap, CAUSE_STEP)
+    room = 0
+    while (room == 0) and (ld64(m, heap + Z_PHASE) == SWEEPING) and (ld64(m, heap + Z_TROUBLE) == 0):
+        collection(m, heap, CAUSE_STEP)
+        room = room_found(m, heap, size, limit)
+    if (room == 0) and (ld64(m, heap + Z_TROUBLE) == 0):
+        most = ld64(m, heap + Z_MOST)
+        if (limit << 1) + size < most:
+            most = (limit << 1) + size
+        room = room_found(m, heap, size, most)
+    return room
+
+
 def room_made(m, heap, size):
     """Return room for an object, with a collection if need be; 0 = none, 1 = none as long as other threads run on."""
     forced = ld64(m, G_COLLECT_EVERY)
@@ -167,6 +186,8 @@ def room_made(m, heap, size):
         limit = ld64(m, bound)
         if wanted != 1:
             room = room_found(m, heap, size, limit)
+        if (room == 0) and (ld64(m, heap + Z_COLLECTOR) == COLLECT_CONCURRENT):
+            room = room_meanwhile(m, heap, size, limit)
     if room == 0:
         if threads_stopped(m, heap) == 0:
             room = room_found(m, heap, size, ld64(m, heap + Z_MOST))

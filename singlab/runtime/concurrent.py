@@ -2,13 +2,15 @@
 
 Marking goes on while the program runs and changes what has been looked at. So the compiler's write barrier tells of each
 store into an object that is marked and waits no more, and the object waits again; roots have no barrier and are looked at
-again whenever nothing waits. Marking is over when, with all threads at points, the roots name nothing new. Then the free
+again whenever nothing waits. Marking is over when a step that has looked at the roots comes to the end of what they name: a
+program that makes objects always holds a new one, so there is no waiting for roots that name nothing new. Then the free
 lists are made afresh, a piece of the heap in each step. Objects that are made meanwhile lie where sweeping has been already, or
 in extents it does not come to.
 
 A step looks at so many words (WORK), an array in slices and an object that is none as a whole; one in which roots are looked at
 takes these besides, and dead pages go back so many at a time. An array that is changed while it is looked at waits again, and is looked at from its
-beginning. Where the program makes objects faster than steps can follow, or memory is short, the rest is done at once.
+beginning. Who asks for room when the heap has reached its limit sweeps on until there is some; during marking the heap may grow
+to twice its limit. Where the program makes objects faster than that, or memory is short, the rest is done at once.
 
 What it leaves out: a thread of its own for the collector; slices of a stack: all roots are looked at in one step.
 
@@ -54,7 +56,7 @@ from singlab.runtime.stackwalk import threads_empty
 
 TYPE = 0xFFFFFFFF
 NEXT_SHIFT = 33
-WORK = 1000
+WORK = 500
 SOONEST = 16384  # bytes made since the last cycle before there is another
 IDLE = 0
 MARKING = 1
@@ -63,12 +65,12 @@ FOREVER = 0xFFFFFFFFFFFFFFFF
 
 
 def step_due(m, heap, wanted):
-    """Return whether there is a step to do; the first of a cycle if a policy wants it (1), not if it does not (0)."""
+    """Return whether there is a step to do; the first of a cycle if a policy wants it (1), not if it does not (0), else halfway to the limit."""
     if ld64(m, heap + Z_PHASE) != IDLE:
         return 1
     if wanted < OPEN:
         return wanted
-    start = ld64(m, heap + Z_LIMIT) >> 2
+    start = (ld64(m, heap + Z_LIMIT) - ld64(m, heap + Z_LIVE)) >> 1
     if start < SOONEST:
         start = SOONEST
     return ld64(m, heap + Z_GIVEN) >= start
@@ -98,7 +100,7 @@ def slice_on(m, heap, tag, work):
 
 
 def mark_some(m, heap, tag, work):
-    """Look at the references of what waits, about so many words."""
+    """Look at the references of what waits, about so many words; returns how many are left to be done."""
     pages = ld64(m, G_PAGES)
     window = ld64(m, G_WINDOW)
     if ld64(m, heap + Z_SLICE) != 0:
@@ -132,7 +134,12 @@ def mark_some(m, heap, tag, work):
             cost = work
         work -= cost
         place = ld64(m, heap + Z_GRAY)
-    return 0
+    return work
+
+
+def nothing_waits(m, heap):
+    """Return whether all that is marked has been looked at."""
+    return (ld64(m, heap + Z_GRAY) == LAST) and (ld64(m, heap + Z_SLICE) == 0)
 
 
 def sweep_begin(m, heap):
@@ -242,10 +249,11 @@ def concurrent_work(m, heap, work):
     elif phase == SWEEPING:
         sweep_some(m, heap, work)
     else:
-        mark_some(m, heap, tag, work)
-        if (ld64(m, heap + Z_GRAY) == LAST) and (ld64(m, heap + Z_SLICE) == 0):
+        left = mark_some(m, heap, tag, work)
+        if nothing_waits(m, heap) != 0:
             st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
-            if ld64(m, heap + Z_GRAY) == LAST:
+            mark_some(m, heap, tag, left)
+            if (nothing_waits(m, heap) != 0) and (ld64(m, heap + Z_TROUBLE) == 0):
                 sweep_begin(m, heap)
     return 1
 
