@@ -69,7 +69,7 @@ from singlab.kernel.layout import (
 from singlab.runtime.adaptive import adaptive_collect
 from singlab.runtime.booking import book_begin, book_end, book_work
 from singlab.runtime.compact import compact_collect
-from singlab.runtime.concurrent import IDLE, SWEEPING, concurrent_collect, concurrent_step, concurrent_work, step_due, wait_again
+from singlab.runtime.concurrent import IDLE, SWEEPING, concurrent_collect, concurrent_step, concurrent_work, shade_stored, step_due
 from singlab.runtime.generational import generational_collect, remember_old
 from singlab.runtime.marksweep import marksweep_collect
 from singlab.runtime.semispace import semispace_collect
@@ -277,8 +277,8 @@ def abi_get_room(m, size, top, limit, stack):
     return 0
 
 
-def abi_remember(m, word):
-    """The write barrier: something is about to be stored into an object of the calling process, whose collector wants to know."""
+def abi_remember(m, word, value):
+    """The write barrier: a reference is about to be stored into an object of the calling process, whose collector wants to know."""
     process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
     heap = ld64(m, process + P_OBJECT_HEAP)
     if heap != 0:
@@ -291,6 +291,6 @@ def abi_remember(m, word):
                 if collector == COLLECT_GENERATIONAL:
                     return remember_old(m, heap, word, at, header)
                 if collector == COLLECT_CONCURRENT:
-                    return wait_again(m, heap, word, at, header)
+                    return shade_stored(m, heap, at, header, value)
     emit(m, REFUSED, ABI_REMEMBER, E_BAD_ARGUMENT)
     return E_BAD_ARGUMENT

@@ -1,21 +1,21 @@
 """Concurrent mark-sweep: the work of a collection is cut into steps, one whenever a thread asks for room, so no pause is long.
 
 Marking goes on while the program runs and changes what has been looked at. So the compiler's write barrier tells of each
-store into an object that is marked and waits no more, and the object waits again; roots have no barrier and are looked at
-again whenever nothing waits. Marking is over when a step that has looked at the roots comes to the end of what they name: a
-program that makes objects always holds a new one, so there is no waiting for roots that name nothing new. Then the free
-lists are made afresh, a piece of the heap in each step. Objects that are made meanwhile lie where sweeping has been already, or
-in extents it does not come to.
+reference that is about to be stored into an object that is marked and waits no more, and what it names is marked: nothing is
+looked at twice. Roots have no barrier and are looked at again whenever nothing waits. Marking is over when a step that has
+looked at the roots comes to the end of what they name: a program that makes objects always holds a new one, so there is no
+waiting for roots that name nothing new. Then the free lists are made afresh, a piece of the heap in each step. Objects that are
+made meanwhile lie where sweeping has been already, or in extents it does not come to.
 
-A step looks at so many words (WORK), an array in slices and an object that is none as a whole; one in which roots are looked at
-takes these besides, and dead pages go back so many at a time. An array that is changed while it is looked at waits again, and is looked at from its
-beginning. Who asks for room when the heap has reached its limit sweeps on until there is some; during marking the heap may grow
-to twice its limit. Where the program makes objects faster than that, or memory is short, the rest is done at once.
+A step looks at so many words (WORK), an array in slices and an object that is none as a whole; one in which roots are looked
+at takes these besides, and dead pages go back so many at a time. A room is smaller during a cycle, so that steps keep up with a
+program that keeps all it makes. Who asks for room when the heap has reached its limit sweeps on until there is some; during
+marking the heap may grow to twice its limit. Where that is not enough, or memory is short, the rest is done at once.
 
 What it leaves out: a thread of its own for the collector; slices of a stack: all roots are looked at in one step.
 
-Sources: Steele, "Multiprocessing compactifying garbage collection", CACM 1975 (the barrier); Baker, "List processing in real
-time", CACM 1978 (steps at allocations).
+Sources: Dijkstra et al., "On-the-fly garbage collection: an exercise in cooperation", CACM 1978 (the barrier); Baker, "List
+processing in real time", CACM 1978 (steps at allocations).
 """
 
 from singlab.kernel.core.freeruns import run_file, runs_forget
@@ -50,7 +50,7 @@ from singlab.kernel.heaplayout import (
     Z_TROUBLE,
 )
 from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, RAM_BASE
-from singlab.runtime.marksweep import ELEMENTS, LENGTH, shade_fields, shade_roots, shade_words
+from singlab.runtime.marksweep import ELEMENTS, LENGTH, shade, shade_fields, shade_roots, shade_words
 from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_of, size_of
 from singlab.runtime.stackwalk import threads_empty
 
@@ -275,11 +275,9 @@ def concurrent_collect(m, heap):
     return 1
 
 
-def wait_again(m, heap, word, at, header):
-    """The write barrier: a marked object that waits no more is about to be changed."""
-    link = LAST
+def shade_stored(m, heap, at, header, value):
+    """The write barrier: a reference is about to be stored into an object that is marked and waits no more, so what it names is marked too."""
     if ld64(m, heap + Z_PHASE) == MARKING:
-        link = ld64(m, heap + Z_GRAY)
-        st64(m, heap + Z_GRAY, (word - RAM_BASE) >> 3)
-    st64(m, at, header & TYPE | MARK | link << NEXT_SHIFT)  # else it need not be told again before it is swept
+        return shade(m, heap, ld64(m, heap + Z_TAG), ld64(m, G_PAGES), ld64(m, G_WINDOW), value)
+    st64(m, at, header & TYPE | MARK | LAST << NEXT_SHIFT)  # it need not be told again before it is swept
     return 0
