@@ -203,7 +203,8 @@ def room_made(m, heap, size):
         room = room_found(m, heap, size, ld64(m, heap + Z_LIMIT))
         if room == 0:
             room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
-        if (room == 0) and ((cause == CAUSE_FORCED) or (ld64(m, heap + Z_COLLECTOR) == COLLECT_GENERATIONAL)):  # that may not have been all
+        collector = ld64(m, heap + Z_COLLECTOR)
+        if (room == 0) and ((cause == CAUSE_FORCED) or (collector == COLLECT_GENERATIONAL) or (collector == COLLECT_CONCURRENT)):  # that may not have been all
             collection(m, heap, CAUSE_MEMORY)
             room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
     return room

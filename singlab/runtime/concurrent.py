@@ -264,13 +264,10 @@ def concurrent_step(m, heap):
 
 
 def concurrent_collect(m, heap):
-    """Do what is left of a cycle at once, and a whole one: what died during the first is found by the second."""
-    cycles = 1 + (ld64(m, heap + Z_PHASE) != IDLE)
-    while cycles != 0:
-        cycles -= 1
+    """Do what is left of a cycle at once, or a whole one; what died during the first is found by the next."""
+    concurrent_work(m, heap, FOREVER)
+    while (ld64(m, heap + Z_PHASE) != IDLE) and (ld64(m, heap + Z_TROUBLE) == 0):
         concurrent_work(m, heap, FOREVER)
-        while (ld64(m, heap + Z_PHASE) != IDLE) and (ld64(m, heap + Z_TROUBLE) == 0):
-            concurrent_work(m, heap, FOREVER)
     st64(m, heap + Z_MOVED, 0)
     return 1
 

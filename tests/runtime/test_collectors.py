@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from oracle_objects import run_as_python
 
 from singlab.experiments.collection import pauses as pauses_of
+from singlab.experiments.workloads import workloads
 from singlab.kernel import System
 from singlab.kernel import layout as at
 from singlab.kernel.audit import audit, check
@@ -190,6 +191,28 @@ def test_the_steps_of_a_concurrent_collection_are_short():
             assert (table["cause"] == "step").sum() > 50
             longest["step"] = table[table["cause"] == "step"]["cycles"].max()
     assert longest["step"] < longest["marksweep"] / 5
+
+
+@pytest.mark.skipif(DISABLED, reason="long runs")
+@pytest.mark.parametrize("workload", ["trees", "churn", "cache", "strings", "requests", "compiler"])
+def test_a_cycle_of_steps_ends_before_the_heap_is_full(workload):
+    """Programs that change what has been marked, that hold a new object at every moment, whose live data grows: all is done in steps."""
+    system = System(ram="64M")
+    workloads()[workload].start(system, "teaching", 1, "concurrent")
+    assert system.run().outcome == "finished"
+    table = pauses_of(system)
+    assert (table["cause"] == "step").all() and len(table) > 100
+    assert table["cycles"].max() < 200_000 and table["cycles"].median() < 100_000
+
+
+@pytest.mark.skipif(DISABLED, reason="long runs")
+def test_a_large_object_is_not_waited_for_in_steps():
+    """Arrays of a third of the heap, one soon after the other: the rest of a cycle is done at once, as nothing bounds both heap and pause then."""
+    system = System(ram="64M")
+    workloads()["graph"].start(system, "teaching", 1, "concurrent")
+    assert system.run().outcome == "finished"
+    causes = pauses_of(system)["cause"].value_counts()
+    assert causes["limit"] > 10 and causes["step"] > 20 * causes["limit"]
 
 
 # ---- threads ------------------------------------------------------------------------------------------------------------
