@@ -5,8 +5,9 @@ where zeroed room for an object lies without any collection, 0 if there is none,
 ``NAME_collect(m, heap)`` collects, returns 0 if it could not even begin, and leaves its numbers in Z_ROOTS to Z_FREED. A
 collector is added in :func:`heap_room` and :func:`heap_collect`.
 
-A process whose threads are not all at points grows instead; only if there is no memory for that does the one that asks wait,
-as if it had yielded.
+A process whose threads are not all at points grows instead, to twice the limit of its heap; from there on the one that asks waits,
+as if it had yielded. When it has waited PATIENCE times the heap grows all the same: a thread may be at no point for as long
+as it likes, even until the waiting one has done something. Only if there is no memory does the one that asks wait for good.
 """
 
 from singlab.kernel.abi import ABI_NUMBER
@@ -47,6 +48,7 @@ from singlab.kernel.heaplayout import (
     Z_STACK,
     Z_TAG,
     Z_TROUBLE,
+    Z_WAITED,
 )
 from singlab.kernel.layout import (
     ENDED,
@@ -80,6 +82,7 @@ REFUSED = 28
 CHUNK_PAGES = 4  # what a process without a collector is given at once
 LARGEST_OBJECT = 0x1000040
 E_BAD_ARGUMENT = 5
+PATIENCE = 64
 ABI_REMEMBER = ABI_NUMBER["remember"]
 ALONE = 1  # upper half of the header of an object whose collector wants to know of stores
 
@@ -149,6 +152,20 @@ def room_found(m, heap, size, limit):
     return room
 
 
+def room_beside(m, heap, size):
+    """Return room for an object while threads of the process are at no points; 1 = the one that asks is to wait."""
+    most = ld64(m, heap + Z_MOST)
+    waited = ld64(m, heap + Z_WAITED)
+    if (waited < PATIENCE) and (ld64(m, heap + Z_LIMIT) < most >> 1):
+        most = ld64(m, heap + Z_LIMIT) << 1
+    room = room_found(m, heap, size, most)
+    if room == 0:
+        st64(m, heap + Z_WAITED, waited + 1)
+        return 1
+    st64(m, heap + Z_WAITED, 0)
+    return room
+
+
 def room_meanwhile(m, heap, size, limit):
     """Return room for an object in a heap that is collected in steps and has reached its limit: swept for now, or beyond the limit; 0 = none."""
     if threads_stopped(m, heap) == 0:
@@ -190,8 +207,7 @@ def room_made(m, heap, size):
             room = room_meanwhile(m, heap, size, limit)
     if room == 0:
         if threads_stopped(m, heap) == 0:
-            room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
-            return room + (room == 0)
+            return room_beside(m, heap, size)
         cause = CAUSE_LIMIT
         if forced != 0:
             cause = CAUSE_FORCED

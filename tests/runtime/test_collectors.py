@@ -267,6 +267,52 @@ def test_the_roots_of_all_threads(collector, every, quantum):
     check(system)
 
 
+APART = '''
+@managed
+class Item:
+    value: u64
+    next: "Item | None"
+@function
+def compute(n: u64) -> u64:
+    x: u64 = 1
+    for i in range(n):
+        x = x * 5 % 8191 + i
+    return x
+@function
+def make(n: u64) -> u64:
+    sum: u64 = 0
+    for i in range(n):
+        sum += Item(u64(i), None).value
+    return sum
+@sip
+def p(n: u64, long: u64) -> u64:
+    a = thread(compute, long)
+    mine = make(n)
+    mark(1)
+    return mine + join(a)
+'''
+
+
+@pytest.mark.skipif(DISABLED, reason="long runs")
+@pytest.mark.parametrize("collector", ALL)
+def test_a_thread_that_computes_on_and_on_lets_the_heap_grow_a_little(collector):
+    """It is at no point before it ends: who makes objects waits for it now and then, but not until it ends, and does not have all memory instead."""
+    system = system_of(quantum_us=100)
+    process = system.create(program(APART, collector), n=60_000, long=1_500_000)
+    most = 0
+    while not system.done:
+        system.run(events=50)
+        heap = system.heap(process)
+        most = max(most, heap.bytes if heap else 0)
+    assert process.end.state == "exit", process.end
+    assert 131_072 <= most < 60_000 * 24 / 3, "what it made in all"
+    events = system.trace.events
+    waits, made = events[events["kind"] == Kind.THREAD_YIELD], events[events["kind"] == Kind.MARK]
+    ended = events[(events["kind"] == Kind.THREAD_EXIT)]
+    assert len(waits) > 64 and len(made) == 1 and made["cycle"][0] < ended["cycle"].max()
+    check(system)
+
+
 # ---- ends -----------------------------------------------------------------------------------------------------------------
 
 HUNGRY = '''
