@@ -1,6 +1,6 @@
 """Films of concurrent collections: a whole cycle, and what the program did between the collector's steps.
 
-The system is run from event to event. Where the collector did a step, or the write barrier told it of a store, the heap is read, and
+The system is run from event to event. Where the collector did a step, or the write barrier marked an object, the heap is read, and
 compared with how it was before: that gives the objects the program has made, in the order in which they lie, and the references it
 has changed. What the collector did it writes down itself, as in a collection done at once. Looking costs no simulated cycle, and the
 system goes on as if nobody had looked.
@@ -90,10 +90,9 @@ class _Writer:
         self.slots: dict[int, int] = {}
         self.roots: list[Root] = []
         self.held: list[int] = []
-        self.twice: set[int] = set()  # arrays that wait again while they are looked at in slices
         self.pause = self.ended = 0
         self.ran: int | None = None  # the step that says how long the program ran
-        self.sweeping = self.swept = self.over = False
+        self.sweeping = self.swept = self.over = self.stopped = False
 
     def step(self, what: int, a: int, b: int = 0) -> None:
         self.steps.append((int(what), a, b))
@@ -114,11 +113,13 @@ class _Writer:
         for event in events:
             if event["kind"] == Kind.GC_BEGIN:
                 self.pause += 1
+                self.stopped = True
                 if self.ran is not None:
                     self.steps[self.ran] = (int(Step.PHASE), _PROGRAM, int(event["cycle"]) - self.ended)
                 self.ran = None
             elif event["kind"] == Kind.GC_END:
                 self.ended = int(event["cycle"])
+                self.stopped = False
                 self.over = self.heap.load(hp.Z_PHASE) == IDLE
             elif event["kind"] == Kind.GC_STEP:
                 self.collector(int(event["a"]) >> 56, int(event["a"]) & _ADDRESS, int(event["b"]))
@@ -190,6 +191,8 @@ class _Writer:
                 self.step(Step.WHITEN, 0)
                 self.state = [WHITE if state in (GREY, BLACK) else state for state in self.state]
             self.swept = a == _SWEEPS
+            if self.steps and self.steps[-1][0] == Step.PHASE and self.steps[-1][1] != _PROGRAM:
+                self.steps.pop()  # in which there was nothing to do
             self.step(what, a, self.pause)
         elif what == Step.ROOT:
             if self.held[self.slots[a]] if a in self.slots else 0:
@@ -203,10 +206,8 @@ class _Writer:
         elif what == Step.SCAN:
             self.scanned(a)
         elif a in self.at:  # else it was made since the last look, and is gone again
-            if what == Step.AGAIN and self.state[self.at[a]] == GREY:
-                self.twice.add(self.at[a])
             self.state[self.at[a]] = GREY
-            self.step(what, a)
+            self.step(what if self.stopped else Step.SHADE, a)
 
     def scanned(self, word: int) -> None:
         """All references up to a word have been followed: of an array that is the last one of a slice."""
@@ -217,9 +218,6 @@ class _Writer:
         place = self.at[address]
         if word != address and word != address + self.objects[place][1] - 8:
             return  # not yet at the end of this array, or of one that is gone
-        if word != address and place in self.twice:
-            self.twice.remove(place)
-            return
         self.state[place] = BLACK
         self.step(Step.SCAN, address)
 

@@ -34,7 +34,7 @@ class Step(IntEnum):
     MOVE = 4  #: moves an object: from, to
     FREE = 5  #: gives room back, with all objects in it: address, bytes
     REMEMBER = 6  #: takes an object into the remembered set (b = 1) or out of it (b = 0): address
-    AGAIN = 7  #: is told by the write barrier of an object that is about to be changed, which waits again: its address
+    SHADE = 7  #: the write barrier marks an object that the program is about to store into one that has been looked at: its address
     # what a program does between the collector's steps
     MAKE = 8  #: makes an object: its address, its number among those made
     MAKE_BLACK = 9  #: the same, where the collection comes no more: it is kept without being looked at
@@ -269,7 +269,7 @@ class HeapFilm:
             return at[address]
 
         for number, (what, a, b) in enumerate(self.steps[:position].tolist()):
-            if what in (Step.REACH, Step.AGAIN):
+            if what in (Step.REACH, Step.SHADE):
                 state[there(a, number)] = GREY
             elif what == Step.SCAN:
                 state[there(a, number)] = BLACK
@@ -341,10 +341,10 @@ class HeapFilm:
         return found
 
     def lost_without_barrier(self) -> np.ndarray:
-        """Return which objects the collector would have taken from the program, had it looked at no object twice.
+        """Return which objects the collector would have taken from the program, had the write barrier marked nothing.
 
         All else is as in the film: when the collector looks at roots, and when at which object. What such an object refers to then
-        is reached; what the program stores into it afterwards is not looked at. Before sweeping begins, all that waits is looked at.
+        is reached; what the program stores into it afterwards is not. Before sweeping begins, all that waits is looked at.
 
         Returns
         -------
@@ -406,7 +406,7 @@ class HeapFilm:
     def summary(self) -> dict[str, int]:
         """Return what the collection did: roots looked at, objects and bytes reached, moved and gone; and what the program did meanwhile.
 
-        ``made`` are objects it made, ``changed`` references it changed, ``again`` how often the write barrier let an object wait again.
+        ``made`` are objects it made, ``changed`` references it changed, ``shaded`` objects that the write barrier marked.
         """
         what, objects = self.steps["what"], self.objects
         state, where = self.states(len(self))
@@ -416,7 +416,7 @@ class HeapFilm:
         made = np.isin(what, (Step.MAKE, Step.MAKE_BLACK))
         return {"roots": int((what == Step.ROOT).sum()), "reached": int(((state == GREY) | (state == BLACK)).sum()), "moved": len(moved),
                 "moved_bytes": int(sizes[moved].sum()), "gone": int(gone.sum()), "gone_bytes": int(sizes[gone].sum()),
-                "made": int(made.sum()), "changed": int((what == Step.REFER).sum()), "again": int((what == Step.AGAIN).sum())}  # fmt: skip
+                "made": int(made.sum()), "changed": int((what == Step.REFER).sum()), "shaded": int((what == Step.SHADE).sum())}  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
         """Write the film to a file, which :meth:`load` reads; returns the path."""

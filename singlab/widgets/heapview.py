@@ -30,7 +30,7 @@ SENTENCES = {
     int(Step.MOVE): "moves {a} to {b}",
     int(Step.FREE): "gives back {bytes} bytes at {place}",
     int(Step.REMEMBER): "takes {a} {into} the remembered set",
-    int(Step.AGAIN): "the program is about to store into {a}: the write barrier lets it wait again",
+    int(Step.SHADE): "the write barrier marks {a}: the program is about to store it into an object that has been looked at",
     int(Step.MAKE): "the program makes {a}",
     int(Step.MAKE_BLACK): "the program makes {a}, where sweeping comes no more: it is kept as it is",
     int(Step.REFER): "the program lets {a} {change}",
@@ -119,7 +119,7 @@ def _data(film: HeapFilm) -> dict:
     word = np.uint64(8)
     steps = np.zeros((len(film), 3), dtype="<u4")
     what, a, b = (film.steps[name] for name in ("what", "a", "b"))
-    places = (Step.REACH, Step.SCAN, Step.MOVE, Step.FREE, Step.REMEMBER, Step.AGAIN, Step.MAKE, Step.MAKE_BLACK, Step.REFER)
+    places = (Step.REACH, Step.SCAN, Step.MOVE, Step.FREE, Step.REMEMBER, Step.SHADE, Step.MAKE, Step.MAKE_BLACK, Step.REFER)
     steps[:, 0] = what
     steps[:, 1] = np.where(np.isin(what, places), (np.maximum(a, base) - base) // word, a)
     held = (what == Step.HOLD) & (b > 0)
@@ -148,7 +148,7 @@ def _still(film: HeapFilm) -> str:
     )
     told = f" The collection moves {done['moved']:,} and frees {done['gone']:,} objects in {len(film):,} steps." if len(film) else ""
     if film.program:
-        told += f" The program makes {done['made']:,} objects meanwhile, and the write barrier lets {done['again']:,} wait again."
+        told += f" The program makes {done['made']:,} objects meanwhile, and the write barrier marks {done['shaded']:,}."
     return (
         f'<div class="singlab-still"><p>The heap of {escape(before.process)}: {len(before):,} objects, {len(before.roots):,} roots, '
         f"{escape(before.collector)}.{told} The live view needs a running notebook.</p><table><thead><tr><th>type</th><th>objects</th>"

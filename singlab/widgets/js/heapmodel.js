@@ -1,7 +1,7 @@
 // A heap and what a collector does to it: the state after any number of steps. It draws nothing.
 
 const WHITE = 0, GREY = 1, BLACK = 2, GONE = 3, LATER = 4;
-const PHASE = 0, ROOT = 1, REACH = 2, SCAN = 3, MOVE = 4, FREE = 5, REMEMBER = 6, AGAIN = 7, MAKE = 8, MAKE_BLACK = 9, REFER = 10, HOLD = 11, WHITEN = 12;
+const PHASE = 0, ROOT = 1, REACH = 2, SCAN = 3, MOVE = 4, FREE = 5, REMEMBER = 6, SHADE = 7, MAKE = 8, MAKE_BLACK = 9, REFER = 10, HOLD = 11, WHITEN = 12;
 const NOTHING = 0xFFFFFFFF;
 
 function words(value, Kind) {
@@ -72,7 +72,7 @@ class HeapModel {
     this.freed = [];
     this.held = this.about.roots.map((root) => root[2]);
     this.rootsSeen = new Uint8Array(this.held.length);
-    this.again = new Uint8Array(this.count); // waits because the write barrier says so
+    this.shaded = new Uint8Array(this.count); // waits because the write barrier has marked it
     this.phase = -1;
     this.phaseSays = 0;
     this.undo = [];
@@ -119,12 +119,12 @@ class HeapModel {
       back.paint = [];
       for (let i = 0; i < this.count; i++) if (this.state[i] === GREY || this.state[i] === BLACK) { back.paint.push([i, this.state[i]]); this.paint(i, WHITE); }
       this.touched = -1;
-    } else if (what === REACH || what === SCAN || what === REMEMBER || what === AGAIN) {
+    } else if (what === REACH || what === SCAN || what === REMEMBER || what === SHADE) {
       const i = this.at.get(a);
       if (i !== undefined) {
         this.touched = i;
         if (what === REMEMBER) { back.remember = [i, this.remembered[i]]; this.remembered[i] = b ? 1 : 0; }
-        else { back.paint = [[i, this.state[i]]]; back.again = [i, this.again[i]]; this.again[i] = what === AGAIN ? 1 : 0; this.paint(i, what === SCAN ? BLACK : GREY); }
+        else { back.paint = [[i, this.state[i]]]; back.shaded = [i, this.shaded[i]]; this.shaded[i] = what === SHADE ? 1 : 0; this.paint(i, what === SCAN ? BLACK : GREY); }
       }
     } else if (what === MOVE) {
       const i = this.at.get(a);
@@ -166,7 +166,7 @@ class HeapModel {
     this.position--;
     this.touched = back.touched;
     if (back.phase) [this.phase, this.phaseSays] = back.phase;
-    if (back.again) this.again[back.again[0]] = back.again[1];
+    if (back.shaded) this.shaded[back.shaded[0]] = back.shaded[1];
     if (back.seen) this.rootsSeen = back.seen;
     if (back.root) this.rootsSeen[back.root[0]] = back.root[1];
     if (back.held) this.held[back.held[0]] = back.held[1];
@@ -219,12 +219,12 @@ class HeapModel {
     }
     return found;
   }
-  // A reference that nobody would follow any more: from a black object to a white one; or from one that waits again, which would be black.
+  // A reference that nobody would follow any more: from a black object to a white one; or to one that only the barrier has marked.
   missed(i, j) { return this.state[i] === BLACK && this.state[j] === WHITE; }
-  saved(i, j) { return this.again[i] === 1 && this.state[i] === GREY && this.state[j] === WHITE; }
+  saved(i, j) { return this.state[i] === BLACK && this.state[j] === GREY && this.shaded[j] === 1; }
   unfollowed() {
     const found = [0, 0];
-    for (let i = 0; i < this.count; i++) if (this.state[i] === BLACK || this.again[i]) for (const j of this.out[i]) {
+    for (let i = 0; i < this.count; i++) if (this.state[i] === BLACK) for (const j of this.out[i]) {
       if (this.missed(i, j)) found[0]++;
       if (this.saved(i, j)) found[1]++;
     }
@@ -245,7 +245,7 @@ class HeapModel {
     if (what === HOLD) fill.change = this.held[a] < 0 ? "refers to nothing any more" : `refers to ${this.name(this.held[a])} now`;
     if (what === REFER) {
       const [, old, now] = this.changes.subarray(3 * b, 3 * b + 3);
-      fill.change = now < 0 ? `refer no more to ${this.name(old)}` : `refer to ${this.name(now)}` + (old < 0 ? "" : `, no more to ${this.name(old)}`) + (now >= 0 && this.saved(this.changes[3 * b], now) ? "; without the barrier nobody would look there" : "");
+      fill.change = now < 0 ? `refer no more to ${this.name(old)}` : `refer to ${this.name(now)}` + (old < 0 ? "" : `, no more to ${this.name(old)}`) + (now >= 0 && this.saved(this.changes[3 * b], now) ? "; without the barrier nobody would look at that one" : "");
     }
     return (this.about.sentences[what] || "").replace(/\{(\w+)\}/g, (_, name) => fill[name]);
   }
