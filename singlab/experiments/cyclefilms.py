@@ -18,7 +18,6 @@ import numpy as np
 
 from singlab.experiments.heappictures import Contents, Heap, contents, find_heap, picture_of, stack_root
 from singlab.kernel import heaplayout as hp
-from singlab.kernel import layout as at
 from singlab.kernel.process import Process
 from singlab.kernel.startup import KernelError
 from singlab.machine import state as _s
@@ -35,8 +34,29 @@ _LOOKS, _SWEEPS, _PROGRAM = 0, 2, 3
 _ADDRESS = (1 << 56) - 1
 
 
+def _trouble(process: Process) -> KernelError:
+    return KernelError(f"{process.name} has ended before a cycle of its collector was over; let it allocate more")
+
+
+def finish_cycle(process: Process) -> bool:
+    """Run until the cycle of a concurrent collector is over that is under way; returns whether there was one.
+
+    Raises
+    ------
+    KernelError
+        If the process ends before.
+    """
+    heap = find_heap(process)
+    if heap.load(hp.Z_PHASE) == IDLE:
+        return False
+    while heap.load(hp.Z_PHASE) != IDLE:
+        if process._system.advance() == 0 or process.state == "stopped":
+            raise _trouble(process)
+    return True
+
+
 def cycle_film(process: Process, program: Program | None = None) -> HeapFilm:
-    """Return the film of the next whole cycle of a concurrent collector, which is about to begin a step; the system has run to its end.
+    """Return the film of a cycle of a concurrent collector that is about to begin; the system has run to its end.
 
     Raises
     ------
@@ -44,10 +64,7 @@ def cycle_film(process: Process, program: Program | None = None) -> HeapFilm:
         If the process ends before the cycle does, or the cycle has too many steps.
     """
     system, m = process._system, process._system._m
-    heap, trouble = find_heap(process, program), KernelError(f"{process.name} has ended before a cycle of its collector was over; let it allocate more")
-    while heap.load(hp.Z_PHASE) != IDLE:
-        if system.advance(1) == 0 or process.state == "stopped":
-            raise trouble
+    heap, trouble = find_heap(process, program), _trouble(process)
     here, writer = system.snapshot(), _Writer(process, heap)
     count = int(m[_s.EVENT_COUNT])
     seen = real = count
@@ -238,4 +255,4 @@ class _Writer:
         return film
 
 
-__all__ = ["CYCLE_PHASES", "cycle_film"]
+__all__ = ["CYCLE_PHASES", "cycle_film", "finish_cycle"]

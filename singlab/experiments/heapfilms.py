@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from singlab.experiments.cyclefilms import cycle_film
+from singlab.experiments.cyclefilms import cycle_film, finish_cycle
 from singlab.experiments.heappictures import find_heap, heap_picture, kernel_roots, picture_of, stack_root
 from singlab.kernel import System
 from singlab.kernel import layout as at
@@ -21,7 +21,7 @@ from singlab.kernel.process import Process
 from singlab.kernel.startup import KernelError
 from singlab.machine import state as _s
 from singlab.sing import Program
-from singlab.trace.heapfilm import STEP, HeapFilm, HeapPicture, Space, Step
+from singlab.trace.heapfilm import STEP, HeapFilm, HeapPicture, Root, Space, Step
 from singlab.trace.record import Kind
 from singlab.trace.ring import FILM
 
@@ -111,8 +111,14 @@ def collection_film(whose: Process | System, program: Program | None = None, now
                                         "or film one at once: collection_film(system, now=True)")  # fmt: skip
     elif isinstance(whose, Process):
         system, number = whose._system, whose.number
-        _run_before(system, number, f"{whose.name} comes to no collection any more; let it allocate more, or give it less room: create(..., heap_bytes=...)")
+        none = f"{whose.name} comes to no collection any more; let it allocate more, or give it less room: create(..., heap_bytes=...)"
+        _run_before(system, number, none)
+        while not whose._field(at.P_OBJECT_HEAP):  # a collection of nothing, where there is one at each allocation
+            system.advance()
+            _run_before(system, number, none)
         if find_heap(whose).collector == "concurrent":
+            if finish_cycle(whose):
+                _run_before(system, number, none)
             return cycle_film(whose, program)
     heap = find_heap(whose, program)
     before, here, m = picture_of(heap), system.snapshot(), system._m

@@ -349,7 +349,7 @@ class HeapFilm:
         Returns
         -------
         numpy.ndarray
-            bool, one an object: it is kept in the film, and would have been swept.
+            bool, one an object: the program still has it when sweeping begins, and it would have been swept.
         """
         refers: dict[int, list[int]] = {}
         for a, b in [*self.before.edges.tolist(), *self.born_edges.tolist()]:
@@ -384,8 +384,16 @@ class HeapFilm:
                 look(at[a])
         while waits:
             look(next(iter(waits)))
-        kept = self.states(position)[0] == BLACK
-        kept[list(done | made)] = False
+        known: set[int] = set()
+        front = [place for place in held if place >= 0]
+        while front:
+            place = front.pop()
+            if place not in known:
+                known.add(place)
+                front += refers.get(place, [])
+        kept = np.zeros(len(self.objects), dtype=bool)
+        kept[list(known - done - made)] = True
+        kept &= self.states(position)[0] == BLACK
         return kept
 
     def after(self) -> HeapPicture:

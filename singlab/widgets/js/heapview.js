@@ -10,7 +10,7 @@ const CYCLE_STATES = ["white: not reached", "grey: reached, waits to be looked a
 const STRETCHES = ["#56B4E9", "#0072B2", "#8a6fb3", "#009E73"], STRETCH_NAMES = ["the collector looks at roots", "looks at what waits", "sweeps", "the program runs"];
 const COLOURS = ["white", "grey", "black", "gone"];
 const AGES = ["#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"];
-const MANY = 5000, GRAPH_MOST = 220, AROUND_MOST = 60, PAGE_WORDS = 512;
+const MANY = 5000, GRAPH_MOST = 220, AROUND_MOST = 60, SPEAK_MOST = 80, PAGE_WORDS = 512;
 const number = (n) => n.toLocaleString("en");
 
 class HeapPanes {
@@ -449,7 +449,8 @@ class HeapPanes {
     }
     small.textContent = found.around ? `around ${heap.name(this.selected)}` : "by distance from the roots";
     const at = new Map(), width = Math.max(260, place.clientWidth - 8), most = Math.max(...found.ordered.map((c) => c.length), 1);
-    const gap = Math.max(24, Math.min(30, 300 / most)), step = Math.max(28, Math.min(90, (width - 40) / Math.max(1, found.ordered.length - 1)));
+    const speaks = Object.keys(heap.said).length > 0 && heap.first <= SPEAK_MOST, lostWide = speaks ? 72 : 24, lostTall = speaks ? 40 : 24;
+    const gap = speaks ? 40 : Math.max(24, Math.min(30, 300 / most)), step = Math.max(28, Math.min(90, (width - 40) / Math.max(1, found.ordered.length - 1)));
     const tall = most * gap;
     found.ordered.forEach((column, c) => {
       if (c) { // where what refers to it stands, so that lines cross less
@@ -460,11 +461,11 @@ class HeapPanes {
         }));
         column.sort((a, b) => weight.get(a) - weight.get(b) || a - b);
       }
-      column.forEach((i, n) => at.set(i, [20 + c * step, 14 + ((n + 0.5) * tall) / column.length]));
+      column.forEach((i, n) => at.set(i, [(speaks ? 34 : 20) + c * step, 14 + ((n + 0.5) * tall) / column.length]));
     });
-    const wide = 40 + Math.max(0, found.ordered.length - 1) * step, perRow = Math.max(1, Math.floor((Math.max(wide, width) - 24) / 24)), lostTop = tall + 44;
-    found.lost.forEach((i, n) => at.set(i, [20 + (n % perRow) * 24, lostTop + Math.floor(n / perRow) * 24]));
-    const height = found.lost.length ? lostTop + Math.ceil(found.lost.length / perRow) * 24 : tall + 28;
+    const wide = (speaks ? 80 : 40) + Math.max(0, found.ordered.length - 1) * step, perRow = Math.max(1, Math.floor((Math.max(wide, width) - 24) / lostWide)), lostTop = tall + 44;
+    found.lost.forEach((i, n) => at.set(i, [(speaks ? 34 : 20) + (n % perRow) * lostWide, lostTop + Math.floor(n / perRow) * lostTall]));
+    const height = found.lost.length ? lostTop + Math.ceil(found.lost.length / perRow) * lostTall : tall + 28;
     const lines = [];
     for (const [i, [x, y]] of at) if (heap.state[i] !== LATER) for (const j of heap.out[i]) {
       const end = at.get(j);
@@ -475,17 +476,16 @@ class HeapPanes {
       else lines.push(`<line class="sh-edge${hot ? " sh-hot" : ""}${missed ? " sh-lost" : ""}" x1="${x + (8 * (u - x)) / far}" y1="${y + (8 * (v - y)) / far}" x2="${u - (10 * (u - x)) / far}" y2="${v - (10 * (v - y)) / far}" marker-end="url(#${this.arrow()})"/>`);
     }
     const rooted = new Set(heap.held);
-    const nodes = [...at].filter(([i]) => heap.state[i] !== LATER).map(([i, [x, y]]) => `<g data-object="${i}" class="sh-node${heap.state[i] === GONE ? " sh-nodegone" : ""}"><title>${this.escape(this.describe(i))}</title>${rooted.has(i) ? `<rect x="${x - 10}" y="${y - 10}" width="20" height="20" rx="4" class="sh-rooted"/>` : ""}<circle cx="${x}" cy="${y}" r="7" class="sh-${COLOURS[heap.state[i]]}${i === heap.touched ? " sh-touch" : ""}${i === this.selected ? " sh-chosen" : ""}"${this.colour !== "state" && heap.state[i] !== GONE ? ` style="fill:${this.fill(i, {})}"` : ""}/>${this.label(i, x, y, step)}</g>`);
+    const nodes = [...at].filter(([i]) => heap.state[i] !== LATER).map(([i, [x, y]]) => `<g data-object="${i}" class="sh-node${heap.state[i] === GONE ? " sh-nodegone" : ""}"><title>${this.escape(this.describe(i))}</title>${rooted.has(i) ? `<rect x="${x - 10}" y="${y - 10}" width="20" height="20" rx="4" class="sh-rooted"/>` : ""}<circle cx="${x}" cy="${y}" r="7" class="sh-${COLOURS[heap.state[i]]}${i === heap.touched ? " sh-touch" : ""}${i === this.selected ? " sh-chosen" : ""}"${this.colour !== "state" && heap.state[i] !== GONE ? ` style="fill:${this.fill(i, {})}"` : ""}/>${speaks ? this.label(i, x, y) : ""}</g>`);
     const note = found.lost.length ? `<text class="sl-label" x="10" y="${lostTop - 18}">no root leads to</text>` : "";
     place.innerHTML = `<svg style="width:${Math.max(wide, Math.min(width, wide))}px;min-width:100%;height:${height}px" viewBox="0 0 ${Math.max(wide, width)} ${height}" preserveAspectRatio="xMinYMin meet"><defs><marker id="${this.arrow()}" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" class="sh-arrow"/></marker></defs>${lines.join("")}${note}${nodes.join("")}</svg>`;
   }
 
-  // What an object says, beside it, as far as there is room.
-  label(i, x, y, step) {
+  // What an object says, below it.
+  label(i, x, y) {
     const said = this.heap.said[i];
-    if (!said || this.heap.state[i] === GONE) return "";
-    const most = Math.floor((step - 18) / 6.5);
-    return most < 4 ? "" : `<text class="sh-said" x="${x + 12}" y="${y + 4}">${this.escape(said.length > most ? said.slice(0, most - 1) + "…" : said)}</text>`;
+    if (!said) return "";
+    return `<text class="sh-said" text-anchor="middle" x="${x}" y="${y + 21}">${this.escape(said.length > 11 ? said.slice(0, 10) + "…" : said)}</text>`;
   }
 
   arrow() { return (this.marker ||= `sh-arrow-${Math.random().toString(36).slice(2)}`); }
