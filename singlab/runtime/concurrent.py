@@ -65,12 +65,17 @@ FOREVER = 0xFFFFFFFFFFFFFFFF
 
 
 def step_due(m, heap, wanted):
-    """Return whether there is a step to do; the first of a cycle if a policy wants it (1), not if it does not (0), else halfway to the limit."""
+    """Return whether there is a step to do; the first of a cycle if a policy wants it (1), not if it does not (0), else late enough.
+
+    That is when three quarters of what the last cycle left free have been given away: the cycle needs some of the rest, and each
+    costs the same however much there is to free.
+    """
     if ld64(m, heap + Z_PHASE) != IDLE:
         return 1
     if wanted < OPEN:
         return wanted
-    start = (ld64(m, heap + Z_LIMIT) - ld64(m, heap + Z_LIVE)) >> 1
+    free = ld64(m, heap + Z_LIMIT) - ld64(m, heap + Z_LIVE)
+    start = free - (free >> 2)
     if start < SOONEST:
         start = SOONEST
     return ld64(m, heap + Z_GIVEN) >= start
