@@ -18,7 +18,7 @@ import test_dma
 import test_names
 import test_wait_first
 from families import family
-from programs import hand_made, talk
+from programs import expected_total, hand_made, images, talk
 
 from singlab.kernel import System
 from singlab.kernel import layout as at
@@ -172,6 +172,18 @@ def test_every_call_of_a_run_is_the_same_in_both_forms(isolation, scene):
     assert sum(both.made.values()) > 20 and both.instructions > 1000
     # here the stack's frames are never in the caches when a call begins; tests/sing/test_kernel_costs.py lets them be warm
     assert both.hart - both.native == both.frames and 0 <= both.frames <= 0.3 * both.hart, f"{both.native:,} cycles natively, {both.hart:,} on the hart"
+
+
+@pytest.mark.parametrize(("one", "other"), [("sip", "sip"), ("sip", "pages"), ("ring3-domains", "sip")])
+@pytest.mark.parametrize("size", [64, 5000])
+def test_calls_from_physical_memory_are_the_same_in_both_forms(one, other, size):
+    """The kernel has its own page table then, as the RV64 form must."""
+    system = System(isolation="mixed", ram="4M")
+    client = system.create(images()["client"], rounds=2, size=size, isolation=one)
+    server = system.create(images()["server"], isolation=other)
+    system.connect(client["ch"], server["ch"])
+    both = BothForms(system).run()
+    assert client.exit_value == expected_total(2) and sum(both.made.values()) > 20
 
 
 WORDS = (0, 1, 2, 3, 5, 64, 4096, 5000, 2**32, 2**63, 2**64 - 1, at.GLOBALS, at.RAM_BASE + 4096 * 200, at.RAM_BASE + 512, at.KERNEL_PROCESS)
