@@ -18,10 +18,10 @@ import numpy as np
 
 from singlab.experiments.heappictures import Contents, Heap, contents, find_heap, picture_of, stack_root
 from singlab.kernel import heaplayout as hp
+from singlab.kernel import layout as at
 from singlab.kernel.process import Process
 from singlab.kernel.startup import KernelError
 from singlab.machine import state as _s
-from singlab.runtime.concurrent import IDLE, SWEEPING
 from singlab.sing import Program
 from singlab.trace.heapfilm import BLACK, GREY, OBJECT, STEP, WHITE, HeapFilm, Root, Space, Step
 from singlab.trace.record import Kind
@@ -31,6 +31,8 @@ from singlab.trace.ring import FILM, read_ring
 CYCLE_PHASES = ("the collector's step {b}: looks at roots", "the collector's step {b}: looks at what waits", "the collector's step {b}: sweeps",
                 "the program runs on for {b} cycles")  # fmt: skip
 _LOOKS, _SWEEPS, _PROGRAM = 0, 2, 3
+#: What a cycle is at, as in ``singlab.runtime.concurrent``.
+IDLE, SWEEPING = 0, 2
 _ADDRESS = (1 << 56) - 1
 
 
@@ -221,7 +223,7 @@ class _Writer:
                 del self.at[address]
             del self.addresses[low:high]
         elif what == Step.SCAN:
-            self.scanned(a)
+            self.scanned(a - self.heap.system._load(at.G_WINDOW) if b else a)
         elif a in self.at:  # else it was made since the last look, and is gone again
             self.state[self.at[a]] = GREY
             self.step(what if self.stopped else Step.SHADE, a)

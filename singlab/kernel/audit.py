@@ -459,4 +459,4 @@ class _Audit(HeapsAudit):
             return
         for page in range(self.user, self.pages):
             if (owner := self.tags[page] >> at.OWNER_SHIFT) in owners:
-                self.need(seen.get(page) == owners[owner], f"page {page} of process {owner} is not mapped where it runs")
+                self.need(seen.get(page, 0) == owners[owner], f"page {page} of process {owner} is not mapped where it runs")

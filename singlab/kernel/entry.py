@@ -4,8 +4,10 @@ This code runs on the simulated machine instruction by instruction. Where it wou
 function it executes a ``hook``, at which the native form of that function runs and charges its cost.
 
 Three forms are made, the first two without and with pages. In ring 0 a SIP calls the vector directly; interrupts are off inside. In ring 3 it
-executes ``ecall`` with the function's number in a7 and comes here through the trap. In the setting "mixed" both happen, and the way
-back looks at the thread's sstatus for the ring it goes to. ``tp`` holds the
+executes ``ecall`` with the function's number in a7 and comes here through the trap. In the setting "mixed" both happen, and the
+thread's record says which way goes back. From physical memory, where satp is 0, the kernel comes to its own page table first, for its
+functions need the window, and what calls them goes back without one: all that this code itself touches is at the same address
+in both. ``tp`` holds the
 running thread's record while the kernel runs (in ring 0, always), ``sscratch`` holds it otherwise. An
 ABI call preserves sp and s0 to s11 only, so a thread that blocks in one saves no more than that;
 an interrupted thread saves everything. gp, where the thread's stack ends, is known from its record. The two calls that
@@ -31,6 +33,9 @@ _CALLEE_SAVED = (2, 8, 9, *range(18, 28))  # sp, s0 to s11
 _RESULTS = range(10, 15)  # a0 to a4
 _GP = 3  # where the newest segment of the thread's stack ends
 _SPP = 1 << 8  # of sstatus: sret goes to ring 0
+#: Where both are: look whether what calls the kernel has a page table, and give it the kernel's own if not.
+_FROM_PHYSICAL = "csrr t5, satp\nbeqz t5, physical{0}\ntranslated{0}:"
+_INTO_KERNEL = "physical{0}:\njal t5, into_kernel\nj translated{0}"
 
 
 def abi_entry(number: int) -> int:
@@ -53,11 +58,11 @@ def _move(op: str, registers) -> str:
     return "\n".join(f"{op} x{r}, {at.T_CONTEXT + 8 * r}(tp)" for r in registers)
 
 
-def _resume(isolation: Isolation, user: str) -> str:
-    """Return the way back to what called the kernel, at the address in ra; ``user`` says how to come to it in user mode, where both can be."""
+def _resume(isolation: Isolation, other: str) -> str:
+    """Return the way back to what called the kernel, at the address in ra; ``other`` is where other ways begin, where there are several."""
     call = "csrrsi x0, sstatus, 2\nret"
     if isolation.mixed:
-        return f"ld t5, {at.T_STATUS}(tp)\nandi t5, t5, {_SPP}\n{user}\n{call}"
+        return f"ld t5, {at.T_WAY}(tp)\nbnez t5, {other}\n{call}"
     return "csrw sepc, ra\nli tp, 0\nsret" if isolation.ring3 else call
 
 
@@ -82,13 +87,16 @@ _UNMAPPING = ("send", "free", "close", "free_pages", "extend_pages", "get_room",
 def _stack_code(isolation: Isolation) -> str:
     """Return what links and unlinks a segment of the stack: a function's arguments and results pass by, and t6, t1, t2 with them."""
     kept = (6, 7, *range(10, 17), 31)
-    leave = _resume(isolation, "beqz t5, to_user")
+    leave = _resume(isolation, "other_way")
+    physical, kernel = ([[text.format(f"_{name}") for name in ("link", "unlink")] for text in (_FROM_PHYSICAL, _INTO_KERNEL)]
+                        if isolation.mixed else [["", ""]] * 2)  # fmt: skip
     fence = f"la t3, {at.G_FENCE}\nld t4, 0(t3)\nbeqz t4, stack_mapped\nsd x0, 0(t3)\nsfence.vma\nstack_mapped:" if isolation.paged else ""
     return f"""
 link_stack:                         # t1 = bytes, t2 = return address; gives t1 = status
     sd ra, {at.T_PC}(tp)
     sd sp, {at.T_CONTEXT + 16}(tp)
 {_move("sd", kept)}
+    {physical[0]}
     mv a0, t1
     mv a1, t2
     hook {ABI_NUMBER["allocate_stack_segment"]}
@@ -98,6 +106,7 @@ unlink_stack:                       # t1 = what t0 shall be, t6 = what a7 shall 
     sd ra, {at.T_PC}(tp)
     sd sp, {at.T_CONTEXT + 16}(tp)
 {_move("sd", kept)}
+    {physical[1]}
     hook {ABI_NUMBER["free_stack_segment"]}
     {fence}
 stack_restore:
@@ -106,6 +115,8 @@ stack_restore:
     mv a7, t6
     ld ra, {at.T_PC}(tp)
     {leave}
+{kernel[0]}
+{kernel[1]}
 """
 
 
@@ -123,13 +134,25 @@ other_domain:
     csrw satp, t4
     j same_domain
 {_FORGET}"""
-    resume = _resume(isolation, "beqz t5, to_user")
-    to_user = f"""to_user:                            # the last trap may have come from ring 0
+    resume = _resume(isolation, "other_way")
+    other_way = f"""other_way:                          # to user mode, though the last trap may have come from ring 0; or to physical memory
+    addi t5, t5, {-at.KIND_RING3}
+    bnez t5, to_physical
     li t5, {_SPP}
     csrc sstatus, t5
     csrw sepc, ra
     li tp, 0
-    sret"""
+    sret
+to_physical:
+    csrw satp, x0
+    csrrsi x0, sstatus, 2
+    ret
+into_kernel:                        # t5 = where to go on
+    la t3, {at.G_SATP}
+    ld t4, 0(t3)
+    csrw satp, t4
+    jr t5
+{_INTO_KERNEL.format("")}"""
     others = [r for r in range(1, 32) if r not in (4, 30)]
     return f"""
 trap:                               # interrupts, faults and, in ring 3, ABI calls
@@ -149,6 +172,7 @@ full_save:
     sd t5, {at.T_STATUS}(tp)
     li t5, 1
     sd t5, {at.T_FULL}(tp)
+    {_FROM_PHYSICAL.format("") if isolation.mixed else ""}
     csrr a0, scause
     bltz a0, timer
     {_LEAVE_DOMAIN if paged else ""}
@@ -227,7 +251,7 @@ idle:
     j pick
     {apart if paged else ""}
     {_stack_code(isolation)}
-    {to_user if isolation.mixed else ""}
+    {other_way if isolation.mixed else ""}
 service:                            # the service thread, and the operator's interrupt
     hook {at.HOOK_SERVICE}
     j served
@@ -250,7 +274,8 @@ def _stub(number: int, isolation: Isolation) -> str:
     function = ABI[number]
     ring3 = isolation.ring3
     enter = "" if ring3 else "csrrci x0, sstatus, 2"
-    leave = _resume(isolation, "bnez t5, ring0\nj to_user\nring0:")
+    leave = _resume(isolation, "elsewhere")
+    physical, behind = (_FROM_PHYSICAL.format(""), f"elsewhere:\nj other_way\n{_INTO_KERNEL.format('')}") if isolation.mixed else ("", "")
     pick = f"la t3, {at.G_CURRENT}\nld t2, 0(t3)"
     if function.kind == "stack":
         return f"{enter}\nj {'link_stack' if function.name == 'allocate_stack_segment' else 'unlink_stack'}"
@@ -264,7 +289,7 @@ def _stub(number: int, isolation: Isolation) -> str:
     fence, forget = (_FENCE, _FORGET) if isolation.paged and function.name in _UNMAPPING else ("", "")
     time = f"csrr x{10 + len(function.arguments)}, cycle" if function.kind == "timed" else ""
     timer = _SET_TIMER if function.kind == "timed" else ""
-    return f"{enter}\nsd ra, {at.T_PC}(tp)\n{time}\nhook {number}\n{timer}\n{fence}\n{switch}\n{results}\nld ra, {at.T_PC}(tp)\n{leave}\n{forget}\n{away}"
+    return f"{enter}\nsd ra, {at.T_PC}(tp)\n{physical}\n{time}\nhook {number}\n{timer}\n{fence}\n{switch}\n{results}\nld ra, {at.T_PC}(tp)\n{leave}\n{forget}\n{away}\n{behind}"
 
 
 def entry_code(isolation: Isolation) -> tuple[list[tuple[int, bytes]], dict[str, int]]:

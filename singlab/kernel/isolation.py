@@ -2,16 +2,16 @@
 
 Each setting says how SIPs are kept apart and how they enter the kernel. What it costs follows from that: calls
 or traps, tables to write and to walk, buffers that lose what they knew when the table changes.
-In the setting "mixed" each SIP has one of the four with pages: the kernel domain of ring 0, a domain of its own there, the shared
-user domain, a user domain of its own. Leaves out SIPs on physical memory beside others: the kernel reaches everything
-through a window, which only a page table gives it.
+In the setting "mixed" each SIP has one of five: physical memory, the kernel domain of ring 0, a domain of its own there, the shared
+user domain, a user domain of its own. For one in physical memory nothing is translated as long as it runs; the kernel, which
+reaches everything through a window that only a page table gives it, translates while it works for it too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from singlab.kernel.layout import KIND_OWN, KIND_RING0, KIND_RING3
+from singlab.kernel.layout import KIND_OWN, KIND_PHYSICAL, KIND_RING0, KIND_RING3
 from singlab.kernel.manifest import SIP_SETTINGS
 
 
@@ -56,8 +56,8 @@ class Isolation:
 
     @property
     def domain_kind(self) -> int:
-        """The kind of domain (``layout.KIND_...``) of a SIP in this setting, 0 without pages."""
-        return (KIND_RING3 if self.ring3 else KIND_RING0) | (KIND_OWN if self.own_domains else 0) if self.paged else 0
+        """The kind of domain (``layout.KIND_...``) of a SIP in this setting."""
+        return (KIND_RING3 if self.ring3 else KIND_RING0) | (KIND_OWN if self.own_domains else 0) if self.paged else KIND_PHYSICAL
 
 
 #: Not of the ladder: open processes, as :mod:`singlab.kernel.opensystem` has them.
@@ -78,7 +78,7 @@ SETTINGS = {
 }  # fmt: skip
 
 #: Not of the ladder either: each SIP has the setting that it, its image or its parent chooses; without a choice it is in "pages".
-MIXED = Isolation("mixed", "4 KB pages, for each SIP its own ring and domain, ABI by call or trap", paged=True, mixed=True)
+MIXED = Isolation("mixed", "for each SIP its own ring and its own domain, or physical memory, ABI by call or trap", paged=True, mixed=True)
 
 #: All that a sealed system can be booted with.
 CHOICES = {**SETTINGS, MIXED.name: MIXED}

@@ -78,7 +78,8 @@ G_POLICY_RANDOM = GLOBALS + 1568
 G_POLICY_NOTES = GLOBALS + 1576
 POLICY_NOTES = 16
 KIND_OWN, KIND_RING0, KIND_RING3 = 1, 2, 4  #: a domain of one's own, or the shared one (without it), in ring 0 or user mode
-NEW_DOMAIN = 8
+KIND_PHYSICAL = 8  #: none: physical memory
+NEW_DOMAIN = 16
 # of waiting for time, of devices and of names
 G_FREE_OBJECTS = GLOBALS + 768  #: free list of what handles of synchronisation and hardware name
 G_WAKE = GLOBALS + 776  #: when the first sleeper wakes, NEVER = nobody sleeps
@@ -177,9 +178,9 @@ P_BARRIER = 240  #: thread of its parent that waits until it is suspended
 P_HELD = 248  #: 1 = it was suspended, 2 = with all below it
 P_HELD_ABOVE = 256  #: how many processes above it were suspended with all below them
 P_GIVEN = 264  #: which startup arguments it has been given, a bit each
-P_DOMAIN = 192  #: protection domain, 0 = none
+P_DOMAIN = 192  #: protection domain, 0 = none: it has ended, or runs in physical memory
 P_HEAP = 200  #: free lists of the exchange heap its small blocks come from
-P_SATP = 208  #: page table it runs with
+P_SATP = 208  #: page table it runs with, 0 = none
 P_FIRST_PAGE = 216  #: its pages of the user zone lie between these two
 P_LAST_PAGE = 224
 P_OBJECTS = 280  #: list of what its handles of synchronisation and hardware name
@@ -218,6 +219,7 @@ T_LATER = T_CONTEXT + 29 * 8  #: the next sleeper
 T_REQUEST = T_STATUS + 88  #: what it has asked of the service thread, or of a child, and waits for
 T_TARGET = T_STATUS + 96  #: the process or image it is about, and its number
 T_TARGET_ID = T_STATUS + 104
+T_WAY = 464  #: how a call of the kernel comes back to it where there are several ways: KIND_RING3 or KIND_PHYSICAL, 0 = in ring 0 with pages
 T_PC = T_CONTEXT
 T_A0 = T_CONTEXT + 10 * 8  #: a0 to a4 take the results of a call that blocked
 

@@ -30,7 +30,7 @@ PATTERN = re.compile(r"[\w.+/*-]+", re.ASCII)
 #: Pieces of memory for devices of one program, and bytes of each.
 MOST_DMA, LARGEST_DMA = 8, 1 << 20
 #: The isolation settings that a single SIP can ask for (see :mod:`singlab.kernel.isolation`).
-SIP_SETTINGS = ("pages", "domain", "ring3", "ring3-domains")
+SIP_SETTINGS = ("sip", "pages", "domain", "ring3", "ring3-domains")
 VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){0,3}", re.ASCII)
 
 

@@ -5,7 +5,8 @@ many instructions the RV64 form of that block has and where it lies in the kerne
 the branch that led there against the hart's prediction; all from ``charges.json``), hoists every constant to a 64-bit word, and compiles the result with numba. So the
 native kernel retires the instructions, fetches the lines and touches the memory that the RV64 kernel
 would. Each loop also looks whether the call has gone on for longer than any can whose tables are in order, and ends then (see
-KERNEL_MOST in :mod:`singlab.machine.state`): the host never hangs in a damaged list. The instrumented source is kept in the cache folder, where numba can find it again.
+KERNEL_MOST in :mod:`singlab.machine.state`): the host never hangs in a damaged list. What an event says is read only where events
+are written, and at no cost: on the hart nobody reads it. The instrumented source is kept in the cache folder, where numba can find it again.
 
 What it leaves out: the memory traffic of the functions' stack frames.
 """
@@ -35,7 +36,7 @@ from singlab.kernel.layout import (
 from singlab.kernel.native_files import CHARGES, CORE_FILES, module_name, source_path
 from singlab.kernel.opencalls import OPEN_CALLS
 from singlab.machine.jit import CACHE, jit
-from singlab.machine.state import DUE_0, KERNEL_MOST, RAM_OFFSET
+from singlab.machine.state import DUE_0, KERNEL_MOST, RAM_OFFSET, TRACE_ON
 
 #: Reasons for the host to look: text was printed, a process or thread has ended.
 STOP_PRINT = 20
@@ -51,12 +52,17 @@ _HEADER = '''"""Made from singlab.kernel.core and charges.json; see singlab.kern
 import numpy as np
 
 from singlab.kernel.core.words import *
+from singlab.kernel.watching import look32, look64
 from singlab.machine.access import charge_block, charge_divisions, charge_multiplications, charge_wrong_way
 from singlab.machine.jit import inner
 from singlab.machine.state import raw_ld64
 
 _word = np.uint64
 '''
+
+
+#: What only writes to the trace, and what its arguments are read with in place of the kernel's loads.
+_EVENTS, _LOOKS = ("emit", "film_step"), {"ld64": "look64", "ld32": "look32"}
 
 
 def _call(name: str, *words: ast.expr) -> ast.stmt:
@@ -150,6 +156,16 @@ class Instrument(ast.NodeTransformer):
         if isinstance(node.ctx, ast.Load) and node.id in self.constants:
             return self.word(self.constants[node.id])
         return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        call = self.generic_visit(node).value
+        if not (isinstance(call, ast.Call) and call.func.id in _EVENTS):
+            return node
+        loads = [one for argument in call.args for one in ast.walk(argument) if isinstance(one, ast.Call)]
+        for load in loads:
+            if load.func.id != "_word":
+                load.func.id = _LOOKS[load.func.id]
+        return ast.If(ast.parse(f"m[{TRACE_ON}] != 0").body[0].value, [node], []) if loads else node
 
     def function(self, node: ast.FunctionDef) -> ast.FunctionDef:
         """Return the host form of a core function."""

@@ -30,7 +30,7 @@ class Placing:
             return tuple(BESIDE)
         if not self._setting.paged:
             return (self.isolation,)
-        return tuple(name for name, setting in BESIDE.items() if setting.ring3 == self._setting.ring3)
+        return tuple(name for name, setting in BESIDE.items() if setting.paged and setting.ring3 == self._setting.ring3)
 
     def _chosen(self: System, isolation: str | None) -> Isolation | None:
         """Return the setting of a name, None if none is chosen."""
@@ -50,6 +50,8 @@ class Placing:
         if domain is not None:
             if not self._setting.paged:
                 raise KernelError(f"isolation {self.isolation!r} has no domains; choose one with pages, such as 'pages' or 'ring3'")
+            if setting and not setting.paged:
+                raise KernelError(f"isolation {isolation!r} is physical memory, which has no domains; leave out domain={domain!r}, or choose one of {', '.join(name for name, one in BESIDE.items() if one.paged)}")
             there = self._domain(domain)
             if there and setting and (self._load(there + at.D_KIND) ^ setting.domain_kind) & at.KIND_RING3:
                 raise KernelError(f"domain {domain!r} is not in the ring of isolation {isolation!r}; choose another name")

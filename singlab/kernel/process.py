@@ -86,7 +86,8 @@ class Process:
         self.values = values
         self.number = self._field(at.P_ID)
         domain = self._field(at.P_DOMAIN)
-        self._setting = BY_KIND[system.machine.load_u64(domain + at.D_KIND)] if domain else system.isolation
+        kind = system.machine.load_u64(domain + at.D_KIND) if domain else at.KIND_PHYSICAL
+        self._setting = BY_KIND[kind] if domain or system._setting.mixed and not self._field(at.P_SATP) else system.isolation
         #: Number of its main thread.
         self.thread_number = system.machine.load_u64(self._field(at.P_THREADS) + at.T_ID)
 

@@ -50,7 +50,8 @@ _APART = ("view", "asm.py", "board.py", "devicetree.py", "disk.py", "elf.py", "i
 
 
 #: Of the kernel, beside its core, what compiled code is made of.
-_OF_KERNEL = ("core", "abi.py", "charges.json", "gate.py", "heaplayout.py", "layout.py", "native.py", "native_files.py", "opencalls.py", "policycalls.py", "policynative.py")
+_OF_KERNEL = ("core", "abi.py", "charges.json", "gate.py", "heaplayout.py", "layout.py", "native.py", "native_files.py", "opencalls.py", "policycalls.py", "policynative.py",
+              "watching.py")  # fmt: skip
 
 
 def _is_apart(path: Path) -> bool:

@@ -6,7 +6,8 @@ it has and how many of them multiply; and the *branches*: which ways out of a co
 The native form of the kernel charges these as it runs (:mod:`singlab.kernel.native`).
 
 The hart predicts that backward branches are taken and forward ones are not. So what follows a condition only to return
-stands behind the rest of its function: what goes on is the way that costs nothing.
+stands behind the rest of its function: what goes on is the way that costs nothing. Where a condition holds for what generates
+nothing alone, there is no branch: of what it asks, only calls are made.
 
 Every value is an unsigned 64-bit word; ``and`` and ``or`` evaluate both sides; ``emit`` and what
 else only the host looks at generate nothing; policies are called where they lie (:mod:`singlab.kernel.layout`). A point is named by the line of its statement and its role: entry, then, else, join, head, body, exit.
@@ -156,7 +157,22 @@ class FunctionWords:
             self.variables[name] = self.reg(name=name)
         self.emit("mov", self.variables[name], (value,))
 
+    def only_host(self, node: ast.If) -> bool:
+        """Return whether what follows a condition generates nothing."""
+        return not node.orelse and all(isinstance(one, ast.Expr) and isinstance(one.value, ast.Call) and one.value.func.id in HOST_ONLY for one in node.body)
+
+    def calls_alone(self, node: ast.expr) -> None:
+        """Make the calls of a condition that nobody branches on: a load takes its time, and a function may do something."""
+        if isinstance(node, ast.Call):
+            self.call(node)
+            return
+        for child in ast.iter_child_nodes(node):
+            self.calls_alone(child)
+
     def if_(self, node: ast.If) -> None:
+        if self.only_host(node):
+            self.calls_alone(node.test)
+            return
         line = node.lineno
         then, join = self.begin(f"{line}:then"), self.begin(f"{line}:join")
         other = self.begin(f"{line}:else") if node.orelse else join

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from singlab.experiments import cyclefilms
 from singlab.experiments.heapfilms import collection_film, heap_picture
 from singlab.experiments.heappictures import contents, find_heap
 from singlab.experiments.workloads import workloads
 from singlab.kernel import KernelError, System
 from singlab.kernel import heaplayout as hp
 from singlab.kernel.layout import G_WINDOW
-from singlab.runtime.concurrent import MARKING
+from singlab.runtime.concurrent import IDLE, MARKING, SWEEPING
 from singlab.sing import build
 from singlab.trace.heapfilm import BLACK, GONE, GREY, LATER, WHITE, Step
 from singlab.trace.record import Kind
@@ -55,6 +56,10 @@ def test_the_film_ends_where_memory_stands(workload, every):
         made = np.isin(film.steps["what"], (Step.MAKE, Step.MAKE_BLACK)).sum()
         assert made == len(film.born) and (not every or made)
     assert not (system.trace.events["kind"] == Kind.GC_STEP).any()
+
+
+def test_what_a_cycle_is_at_is_said_once_more():
+    assert (cyclefilms.IDLE, cyclefilms.SWEEPING) == (IDLE, SWEEPING)
 
 
 def test_the_colours_are_those_of_the_headers():

@@ -127,7 +127,7 @@ def images() -> dict[str, SealedImage]:
 
 
 #: Settings that the members of a family have in a mixed system.
-MIXED = {"chief": "ring3-domains", "foreman": "domain", "worker": "ring3", "bystander": "pages"}
+MIXED = {"chief": "ring3-domains", "foreman": "domain", "worker": "ring3", "bystander": "sip"}
 
 
 @cache

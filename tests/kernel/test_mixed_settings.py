@@ -18,7 +18,8 @@ from singlab.kernel.startup import KernelError
 
 PAIRS = list(product(BESIDE, BESIDE))
 ACCESS_OUTSIDE = 8
-APART = [(one, other) for one, other in PAIRS if one != other or SETTINGS[one].own_domains]
+#: Pairs of which the first is kept out of what the second has: in physical memory nobody is kept out of anything.
+APART = [(one, other) for one, other in PAIRS if SETTINGS[one].paged and (one != other or SETTINGS[one].own_domains)]
 
 SOURCE = '''
 Work = contract("""
@@ -242,16 +243,17 @@ def test_a_manifest_asks_for_a_setting_and_a_child_has_its_parents():
     assert (shy.exit_value, moved.exit_value) == (shy.number, moved.number)
 
 
-def test_children_that_ask_for_a_setting_of_their_own_get_it():
+@pytest.mark.parametrize("isolation", ["sip", "ring3-domains"])
+def test_children_that_ask_for_no_setting_of_their_own_have_their_parents(isolation):
     system = mixed()
     for name in ("worker", "foreman"):
         system.install(family_images()[name])
-    chief = system.create(family_images()["chief"], rounds=1, size=5000, isolation="ring3-domains")
+    chief = system.create(family_images()["chief"], rounds=1, size=5000, isolation=isolation)
     while not system.done:
         system.run(events=31)
         check(system)
     assert chief.exit_value
-    assert {p.isolation for p in system.processes} == {"ring3-domains"}
+    assert {p.isolation for p in system.processes} == {isolation}
 
 
 def test_a_named_domain_has_one_ring():
@@ -268,12 +270,15 @@ def test_a_named_domain_has_one_ring():
 def test_settings_that_cannot_be_in_a_system_are_refused():
     assert System(isolation="sip").settings() == ("sip",)
     assert System(isolation="domain").settings() == ("pages", "domain")
-    for system, wanted in ((System(), "ring3"), (System(isolation="pages"), "ring3"), (mixed(), "sip"), (mixed(), "unchecked"), (mixed(), "???")):
+    for system, wanted in ((System(), "ring3"), (System(isolation="pages"), "ring3"), (System(isolation="pages"), "sip"),
+                           (System(isolation="ring3"), "sip"), (mixed(), "unchecked"), (mixed(), "???")):  # fmt: skip
         with pytest.raises(KernelError, match="isolation"):
             system.create(images()["chatty"], isolation=wanted)
     system = System(isolation="ring3")
     assert system.create(images()["hog"], turns=2, isolation="ring3-domains").isolation == "ring3-domains"
     assert system.run().outcome == "finished"
+    with pytest.raises(KernelError, match="has no domains"):
+        mixed().create(images()["chatty"], isolation="sip", domain="vault")
 
 
 def test_a_manifest_with_a_setting_that_no_sip_can_have_is_refused():
@@ -297,7 +302,57 @@ def test_what_a_setting_costs_is_its_own_in_a_mixed_system():
         return found[1] - found[0]
 
     ladder = {name: cycles(name) for name in BESIDE}
+    assert ladder["pages"] < ladder["sip"] < ladder["ring3-domains"], "what is in physical memory pays for the kernel's table twice a call"
     assert ladder["pages"] < ladder["domain"] < ladder["ring3-domains"] and ladder["pages"] < ladder["ring3"] < ladder["ring3-domains"]
+
+
+def test_in_physical_memory_nothing_is_translated():
+    """A long computation over more pages than the buffers hold: a SIP on physical memory beside others walks no table."""
+    from singlab.sing import build, programs_from_source
+
+    source = '''
+@sip
+def wanderer(rounds: u64) -> u64:
+    data = new(u64, 65536)
+    total: u64 = 0
+    for r in range(rounds):
+        for i in range(128):
+            data[i * 512] += i
+            total += data[i * 512]
+    free(data)
+    return total
+'''
+    image = build(programs_from_source(source, "wanderer").programs["wanderer"])
+
+    def counted(isolation):
+        found = []
+        for rounds in (20, 60):
+            system = System(isolation="mixed", ram="8M", trace=False)
+            process = system.create(image, rounds=rounds, isolation=isolation)
+            assert system.run().outcome == "finished"
+            found.append((system.machine.counters(), process.exit_value))
+        assert found[0][1] < found[1][1]
+        return {name: found[1][0][name] - found[0][0][name] for name in found[0][0]}
+
+    physical, paged = counted("sip"), counted("pages")
+    # what is left are the timer's interrupts, for which the kernel has its table
+    assert physical["dtlb_misses"] < 40 < 128 * 40 <= paged["dtlb_misses"]
+    assert physical["cycles"] < paged["cycles"] and physical["stall_walk"] < paged["stall_walk"]
+
+
+def test_who_is_in_physical_memory_is_seen_by_the_audit():
+    """A page of a SIP on physical memory belongs in no domain's table."""
+    system = mixed()
+    client, server = pair(system, "sip", "ring3", rounds=200, size=5000)
+    system.run(events=100)
+    check(system)
+    domain = system._load(server.record + at.P_DOMAIN)
+    assert system._load(client.record + at.P_DOMAIN) == system._load(client.record + at.P_SATP) == 0 != domain
+    page = (system._load(client.record + at.P_CODE) - at.RAM_BASE) // at.PAGE
+    leaf = system._load(system._load(domain + at.D_MIDDLE) + 8 * (page >> at.REGION_SHIFT)) >> 10 << at.PAGE_SHIFT
+    system._store(leaf + 8 * (page & at.REGION_MASK), (page + at.FIRST_FRAME) << 10 | at.PTE_V | at.PTE_R | at.PTE_U)
+    with pytest.raises(AssertionError, match="which is not its members'"):
+        check(system)
 
 
 def test_snapshots_and_slices_change_nothing():

@@ -255,6 +255,33 @@ def test_what_only_returns_stands_behind_the_rest():
     assert image.branches["core:f"] == {"2:if": [1, 0], "4:while": [0, 1]}
 
 
+def test_what_only_writes_an_event_has_no_branch_and_no_loads():
+    """Nobody watches on the hart: neither is there a branch around it, nor does the native form read for it."""
+    source = "def f(m, a):\n    if a == 3:\n        emit(m, 1, ld64(m, a), a)\n    return a\n"
+    image = compile_core({"core": source}, {"core": {}})
+    assert set(image.points["core:f"]) == {"1:entry"} and image.branches["core:f"] == {}
+    bare = compile_core({"core": "def f(m, a):\n    return a\n"}, {"core": {}})
+    assert image.text == bare.text
+    # what the condition itself reads is read in both forms
+    asking = compile_core({"core": source.replace("a == 3", "(ld64(m, a) == 3) and (ld32(m, a) < a)")}, {"core": {}}).text
+    words = [int.from_bytes(asking[place : place + 4], "little") for place in range(0, len(asking), 4)]
+    assert [word >> 12 & 7 for word in words if word & 0x7F == 0x03] == [3, 6] and not [word for word in words if word & 0x7F == 0x63]
+
+
+@pytest.mark.parametrize("isolation", ["sip", "ring3-domains"])
+def test_who_watches_changes_no_count(isolation):
+    """With a trace and without one: the same cycles, accesses and misses."""
+    counted = []
+    for trace in (True, False):
+        system = System(ram="2M", isolation=isolation, trace=trace)
+        text = TALK + SERVER + "@sip\ndef c(ch: Talk.Imp):\n    for i in range(5):\n        ch.send(Talk.Ask(1))\n        mark(ch.receive(Talk.Answer))\n"
+        client, server = system.create(image(text, "c")), system.create(image(text, "server"))
+        system.connect(client["ch"], server["ch"])
+        assert system.run().outcome == "finished"
+        counted.append(system.machine.counters())
+    assert counted[0] == counted[1] and counted[0]["l1d_accesses"] > 1000
+
+
 def test_the_subset_refuses_what_the_two_forms_would_not_agree_on():
     """Chained comparisons, loops over ranges and unknown names have no RV64 form; the message names file and line."""
     for body in ("    return 1 < m < 3", "    for i in m:\n        return i", "    return unknown", "    return m.x", "    m.x = 1",

@@ -70,8 +70,9 @@ def block_prepare(m, block, giver, taker):
         if whole == 0:
             return block_stage(m, block, taker)
         if ld64(m, G_COPY) == 0:
-            if domain_reserve(m, domain, ld64(m, whole + B_DATA), ld64(m, whole + B_SPAN) >> 32) == 0:
-                return 0
+            if domain != 0:
+                if domain_reserve(m, domain, ld64(m, whole + B_DATA), ld64(m, whole + B_SPAN) >> 32) == 0:
+                    return 0
             return block
     if ld64(m, G_COPY) != 0:
         return block_copy(m, block, taker)

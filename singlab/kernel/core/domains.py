@@ -4,7 +4,7 @@ A domain has a page table of three levels. What the kernel needs is in every one
 supervisor, the blocks' records to be read, and its window. Of the user zone a domain maps its own pages only:
 code to be read and run, stacks and the data of blocks to be read and written. So it is the table that keeps
 one domain out of another, where SIPs run in ring 3; in ring 0 nothing but good manners keeps them from the
-window.
+window. Beside domains a process can be in physical memory: nothing is translated for it, so nothing is mapped, and it sees all there is.
 
 Address-space identifiers are the numbers of the tables' own pages, so no two domains that live have the same.
 Leaves out superpages for SIPs and pages that several domains map.
@@ -53,6 +53,7 @@ from singlab.kernel.layout import (
     I_DOMAIN_KIND,
     KERNEL_OWNER,
     KIND_OWN,
+    KIND_PHYSICAL,
     KIND_RING3,
     MAGIC_DOMAIN,
     NEW_DOMAIN,
@@ -296,14 +297,17 @@ def kind_wanted(m, parent, image):
     if image != 0:
         kind = ld64(m, image + I_DOMAIN_KIND)
     if (kind == 0) and (parent != 0):
-        kind = ld64(m, ld64(m, parent + P_DOMAIN) + D_KIND)
+        kind = KIND_PHYSICAL
+        domain = ld64(m, parent + P_DOMAIN)
+        if domain != 0:
+            kind = ld64(m, domain + D_KIND)
     if kind == 0:
         kind = ld64(m, G_DOMAIN_KIND)
     return kind
 
 
 def domain_enter(m, process, parent, image):
-    """Put a new process into the domain that the choice, its image, its parent or the setting says; returns 0 if memory is exhausted."""
+    """Put a new process into the domain that the choice, its image, its parent or the setting says, or into none; returns 0 if memory is exhausted."""
     st64(m, process + P_HEAP, G_BUCKETS)
     if (ld64(m, G_WINDOW) == 0) or (ld64(m, G_OPEN) != 0):
         return 1
@@ -312,6 +316,8 @@ def domain_enter(m, process, parent, image):
         kind = domain & (NEW_DOMAIN - 1)
         if kind == 0:
             kind = kind_wanted(m, parent, image)
+        if kind == KIND_PHYSICAL:
+            return 1
         if (domain & NEW_DOMAIN != 0) or (kind & KIND_OWN != 0):
             domain = domain_new(m, kind)
         else:
@@ -350,6 +356,14 @@ def process_status(m, process):
     if domain == 0:
         return ld64(m, G_STATUS)
     return ld64(m, domain + D_STATUS)
+
+
+def process_way(m, process):
+    """Return how a call of the kernel comes back to a process: to user mode or to physical memory (KIND_...), else 0."""
+    domain = ld64(m, process + P_DOMAIN)
+    if domain == 0:
+        return KIND_PHYSICAL
+    return ld64(m, domain + D_KIND) & KIND_RING3
 
 
 # ---- pages of a process ------------------------------------------------------------------------------------------

@@ -290,8 +290,10 @@ def block_give(m, block, giver, taker):
         whole = whole_pages(m, block)
         data = ld64(m, whole + B_DATA)
         count = ld64(m, whole + B_SPAN) >> 32
-        domain_unmap(m, domain, data, count)
-        domain_map(m, other, data, count, TAG_SHARED)
+        if domain != 0:
+            domain_unmap(m, domain, data, count)
+        if other != 0:
+            domain_map(m, other, data, count, TAG_SHARED)
     return 0
 
 

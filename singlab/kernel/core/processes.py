@@ -11,7 +11,15 @@ it; that of a process without a parent, for the operator.
 
 from singlab.kernel.core.channels import endpoint_close
 from singlab.kernel.core.dma import resource_close
-from singlab.kernel.core.domains import SPP, domain_enter, domain_leave, process_pages_alloc, process_pages_free, process_status
+from singlab.kernel.core.domains import (
+    SPP,
+    domain_enter,
+    domain_leave,
+    process_pages_alloc,
+    process_pages_free,
+    process_status,
+    process_way,
+)
 from singlab.kernel.core.handles import handles_free
 from singlab.kernel.core.heap import block_free
 from singlab.kernel.core.images import image_load
@@ -108,6 +116,7 @@ from singlab.kernel.layout import (
     T_STATUS,
     T_TARGET,
     T_WAITS,
+    T_WAY,
     TAG_CODE,
     TAG_KERNEL_SYSTEM,
     THREAD_BYTES,
@@ -237,6 +246,7 @@ def process_load(m, process, image):
         return NO_MEMORY
     st64(m, thread + T_PC, code + ld64(m, image + I_ENTRY))
     st64(m, thread + T_STATUS, status)
+    st64(m, thread + T_WAY, process_way(m, process))
     if status & SPP != 0:  # in ring 0 tp holds the running thread's record, always
         st64(m, thread + T_CONTEXT + 32, thread)
     return OK

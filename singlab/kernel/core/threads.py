@@ -7,7 +7,7 @@ ends. The first thread of a process is its main thread: when that one returns th
 A mutex that it has is free when it ends. Leaves out suspension and priorities.
 """
 
-from singlab.kernel.core.domains import SPP, process_status
+from singlab.kernel.core.domains import SPP, process_status, process_way
 from singlab.kernel.core.objects import mutexes_drop
 from singlab.kernel.core.records import record_free, record_new
 from singlab.kernel.core.scheduler import thread_wake
@@ -36,6 +36,7 @@ from singlab.kernel.layout import (
     T_SIBLING,
     T_STATE,
     T_STATUS,
+    T_WAY,
     TAG_KERNEL_SYSTEM,
     THREAD_BYTES,
     ZONE_KERNEL,
@@ -82,6 +83,7 @@ def thread_create(m, process, entry, stack, word0, word1, word2, word3):
     st64(m, thread + T_PC, entry)
     status = process_status(m, process)
     st64(m, thread + T_STATUS, status)
+    st64(m, thread + T_WAY, process_way(m, process))
     if status & SPP != 0:
         st64(m, thread + T_PC + 32, thread)
     st64(m, thread + T_A0, word0)
