@@ -116,3 +116,103 @@ def sliding(**options) -> HeapFilm:
         to += size
     kept.append((Step.FREE, to, picture.spaces[0].end - to))
     return HeapFilm(picture, np.array(kept, STEP), ("marks", "slides"))
+
+
+def cycling(count: int = 60, seed: int = 1, roots: int = 6, barrier: bool = True, busy: int = 4) -> HeapFilm:
+    """Return the film of a collection in steps, between which a program makes objects and changes references and roots at random.
+
+    Without ``barrier`` nothing is marked that is stored into what has been looked at.
+    """
+    choose = random.Random(seed)
+    picture, out = heap(count, seed, 1, True, roots)
+    held = [picture.index(root.target) for root in picture.roots]
+    out = {i: list(targets) for i, targets in out.items()}
+    state, waits = ["white"] * count, []
+    steps, born, born_edges, changes = [], [], [], []
+    top = (int(picture.objects["address"][-1]) + int(picture.objects["size"][-1])) if count else BASE
+    end = picture.spaces[0].end + 4096 * 64
+    address = lambda i: int(picture.objects["address"][i]) if i < count else born[i - count][0]  # noqa: E731
+
+    def reach(i: int, what: int = Step.REACH) -> None:
+        if state[i] == "white":
+            state[i] = "grey"
+            waits.append(i)
+            steps.append((what, address(i), 0))
+
+    def mutate(sweeping: bool) -> None:
+        nonlocal top
+        steps.append((Step.PHASE, 3, choose.randint(1, 900)))
+        for _ in range(choose.randint(0, busy)):
+            known, front = set(), [i for i in held if i >= 0]
+            while front:
+                i = front.pop()
+                if i not in known:
+                    known.add(i)
+                    front += out[i]
+            known = sorted(known)  # a program finds nothing else
+            kind = choose.choice(("make", "store", "hold"))
+            if kind == "make" and top + 64 < end:
+                i, size = len(state), 8 * choose.randint(2, 8)
+                born.append((top, size, choose.randrange(len(TYPES)), 0, 0))
+                out[i] = choose.sample(known, min(len(known), choose.randint(0, 2)))
+                born_edges.extend((i, j) for j in out[i])
+                steps.append((Step.MAKE_BLACK if sweeping else Step.MAKE, top, i - count))
+                state.append("black" if sweeping else "white")
+                top += size
+                if held:
+                    number = choose.randrange(len(held))
+                    held[number] = i
+                    steps.append((Step.HOLD, number, address(i)))
+            elif kind == "store" and known:
+                i, j = choose.choice(known), choose.choice((*known, -1))
+                old = choose.choice((*out[i], -1))
+                if old == j:
+                    continue
+                if barrier and not sweeping and state[i] == "black" and j >= 0:
+                    reach(j, Step.SHADE)
+                if old >= 0:
+                    out[i].remove(old)
+                if j >= 0:
+                    out[i].append(j)
+                steps.append((Step.REFER, address(i), len(changes)))
+                changes.append((i, old, j))
+            elif kind == "hold" and known:
+                number, i = choose.randrange(len(held)), choose.choice((*known, -1))
+                if held[number] != i:
+                    held[number] = i
+                    steps.append((Step.HOLD, number, address(i) if i >= 0 else 0))
+
+    def look_at_roots() -> None:
+        steps.append((Step.PHASE, 0, 1))
+        for number, i in enumerate(held):
+            if i >= 0:
+                steps.append((Step.ROOT, number, 0))
+                reach(i)
+
+    def look(most: int) -> None:
+        steps.append((Step.PHASE, 1, 1))
+        while waits and most:
+            i = waits.pop()
+            for j in out[i]:
+                reach(j)
+            state[i] = "black"
+            steps.append((Step.SCAN, address(i), 0))
+            most -= 1
+
+    look_at_roots()
+    while waits:
+        mutate(False)
+        look(choose.randint(1, 3))
+        if not waits:
+            look_at_roots()
+            look(10_000)
+            break
+    for place in [i for i in range(len(state)) if state[i] == "white"]:
+        if choose.random() < 0.2:
+            mutate(True)
+        steps.append((Step.PHASE, 2, 1))
+        size = int(picture.objects["size"][place]) if place < count else born[place - count][1]
+        steps.append((Step.FREE, address(place), size))
+    picture = HeapPicture(picture.process, "concurrent", picture.objects, picture.edges, picture.roots, TYPES, (Space("heap", BASE, end),), picture.free)
+    return HeapFilm(picture, np.array(steps, STEP), ("roots {b}", "looks {b}", "sweeps {b}", "the program, {b} cycles"), (3,), np.array(born, OBJECT),
+                    np.array(born_edges, np.int32).reshape(-1, 2), np.array(changes, np.int32).reshape(-1, 3))  # fmt: skip

@@ -1,10 +1,10 @@
-"""Pictures of a process's heap, and films of its collections, for :class:`singlab.widgets.HeapView`.
+"""Films of collections, for :class:`singlab.widgets.HeapView`: of a process's heap, and of the kernel's own.
 
-A picture is read out of simulated memory between two instructions. For a film the system is run up to the kernel call in
-which the next collection takes place, the picture is taken there, and the collector writes down what it does to each
-object. That costs no simulated cycle, and the system goes on as if nobody had looked.
+For a film the system is run up to the kernel call in which the next collection takes place, the picture is taken there, and the
+collector writes down what it does to each object. That costs no simulated cycle, and the system goes on as if nobody had
+looked. The concurrent collector's steps lie between the program's: :mod:`singlab.experiments.cyclefilms` films a whole cycle of them.
 
-What it leaves out: the concurrent collector, whose steps lie between the program's; collections of more steps than the event ring has places for, some 65,000.
+What it leaves out: collections of more steps than the event ring has places for, some 65,000.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from singlab.kernel import heaplayout as hp
+from singlab.experiments.cyclefilms import cycle_film, finish_cycle
+from singlab.experiments.heappictures import find_heap, heap_picture, kernel_roots, picture_of, stack_root
+from singlab.kernel import System
 from singlab.kernel import layout as at
 from singlab.kernel.process import Process
-from singlab.kernel.roots import OBJECT, TEXT, StackMaps, TypeRow
 from singlab.kernel.startup import KernelError
 from singlab.machine import state as _s
-from singlab.sing import Program, compile_program
-from singlab.sing.sil_classes import numbers
-from singlab.trace.heapfilm import OBJECT as RECORD
+from singlab.sing import Program
 from singlab.trace.heapfilm import STEP, HeapFilm, HeapPicture, Root, Space, Step
 from singlab.trace.record import Kind
 from singlab.trace.ring import FILM
@@ -34,105 +33,38 @@ PHASES = {
                 "lets all references name new places", "moves objects together"),
     "generational": ("moves what roots refer to", "moves what remembered objects refer to", "moves what moved objects refer to"),
 }  # fmt: skip
-_REGISTERS = ["zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4", "t5", "t6"]
-_ELEMENTS = ("bytes", "2-byte numbers", "4-byte numbers", "words")
+#: Beyond so many cycles without a collection there is none to wait for.
+_LONGEST_WAIT = 2_000_000_000
 
 
-def _type_names(rows: tuple[TypeRow, ...], program: Program | None) -> tuple[str, ...]:
-    """Return what types are called, from 0 on: an image knows no names of classes, the program it was built of does."""
-    classes = {number: name for name, (number, _) in numbers(compile_program(program)).items()} if program is not None else {}
-    found = ["free"]
-    for number, row in enumerate(rows, 1):
-        if row.kind == OBJECT:
-            found.append(classes.get(number, f"object {number} of {row.words} words"))
-        elif row.kind == TEXT:
-            found.append("str")
-        else:
-            found.append("array of references" if row.inside else f"array of {_ELEMENTS[row.power]}")
-    return tuple(found)
-
-
-def heap_picture(process: Process, program: Program | None = None) -> HeapPicture:
-    """Return the heap of a process as it stands, without roots; a :func:`collection_film` has those.
-
-    Parameters
-    ----------
-    process : Process
-    program : Program, optional
-        What its image was built of, for the names of its classes.
-
-    Raises
-    ------
-    KernelError
-        If it has no heap: no collector, no objects yet, or no process any more.
-    """
-    load = process._system._load
-    heap = process._field(at.P_OBJECT_HEAP) if process.state != "stopped" else 0
-    maps = StackMaps.of(process.installed.image)
-    if not heap or maps is None:
-        raise KernelError(f"{process.name} has no heap to look at: it has no collector, has made no objects yet, or has ended")
-    collector = hp.COLLECTORS[load(heap + hp.Z_ACTIVE)]  # of an adaptive heap what collects it now
-    spaces, objects, references, free = [], [], [], []
-    for old, head in enumerate((hp.Z_EXTENTS, hp.Z_OLD)[: 1 + (collector == "generational")]):
-        extent, count = load(heap + head), 0
-        while extent:
-            start, end, top = (load(extent + field) for field in (hp.X_START, hp.X_END, hp.X_TOP))
-            count += 1
-            kind = {"semispace": "from-space", "generational": "old" if old else "young"}.get(collector, "extent")
-            spaces.append(Space(f"{kind} {count}" if count > 1 or load(extent + hp.X_NEXT) else kind, start, end))
-            place = start
-            while place < top:
-                header = load(place)
-                if header & 0xFFFF_FFFF == 0:  # not used yet; or a free run, which says how large it is
-                    size = max(8, header >> 32 << 3)
-                    if size > 8:
-                        free.append((place, size))
-                else:
-                    row = maps.types[(header & 0xFFFF_FFFF) - 1]
-                    length = load(place + 8) if row.kind != OBJECT else 0
-                    size = row.bytes(length)
-                    upper = header >> 32
-                    age = upper >> hp.AGE_SHIFT - 32 & hp.OLDEST if collector == "generational" and not old else old
-                    objects.append((place, size, header & 0xFFFF, age, old and upper not in (0, hp.OLD >> 32)))
-                    references += [(place, load(place + offset)) for offset in row.references(length)]
-                place += size
-            extent = load(extent + hp.X_NEXT)
-    found = np.array(sorted(objects), RECORD)
-    index = {int(address): n for n, address in enumerate(found["address"])}
-    edges = sorted((index[source], index[target]) for source, target in references if target in index)
-    return HeapPicture(process.name, collector, found, np.array(edges, np.int32).reshape(-1, 2), (), _type_names(maps.types, program),
-                       tuple(sorted(spaces, key=lambda s: s.start)), np.array(sorted(free), np.uint64).reshape(-1, 2))  # fmt: skip
-
-
-def _begins(process: Process, since: int) -> int | None:
-    """Return which event from a number on says that a collection of the process begins."""
-    events = process._system.trace.events[since:]
-    found = np.flatnonzero((events["kind"] == Kind.GC_BEGIN) & (events["process"] == process.number))
+def _begins(system: System, number: int, since: int) -> int | None:
+    """Return which event from a number on says that a collection of the process of a number begins."""
+    events = system.trace.events[since:]
+    found = np.flatnonzero((events["kind"] == Kind.GC_BEGIN) & (events["process"] == number))
     return since + int(found[0]) if len(found) else None
 
 
-def _run_before(process: Process) -> None:
-    """Run until the next collection of the process is one instruction away.
+def _run_before(system: System, number: int, none: str) -> None:
+    """Run until the next collection of the process of a number is one instruction away.
 
     Raises
     ------
     KernelError
-        If there is none.
+        If there is none: ``none``.
     """
-    system = process._system
     first = len(system.trace.events)
-    start = system.snapshot()
-    while _begins(process, first) is None:
-        if system.advance(256) == 0:
+    start, until = system.snapshot(), int(system._m[_s.CYCLES]) + _LONGEST_WAIT
+    while _begins(system, number, first) is None:
+        if system.advance(256) == 0 or int(system._m[_s.CYCLES]) > until:
             system.restore(start)
-            raise KernelError(f"{process.name} comes to no collection any more; let it allocate more, or give it less room: create(..., heap_bytes=...)")
-    number, spare = _begins(process, first), 1
-    cycle = int(system.trace.events["cycle"][number])
+            raise KernelError(none)
+    event, spare = _begins(system, number, first), 1
+    cycle = int(system.trace.events["cycle"][event])
     while True:  # a kernel call may write several events at once
         system.restore(start)
-        if number - spare > first:
-            system.run(events=number - spare - first)
-        if _begins(process, first) is None:
+        if event - spare > first:
+            system.run(events=event - spare - first)
+        if _begins(system, number, first) is None:
             break
         spare *= 2
     near, low = system.snapshot(), 0
@@ -141,69 +73,80 @@ def _run_before(process: Process) -> None:
         middle = (low + high) // 2
         system.restore(near)
         system.run(cycles=middle)
-        low, high = (low, middle) if _begins(process, first) is not None else (middle, high)
+        low, high = (low, middle) if _begins(system, number, first) is not None else (middle, high)
     system.restore(near)
     if low:
         system.run(cycles=low)
 
 
-def collection_film(process: Process, program: Program | None = None) -> HeapFilm:
-    """Run a process's system to the end of its next collection, and return the film of it.
+def collection_film(whose: Process | System, program: Program | None = None, now: bool = False) -> HeapFilm:
+    """Run a system to the end of the next collection of a process's heap, or of its kernel's own, and return the film of it.
 
     Parameters
     ----------
-    process : Process
-        It must have a collector and come to a collection.
+    whose : Process or System
+        A process must have a collector and come to a collection; of a concurrent collector the film is of a whole cycle, with what
+        the program does between its steps. A system stands for its kernel.
     program : Program, optional
-        What its image was built of, for the names of its classes.
+        What a process's image was built of, for the names of its classes.
+    now : bool
+        Whether the kernel is to collect at once, as ``system.collect_kernel()`` lets it.
 
     Raises
     ------
     KernelError
         If there is no collection any more, or it has too many steps.
     """
-    system, m = process._system, process._system._m
-    _run_before(process)
-    collector = heap_picture(process).collector
-    if collector not in PHASES:
-        raise KernelError(f"a {collector} collection cannot be filmed: its steps lie between the program's own. There are films of: {', '.join(PHASES)}")
-    before, here = heap_picture(process, program), system.snapshot()
+    kernel = isinstance(whose, System)
+    if now and not kernel:
+        raise KernelError("only the kernel's heap can be collected at once; of a process the next collection is filmed")
+    if kernel:
+        system, number = whose, at.KERNEL_OWNER
+        if system.kernel_heap.collector == "none":
+            raise KernelError('the kernel of this system has no collector; choose one: System(kernel_collector="marksweep")')
+        if now:
+            heap_picture(system)  # there must be something in it
+        else:
+            _run_before(system, number, "the kernel comes to no collection any more; let it make more objects (processes, names), "
+                                        "or film one at once: collection_film(system, now=True)")  # fmt: skip
+    elif isinstance(whose, Process):
+        system, number = whose._system, whose.number
+        none = f"{whose.name} comes to no collection any more; let it allocate more, or give it less room: create(..., heap_bytes=...)"
+        _run_before(system, number, none)
+        while not whose._field(at.P_OBJECT_HEAP):  # a collection of nothing, where there is one at each allocation
+            system.advance()
+            _run_before(system, number, none)
+        if find_heap(whose).collector == "concurrent":
+            if finish_cycle(whose):
+                _run_before(system, number, none)
+            return cycle_film(whose, program)
+    heap = find_heap(whose, program)
+    before, here, m = picture_of(heap), system.snapshot(), system._m
     first = len(system.trace.events)
+
+    def collect() -> None:
+        if now:
+            system.collect_kernel()
+        while _begins(system, number, first) is None:
+            system.run(events=1)
+
     m[_s.TRACE_ON] |= np.uint64(FILM)
     count = int(m[_s.EVENT_COUNT])
     try:
-        while _begins(process, first) is None:
-            system.run(events=1)
+        collect()
         if int(m[_s.EVENT_COUNT]) - count >= _s.RING_EVENTS:
             raise KernelError(f"this collection has more than {_s.RING_EVENTS:,} steps; film one of a smaller heap")
         events = system.trace.events[first:]
-        events = events[events["kind"] == Kind.GC_STEP]
+        events = events[(events["kind"] == Kind.GC_STEP) & (events["process"] == number)]
         slots = {int(a) & (1 << 56) - 1 for a in events["a"][(events["a"] >> np.uint64(56)) == Step.ROOT]}
         system.restore(here)
-        roots = _roots(process, before, slots)
+        there = set(before.objects["address"].tolist())
+        found = kernel_roots(system) if kernel else ((slot, stack_root(whose, slot)) for slot in slots)
+        roots = {slot: root for slot, root in found if root.target in there}
     finally:
         system.restore(here)
-    while _begins(process, first) is None:  # once more, with nobody looking
-        system.run(events=1)
-    collector = hp.COLLECTORS[system._load(process._field(at.P_OBJECT_HEAP) + hp.Z_ACTIVE)]  # one that adapts has chosen now
-    return _film(replace(before, collector=collector), events, roots)
-
-
-def _roots(process: Process, before: HeapPicture, slots: set[int]) -> dict[int, Root]:
-    """Return the roots in slots as the kernel names them, but those that refer to nothing in the heap."""
-    load, window = process._system._load, process._system._load(at.G_WINDOW)
-    there = set(before.objects["address"].tolist())
-    threads = process.threads()
-    found = {}
-    for slot in slots:
-        home = next((t for t in threads if t <= slot < t + at.THREAD_BYTES), None)
-        value = load(slot if home is not None else slot - window)
-        if value not in there:
-            continue
-        which = f" of thread {threads.index(home) + 1}" if home is not None and len(threads) > 1 else ""
-        name = f"{_REGISTERS[(slot - home - at.T_CONTEXT) // 8]}{which}" if home is not None else f"{slot - window:#x}"
-        found[slot] = Root(name, "register" if home is not None else "stack", value)
-    return found
+    collect()  # once more, with nobody looking
+    return _film(replace(before, collector=heap.collector), events, roots)  # one that adapts has chosen now
 
 
 def _new_spaces(before: HeapPicture, steps: list[tuple[int, int, int]]) -> list[Space]:
@@ -228,15 +171,13 @@ def _film(before: HeapPicture, events: np.ndarray, roots: dict[int, Root]) -> He
         if what == Step.ROOT:
             if place not in roots:
                 continue
-            place = order.setdefault(place, len(order))
+            place, b = order.setdefault(place, len(order)), 0
         steps.append((what, place, b))
     spaces = list(before.spaces)
     if before.collector == "generational":  # the young ones' room is free again, whether or not its pages went back
         steps += [(Step.FREE, space.start, space.end - space.start) for space in spaces if space.name.startswith("young")]
     spaces += _new_spaces(before, steps)
-    picture = HeapPicture(before.process, before.collector, before.objects, before.edges, tuple(roots[slot] for slot in order), before.types,
-                          tuple(spaces), before.free)  # fmt: skip
-    return HeapFilm(picture, np.array(steps, STEP), PHASES[before.collector])
+    return HeapFilm(replace(before, roots=tuple(roots[slot] for slot in order), spaces=tuple(spaces)), np.array(steps, STEP), PHASES[before.collector])
 
 
 __all__ = ["PHASES", "collection_film", "heap_picture"]

@@ -21,10 +21,13 @@ processing in real time", CACM 1978 (steps at allocations).
 from singlab.kernel.core.freeruns import run_file, runs_forget
 from singlab.kernel.core.heappolicies import OPEN
 from singlab.kernel.core.objectheaps import extent_free, extent_trim, pages_tagged
-from singlab.kernel.core.words import ld64, st64
+from singlab.kernel.core.words import film_step, ld64, st64
 from singlab.kernel.heaplayout import (
+    FREE,
     LAST,
     MARK,
+    PHASE,
+    SCAN,
     X_END,
     X_NEXT,
     X_START,
@@ -117,6 +120,7 @@ def slice_on(m, heap, tag, work):
     else:
         st64(m, heap + Z_SLICE, 0)
     shade_words(m, heap, tag, place, end)
+    film_step(m, SCAN, end - 8, 1)  # so far, by the kernel's address
     return work - ((end - place) >> 3)
 
 
@@ -126,6 +130,7 @@ def mark_some(m, heap, tag, work):
     window = ld64(m, G_WINDOW)
     types = ld64(m, heap + Z_TYPES)
     span = ld64(m, heap + Z_TYPE_COUNT) << 4
+    film_step(m, PHASE, 1, 0)
     if ld64(m, heap + Z_SLICE) != 0:
         work = slice_on(m, heap, tag, work)
     waiting = ld64(m, heap + Z_GRAY)
@@ -159,6 +164,7 @@ def mark_some(m, heap, tag, work):
                 if mask & 1 != 0:
                     waiting = shaded(m, heap, tag, pages, window, types, span, waiting, ld64(m, at))
                 mask = mask >> 1
+            film_step(m, SCAN, word, 0)
         if cost > work:
             cost = work
         work -= cost
@@ -215,6 +221,7 @@ def sweep_some(m, heap, work):
     """Sweep on, about so many words; at the heap's end the cycle is over."""
     window = ld64(m, G_WINDOW)
     extent = ld64(m, heap + Z_SWEEP)
+    film_step(m, PHASE, 2, 0)
     if extent == 0:
         st64(m, heap + Z_PHASE, IDLE)
         st64(m, heap + Z_LIVE, ld64(m, heap + Z_SWEPT))
@@ -243,6 +250,7 @@ def sweep_some(m, heap, work):
                 st64(m, at, header & TYPE)
                 if run != at:
                     run_file(m, heap, run - window, at - run)
+                    film_step(m, FREE, run - window, at - run)
                 live += size
                 run = at + size
         elif size == 0:
@@ -266,6 +274,7 @@ def sweep_some(m, heap, work):
             extent_drop(m, heap, extent)
         elif run < end:
             run_file(m, heap, run - window, end - run)
+            film_step(m, FREE, run - window, end - run)
     return 0
 
 

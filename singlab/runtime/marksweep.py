@@ -89,8 +89,9 @@ def shade_roots(m, heap, tag):
     roots_begin(m, heap)
     slot = root_next(m, heap)
     while slot != 0:
-        film_step(m, ROOT, slot, 0)
-        waiting = shaded(m, heap, tag, pages, window, types, span, waiting, ld64(m, slot))
+        word = ld64(m, slot)
+        film_step(m, ROOT, slot, word)
+        waiting = shaded(m, heap, tag, pages, window, types, span, waiting, word)
         roots += 1
         slot = root_next(m, heap)
     st64(m, heap + Z_GRAY, waiting)

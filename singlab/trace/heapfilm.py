@@ -2,9 +2,11 @@
 
 A picture has the objects of one heap at a moment, the references among them, the roots, and what the heap's room is
 used for. A film has a picture and steps; the state after any number of steps can be worked out, so a film
-plays backwards as well. Both are plain arrays: views and statistics read them and know no kernel.
+plays backwards as well. Where the program runs between the collector's steps, the film has what it did meanwhile: objects
+it made, references it changed. Both are plain arrays: views and statistics read them and know no kernel.
 
-What it leaves out: the contents of objects other than references, and what the program did between two collections.
+What it leaves out: the contents of objects other than references and the kernel's texts, and what the program did between two
+collections.
 """
 
 from __future__ import annotations
@@ -32,15 +34,22 @@ class Step(IntEnum):
     MOVE = 4  #: moves an object: from, to
     FREE = 5  #: gives room back, with all objects in it: address, bytes
     REMEMBER = 6  #: takes an object into the remembered set (b = 1) or out of it (b = 0): address
+    SHADE = 7  #: the write barrier marks an object that the program is about to store into one that has been looked at: its address
+    # what a program does between the collector's steps
+    MAKE = 8  #: makes an object: its address, its number among those made
+    MAKE_BLACK = 9  #: the same, where the collection comes no more: it is kept without being looked at
+    REFER = 10  #: changes a reference of an object: its address, the number of the change
+    HOLD = 11  #: lets a root refer to another object: the root's number, the object's address (0: to none)
+    WHITEN = 12  #: the collection before is over, and nothing is reached yet in the next one
 
 
-#: What an object is to the collector: tricolour, and gone.
-WHITE, GREY, BLACK, GONE = range(4)
+#: What an object is to the collector: tricolour, and gone; or not made yet.
+WHITE, GREY, BLACK, GONE, LATER = range(5)
 
 
 @dataclass(frozen=True)
 class Root:
-    """A reference from outside the heap: its ``name`` (a register, a slot of a frame), of what ``kind``, and what it refers to."""
+    """A reference from outside the heap: its ``name`` (a register, a slot of a frame), of what ``kind``, and what it refers to; 0 is nothing yet."""
 
     name: str
     kind: str
@@ -73,6 +82,8 @@ class HeapPicture:
         By address; no object lies outside.
     free : numpy.ndarray
         uint64, shape (n, 2): address and bytes of each free chunk that a list knows.
+    said : tuple of str
+        What each object says, if anything: the kernel's texts. Empty where nothing is known of any.
     """
 
     process: str
@@ -83,6 +94,7 @@ class HeapPicture:
     types: tuple[str, ...]
     spaces: tuple[Space, ...]
     free: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.uint64))
+    said: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.objects)
@@ -105,7 +117,7 @@ class HeapPicture:
             if len(self.edges)
             else np.zeros(len(self.objects) + 1, int)
         )
-        front = np.unique([self.index(root.target) for root in self.roots]).astype(np.int64)
+        front = np.unique([self.index(root.target) for root in self.roots if root.target]).astype(np.int64)
         while len(front):
             found[front] = True
             after = np.concatenate([targets[starts[i] : starts[i + 1]] for i in front]) if len(front) else front
@@ -129,7 +141,10 @@ class HeapPicture:
         if len(self.objects) and int(self.objects["type"].max()) >= len(self.types):
             raise ValueError(f"an object has type {int(self.objects['type'].max())} of {len(self.types)}")
         for root in self.roots:
-            self.index(root.target)
+            if root.target:
+                self.index(root.target)
+        if self.said and len(self.said) != len(self.objects):
+            raise ValueError(f"{len(self.said)} of {len(self.objects)} objects say something; where one does, there is a text, maybe empty, for each")
 
     def pages(self):
         """Return how full each page is.
@@ -192,33 +207,61 @@ class HeapFilm:
     Attributes
     ----------
     before : HeapPicture
-        The heap when the collection begins.
+        The heap when the collection begins. Its roots and spaces are all that there are at any time.
     steps : numpy.ndarray
         ``STEP`` records.
     phases : tuple of str
-        Names of the phases that PHASE steps number.
+        Names of the phases that PHASE steps number; ``{b}`` in one is the step's ``b``.
+    program : tuple of int
+        The phases in which the program runs, not the collector.
+    born : numpy.ndarray
+        ``OBJECT`` records of what the program makes meanwhile, in that order. In what follows an object is named by its place: those of
+        the picture come first, then these.
+    born_edges : numpy.ndarray
+        int32, shape (n, 2): what they refer to when they are made.
+    changes : numpy.ndarray
+        int32, shape (n, 3): references that the program changes: of which object, what it referred to, and refers to then; -1 is nothing.
     """
 
     before: HeapPicture
     steps: np.ndarray
     phases: tuple[str, ...] = ()
+    program: tuple[int, ...] = ()
+    born: np.ndarray = field(default_factory=lambda: np.empty(0, OBJECT))
+    born_edges: np.ndarray = field(default_factory=lambda: np.empty((0, 2), np.int32))
+    changes: np.ndarray = field(default_factory=lambda: np.empty((0, 3), np.int32))
 
     def __len__(self) -> int:
         return len(self.steps)
 
+    @property
+    def objects(self) -> np.ndarray:
+        """All objects there are at any time: those of the picture, then those made meanwhile."""
+        return np.concatenate([self.before.objects, self.born]) if len(self.born) else self.before.objects
+
+    def check(self) -> None:
+        """Raise ValueError if the film contradicts itself: its picture, or a step that speaks of what is not there."""
+        self.before.check()
+        count = len(self.objects)
+        for name, array in (("an object is made that refers to", self.born_edges), ("a change names", self.changes)):
+            if len(array) and (array.min() < -1 or array.max() >= count):
+                raise ValueError(f"{name} object {int(array.max())} of {count}")
+        self.states(len(self))
+
     def states(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return each object's state (WHITE, GREY, BLACK, GONE) and its address after so many steps.
+        """Return each object's state (WHITE, GREY, BLACK, GONE, LATER) and its address after so many steps.
 
         Raises
         ------
         ValueError
             If a step speaks of an object that is not there.
         """
-        before = self.before
-        state = np.full(len(before), WHITE, dtype=np.uint8)
-        where = before.objects["address"].copy()
-        at = {int(address): place for place, address in enumerate(where)}
-        size = before.objects["size"]
+        here, objects = len(self.before), self.objects
+        state = np.full(len(objects), WHITE, dtype=np.uint8)
+        state[here:] = LATER
+        where = objects["address"].copy()
+        at = {int(address): place for place, address in enumerate(where[:here])}
+        size = objects["size"]
 
         def there(address: int, number: int) -> int:
             if address not in at:
@@ -226,7 +269,7 @@ class HeapFilm:
             return at[address]
 
         for number, (what, a, b) in enumerate(self.steps[:position].tolist()):
-            if what == Step.REACH:
+            if what in (Step.REACH, Step.SHADE):
                 state[there(a, number)] = GREY
             elif what == Step.SCAN:
                 state[there(a, number)] = BLACK
@@ -244,40 +287,153 @@ class HeapFilm:
                 for address in range(a, a + b, 8):
                     if address in at:
                         state[at.pop(address)] = GONE
+            elif what in (Step.MAKE, Step.MAKE_BLACK):
+                if a in at or b >= len(self.born) or self.born["address"][b] != a or state[here + b] != LATER:
+                    raise ValueError(f"step {number} makes an object at {a:#x}, where there can be none")
+                at[a] = here + b
+                state[here + b] = WHITE if what == Step.MAKE else BLACK
+            elif what == Step.REFER:
+                if b >= len(self.changes) or there(a, number) != self.changes[b, 0]:
+                    raise ValueError(f"step {number} changes a reference of {a:#x}, which is none of that object")
+            elif what == Step.HOLD:
+                if a >= len(self.before.roots):
+                    raise ValueError(f"step {number} speaks of root {a} of {len(self.before.roots)}")
+                if b:
+                    there(b, number)
+            elif what == Step.WHITEN:
+                state[(state == GREY) | (state == BLACK)] = WHITE
         return state, where
+
+    def edges(self, position: int) -> np.ndarray:
+        """Return which object refers to which after so many steps: int32, shape (n, 2); what is gone refers to nothing any more.
+
+        Where the collector moves objects, references go with them.
+        """
+        found: dict[int, list[int]] = {}
+        for a, b in self.before.edges.tolist():
+            found.setdefault(a, []).append(b)
+        for what, _, b in self.steps[:position][self.steps["what"][:position] >= Step.MAKE].tolist():
+            if what in (Step.MAKE, Step.MAKE_BLACK):
+                place = len(self.before) + b
+                found[place] = self.born_edges[self.born_edges[:, 0] == place, 1].tolist()
+            elif what == Step.REFER:
+                place, old, new = self.changes[b].tolist()
+                if old >= 0:
+                    found[place].remove(old)
+                if new >= 0:
+                    found.setdefault(place, []).append(new)
+        state = self.states(position)[0]
+        rows = [(a, b) for a, targets in found.items() for b in targets if state[a] not in (GONE, LATER) and state[b] not in (GONE, LATER)]
+        return np.array(sorted(rows), np.int32).reshape(-1, 2)
+
+    def holds(self, position: int) -> list[int]:
+        """Return the object that each root refers to after so many steps, by its place; -1 is none."""
+        found = [self.before.index(root.target) if root.target else -1 for root in self.before.roots]
+        if not (self.steps["what"][:position] == Step.HOLD).any():
+            return found
+        objects = self.objects["address"]
+        at = {int(address): place for place, address in enumerate(objects[: len(self.before)])}
+        for what, a, b in self.steps[:position].tolist():
+            if what in (Step.MAKE, Step.MAKE_BLACK):
+                at[a] = len(self.before) + b
+            elif what == Step.HOLD:
+                found[a] = at[b] if b else -1
+        return found
+
+    def lost_without_barrier(self) -> np.ndarray:
+        """Return which objects the collector would have taken from the program, had the write barrier marked nothing.
+
+        All else is as in the film: when the collector looks at roots, and when at which object. What such an object refers to then
+        is reached; what the program stores into it afterwards is not. Before sweeping begins, all that waits is looked at.
+
+        Returns
+        -------
+        numpy.ndarray
+            bool, one an object: the program still has it when sweeping begins, and it would have been swept.
+        """
+        refers: dict[int, list[int]] = {}
+        for a, b in [*self.before.edges.tolist(), *self.born_edges.tolist()]:
+            refers.setdefault(a, []).append(b)
+        objects, here = self.objects["address"], len(self.before)
+        at = {int(address): place for place, address in enumerate(objects[:here])}
+        held, waits, done, made = self.holds(0), set(), set(), set()
+
+        def look(place: int) -> None:
+            waits.discard(place)
+            done.add(place)
+            waits.update(target for target in refers.get(place, ()) if target not in done)
+
+        freed = np.flatnonzero(self.steps["what"] == Step.FREE)
+        position = int(freed[0]) if len(freed) else len(self)
+        for what, a, b in self.steps[:position].tolist():
+            if what in (Step.MAKE, Step.MAKE_BLACK):
+                at[a] = here + b
+                if what == Step.MAKE_BLACK:
+                    made.add(here + b)
+            elif what == Step.REFER:
+                place, old, new = self.changes[b].tolist()
+                if old >= 0:
+                    refers[place].remove(old)
+                if new >= 0:
+                    refers.setdefault(place, []).append(new)
+            elif what == Step.HOLD:
+                held[a] = at[b] if b else -1
+            elif what == Step.ROOT and held[a] not in done:
+                waits.add(held[a])
+            elif what == Step.SCAN and at[a] in waits:
+                look(at[a])
+        while waits:
+            look(next(iter(waits)))
+        known: set[int] = set()
+        front = [place for place in held if place >= 0]
+        while front:
+            place = front.pop()
+            if place not in known:
+                known.add(place)
+                front += refers.get(place, [])
+        kept = np.zeros(len(self.objects), dtype=bool)
+        kept[list(known - done - made)] = True
+        kept &= self.states(position)[0] == BLACK
+        return kept
 
     def after(self) -> HeapPicture:
         """Return the heap at the end as the steps tell it, without what is in no step: new roots, ages, free lists."""
         state, where = self.states(len(self))
-        kept = np.flatnonzero(state != GONE)
+        kept = np.flatnonzero((state != GONE) & (state != LATER))
         order = kept[np.argsort(where[kept], kind="stable")]
-        place = np.full(len(self.before), -1, dtype=np.int64)
+        place = np.full(len(state), -1, dtype=np.int64)
         place[order] = np.arange(len(order))
-        objects = self.before.objects[order].copy()
+        objects = self.objects[order].copy()
         objects["address"] = where[order]
-        edges = place[self.before.edges]
-        edges = edges[(edges >= 0).all(axis=1)].astype(np.int32) if len(edges) else self.before.edges
+        edges = place[self.edges(len(self))].astype(np.int32)
         edges = edges[np.lexsort((edges[:, 1], edges[:, 0]))]
-        roots = tuple(Root(r.name, r.kind, int(where[self.before.index(r.target)])) for r in self.before.roots)
-        return replace(self.before, objects=objects, edges=edges, roots=roots, free=np.empty((0, 2), np.uint64))
+        roots = tuple(Root(r.name, r.kind, int(where[held])) for r, held in zip(self.before.roots, self.holds(len(self))) if held >= 0)
+        said = tuple(self.before.said[i] if i < len(self.before) else "" for i in order) if self.before.said else ()
+        return replace(self.before, objects=objects, edges=edges, roots=roots, free=np.empty((0, 2), np.uint64), said=said)
 
     def summary(self) -> dict[str, int]:
-        """Return what the collection did: roots looked at, objects and bytes reached, moved and gone."""
-        what = self.steps["what"]
+        """Return what the collection did: roots looked at, objects and bytes reached, moved and gone; and what the program did meanwhile.
+
+        ``made`` are objects it made, ``changed`` references it changed, ``shaded`` objects that the write barrier marked.
+        """
+        what, objects = self.steps["what"], self.objects
         state, where = self.states(len(self))
-        moved = np.flatnonzero(where != self.before.objects["address"])
-        sizes = self.before.objects["size"].astype(np.int64)
+        moved = np.flatnonzero(where != objects["address"])
+        sizes = objects["size"].astype(np.int64)
         gone = state == GONE
-        return {"roots": int((what == Step.ROOT).sum()), "reached": int((state != WHITE)[~gone].sum()), "moved": len(moved),
-                "moved_bytes": int(sizes[moved].sum()), "gone": int(gone.sum()), "gone_bytes": int(sizes[gone].sum())}  # fmt: skip
+        made = np.isin(what, (Step.MAKE, Step.MAKE_BLACK))
+        return {"roots": int((what == Step.ROOT).sum()), "reached": int(((state == GREY) | (state == BLACK)).sum()), "moved": len(moved),
+                "moved_bytes": int(sizes[moved].sum()), "gone": int(gone.sum()), "gone_bytes": int(sizes[gone].sum()),
+                "made": int(made.sum()), "changed": int((what == Step.REFER).sum()), "shaded": int((what == Step.SHADE).sum())}  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
         """Write the film to a file, which :meth:`load` reads; returns the path."""
         before, buffer = self.before, io.BytesIO()
-        about = {"process": before.process, "collector": before.collector, "types": before.types, "phases": self.phases,
-                 "roots": [[r.name, r.kind, r.target] for r in before.roots], "spaces": [[s.name, s.start, s.end] for s in before.spaces]}  # fmt: skip
-        np.savez_compressed(buffer, objects=before.objects, edges=before.edges, free=before.free, steps=self.steps,
-                            about=np.frombuffer(json.dumps(about).encode(), np.uint8))  # fmt: skip
+        about = {"process": before.process, "collector": before.collector, "types": before.types, "phases": self.phases, "program": self.program,
+                 "said": before.said, "roots": [[r.name, r.kind, r.target] for r in before.roots],
+                 "spaces": [[s.name, s.start, s.end] for s in before.spaces]}  # fmt: skip
+        np.savez_compressed(buffer, objects=before.objects, edges=before.edges, free=before.free, steps=self.steps, born=self.born,
+                            born_edges=self.born_edges, changes=self.changes, about=np.frombuffer(json.dumps(about).encode(), np.uint8))  # fmt: skip
         Path(path).write_bytes(buffer.getvalue())
         return Path(path)
 
@@ -288,19 +444,22 @@ class HeapFilm:
         try:
             with np.load(content, allow_pickle=False) as data:
                 about = json.loads(data["about"].tobytes())
-                arrays = {name: data[name] for name in ("objects", "edges", "free", "steps")}
-            if arrays["objects"].dtype != OBJECT or arrays["steps"].dtype != STEP:
+                arrays = {name: data[name] for name in ("objects", "edges", "free", "steps", "born", "born_edges", "changes")}
+            if any(arrays[name].dtype != form for name, form in (("objects", OBJECT), ("born", OBJECT), ("steps", STEP))):
                 raise ValueError("its records have another form")
             roots = tuple(Root(str(name), str(kind), int(target)) for name, kind, target in about["roots"])
             spaces = tuple(Space(str(name), int(start), int(end)) for name, start, end in about["spaces"])
             before = HeapPicture(str(about["process"]), str(about["collector"]), arrays["objects"], arrays["edges"], roots,
-                                 tuple(map(str, about["types"])), spaces, arrays["free"])  # fmt: skip
-            before.check()
-            return cls(before, arrays["steps"], tuple(map(str, about["phases"])))
+                                 tuple(map(str, about["types"])), spaces, arrays["free"], tuple(map(str, about["said"])))  # fmt: skip
+            film = cls(before, arrays["steps"], tuple(map(str, about["phases"])), tuple(map(int, about["program"])), arrays["born"],
+                       arrays["born_edges"], arrays["changes"])  # fmt: skip
+            film.check()
+            return film
         except Exception as error:  # archive, arrays and text have each their own ways to be broken
             raise ValueError(f"{path} is no film of a collection: {error}; write one with film.save(path)") from None
 
     def __repr__(self) -> str:
         done = self.summary()
+        made = f"{done['made']:,} made meanwhile, " if done["made"] else ""
         return (f"<HeapFilm of {self.before.process}: {len(self):,} steps, {done['reached']:,} objects reached, {done['moved']:,} moved, "
-                f"{done['gone']:,} gone, {self.before.collector}>")  # fmt: skip
+                f"{done['gone']:,} gone, {made}{self.before.collector}>")  # fmt: skip

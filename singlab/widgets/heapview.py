@@ -4,6 +4,9 @@ It reads a film and nothing else (``singlab/trace/heapfilm.py``): memory by addr
 the collector does at each step. A picture alone is a film without steps. Everything is sent once; playing needs no
 kernel, so a saved notebook plays as well.
 
+Where the program runs between the collector's steps, a strip shows who is at work, and the legend counts the references that
+nobody would follow.
+
 What it leaves out: heaps of more than 5,000 objects are shown by pages and by types, with single objects on request only.
 """
 
@@ -27,9 +30,17 @@ SENTENCES = {
     int(Step.MOVE): "moves {a} to {b}",
     int(Step.FREE): "gives back {bytes} bytes at {place}",
     int(Step.REMEMBER): "takes {a} {into} the remembered set",
+    int(Step.SHADE): "the write barrier marks {a}: the program is about to store it into an object that has been looked at",
+    int(Step.MAKE): "the program makes {a}",
+    int(Step.MAKE_BLACK): "the program makes {a}, where sweeping comes no more: it is kept as it is",
+    int(Step.REFER): "the program lets {a} {change}",
+    int(Step.HOLD): "the program's {root} {change}",
+    int(Step.WHITEN): "the cycle is over and the next one begins at once: nothing is reached yet",
 }
 #: More roots than these are counted, not listed.
 _MOST_ROOTS = 400
+#: In a step, for an object: none.
+_NOTHING = np.uint64(0xFFFF_FFFF)
 
 
 class HeapView(anywidget.AnyWidget):
@@ -66,7 +77,7 @@ class HeapView(anywidget.AnyWidget):
             film = HeapFilm(film, np.empty(0, np.dtype([("what", "u1"), ("a", "<u8"), ("b", "<u8")])))
         if not isinstance(film, HeapFilm):
             raise TypeError(f"a HeapView shows a HeapFilm or a HeapPicture, not {type(film).__name__}")
-        film.before.check()
+        film.check()
         self._film = film
         super().__init__(about=_about(film), data=_data(film), position=max(0, min(position, len(film))), speed=speed, **traits)
 
@@ -90,8 +101,9 @@ def _about(film: HeapFilm) -> dict:
     base = _base(film)
     return {
         "process": before.process, "collector": before.collector, "types": list(before.types), "phases": list(film.phases),
-        "base": f"{base:#x}", "rootCount": len(before.roots),
-        "roots": [[r.name, r.kind, before.index(r.target)] for r in before.roots[:_MOST_ROOTS]],
+        "base": f"{base:#x}", "rootCount": len(before.roots), "first": len(before), "program": list(film.program),
+        "said": {str(n): text for n, text in enumerate(before.said) if text},
+        "roots": [[r.name, r.kind, before.index(r.target) if r.target else -1] for r in before.roots[:_MOST_ROOTS]],
         "spaces": [[s.name, (s.start - base) // 8, (s.end - base) // 8] for s in before.spaces],
         "sentences": {str(k): v for k, v in SENTENCES.items()},
     }  # fmt: skip
@@ -104,16 +116,15 @@ def _base(film: HeapFilm) -> int:
 def _data(film: HeapFilm) -> dict:
     """Return the arrays as bytes: addresses and sizes in words of 8 bytes from the base, 32 bits each."""
     base, before = np.uint64(_base(film)), film.before
+    word = np.uint64(8)
     steps = np.zeros((len(film), 3), dtype="<u4")
     what, a, b = (film.steps[name] for name in ("what", "a", "b"))
-    place = np.isin(what, (Step.REACH, Step.SCAN, Step.MOVE, Step.FREE, Step.REMEMBER))
+    places = (Step.REACH, Step.SCAN, Step.MOVE, Step.FREE, Step.REMEMBER, Step.SHADE, Step.MAKE, Step.MAKE_BLACK, Step.REFER)
     steps[:, 0] = what
-    steps[:, 1] = np.where(place, (a - np.where(place, base, np.uint64(0))) // np.uint64(8), a)
-    moved = what == Step.MOVE
-    steps[:, 2] = np.where(
-        moved, (b - np.where(moved, base, np.uint64(0))) // np.uint64(8), np.where(what == Step.FREE, b // np.uint64(8), b)
-    )
-    objects = before.objects
+    steps[:, 1] = np.where(np.isin(what, places), (np.maximum(a, base) - base) // word, a)
+    held = (what == Step.HOLD) & (b > 0)
+    steps[:, 2] = np.select([(what == Step.MOVE) | held, what == Step.HOLD, what == Step.FREE], [(np.maximum(b, base) - base) // word, _NOTHING, b // word], b)
+    objects = film.objects
     return {
         "address": ((objects["address"] - base) // np.uint64(8)).astype("<u4").tobytes(),
         "size": ((objects["size"] + 7) // 8).astype("<u4").tobytes(),
@@ -121,6 +132,8 @@ def _data(film: HeapFilm) -> dict:
         "age": objects["age"].tobytes(),
         "remembered": objects["remembered"].tobytes(),
         "edges": before.edges.astype("<u4").tobytes(),
+        "bornEdges": film.born_edges.astype("<u4").tobytes(),
+        "changes": film.changes.astype("<i4").tobytes(),
         "free": np.stack([(before.free[:, 0] - base) // np.uint64(8), before.free[:, 1] // np.uint64(8)], axis=1).astype("<u4").tobytes(),
         "steps": steps.tobytes(),
     }  # fmt: skip
@@ -134,6 +147,8 @@ def _still(film: HeapFilm) -> str:
         for row in before.by_type().head(20).itertuples()
     )
     told = f" The collection moves {done['moved']:,} and frees {done['gone']:,} objects in {len(film):,} steps." if len(film) else ""
+    if film.program:
+        told += f" The program makes {done['made']:,} objects meanwhile, and the write barrier marks {done['shaded']:,}."
     return (
         f'<div class="singlab-still"><p>The heap of {escape(before.process)}: {len(before):,} objects, {len(before.roots):,} roots, '
         f"{escape(before.collector)}.{told} The live view needs a running notebook.</p><table><thead><tr><th>type</th><th>objects</th>"

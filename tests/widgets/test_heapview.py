@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
+from singlab.trace.heapfilm import Step
 from singlab.widgets.heapview import HeapView
 from tests.conftest import outside
-from tests.heapfilms import copying, heap, marking, sliding
+from tests.heapfilms import copying, cycling, heap, marking, sliding
 
 _MODEL = """
 const binary = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
@@ -55,7 +57,7 @@ def opened(watched_page, tmp_path):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("make", [copying, marking, sliding])
+@pytest.mark.parametrize("make", [copying, marking, sliding, cycling])
 def test_the_front_end_knows_every_state_as_the_film_does(opened, make):
     film = make(count=70, seed=5)
     choose = random.Random(1)
@@ -64,12 +66,13 @@ def test_the_front_end_knows_every_state_as_the_film_does(opened, make):
             position = choose.randint(0, len(film))
             page.evaluate("(p) => change('position', p)", position)
             got = page.evaluate(
-                "(p) => { const m = window.check ||= new Model(traits.about, traits.data); m.seek(p); return [[...m.state], [...m.where], m.counts, m.position]; }", position
+                "(p) => { const m = window.check ||= new Model(traits.about, traits.data); m.seek(p); const edges = m.out.flatMap((to, i) => m.exists(i) ? to.filter((j) => m.exists(j)).map((j) => [i, j]) : []); return [[...m.state], [...m.where], m.counts, m.position, edges, m.held]; }", position
             )  # fmt: skip
             state, where = film.states(position)
             assert got[0] == state.tolist() and got[3] == position
             assert [0x8010_0000 + 8 * word for word in got[1]] == where.tolist()
-            assert got[2] == [int((state == s).sum()) for s in range(4)]
+            assert got[2] == [int((state == s).sum()) for s in range(5)]
+            assert sorted(got[4]) == film.edges(position).tolist() and got[5] == film.holds(position)
 
 
 @pytest.mark.browser
@@ -135,6 +138,35 @@ def test_a_large_heap_is_shown_by_pages_and_in_a_narrow_window(opened):
         page.locator(".sh-chip").first.click()
         assert page.locator(".sh-node").count() >= 1
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+@pytest.mark.browser
+def test_a_cycle_says_who_is_at_work_and_what_the_barrier_is_for(opened):
+    film = next(film for film in (cycling(40, seed, roots=3, busy=25) for seed in range(100)) if film.lost_without_barrier().any())
+    at = next(n for n, step in enumerate(film.steps["what"]) if step == Step.SHADE) + 1
+    with opened(HeapView(film, position=at)) as page:
+        who, sentence, legend = (page.get_by_test_id(f"sh-{name}") for name in ("who", "sentence", "legend"))
+        assert who.inner_text() == "program" and sentence.inner_text().startswith("the write barrier marks ")
+        page.evaluate(f"change('position', {at + 1})")
+        assert "the program lets" in sentence.inner_text() and "without the barrier nobody would look" in sentence.inner_text()
+        assert "from black to white 0, without the barrier 1" in legend.inner_text() and page.locator(".sh-lost").count() == 1
+        page.evaluate("change('position', 1)")
+        assert who.inner_text() == "collector" and sentence.inner_text() == "roots 1"
+        box = page.get_by_test_id("sh-time").bounding_box()
+        page.mouse.click(box["x"] + box["width"] - 1, box["y"] + 8)
+        assert page.evaluate("traits.position") >= len(film) - 1
+    with opened(HeapView(copying(count=10))) as page:
+        assert not page.get_by_test_id("sh-time").is_visible() and not page.get_by_test_id("sh-who").is_visible()
+
+
+@pytest.mark.browser
+def test_what_objects_say_stands_below_them(opened):
+    film = copying(count=12, seed=3)
+    film = replace(film, before=replace(film.before, said=("/<b>mail", *[""] * 11)))
+    with opened(HeapView(film)) as page:
+        assert page.locator(".sh-said").all_text_contents() == ["/<b>mail"]
+        page.evaluate("change('selected', 0)")
+        assert "“/<b>mail”" in page.evaluate("new Model(traits.about, traits.data).name(0)")
 
 
 def test_without_scripts_there_is_a_table():

@@ -6,21 +6,26 @@ const GLYPHS = {
   play: glyph("M3 2v12l11-6z"), pause: glyph("M3 2h4v12H3z M9 2h4v12H9z"), last: glyph("M12 2h2v12h-2z M2 2v12l9-6z"),
 };
 const STATES = ["not reached", "reached, references not followed yet", "reached, references followed", "gone"];
+const CYCLE_STATES = ["white: not reached", "grey: reached, waits to be looked at", "black: looked at, or made behind the sweep", "gone"];
+const STRETCHES = ["#56B4E9", "#0072B2", "#8a6fb3", "#009E73"], STRETCH_NAMES = ["the collector looks at roots", "looks at what waits", "sweeps", "the program runs"];
 const COLOURS = ["white", "grey", "black", "gone"];
 const AGES = ["#56B4E9", "#009E73", "#E69F00", "#D55E00", "#CC79A7"];
-const MANY = 5000, GRAPH_MOST = 220, AROUND_MOST = 60, PAGE_WORDS = 512;
+const MANY = 5000, GRAPH_MOST = 220, AROUND_MOST = 60, SPEAK_MOST = 80, PAGE_WORDS = 512;
 const number = (n) => n.toLocaleString("en");
 
 class HeapPanes {
-  constructor(root, heap, told) {
+  constructor(root, heap, data, told) {
     this.root = root;
     this.heap = heap;
+    this.data = data;
     this.told = told;
     this.selected = -1;
     this.speed = 8;
     this.playing = false;
     this.colour = "state";
+    this.cycle = heap.program.size > 0;
     root.classList.add("singlab-view", "sh-view");
+    root.classList.toggle("sh-cycle", this.cycle);
     root.tabIndex = 0;
     const still = heap.length === 0;
     root.innerHTML = `
@@ -33,7 +38,9 @@ class HeapPanes {
         <input type="range" min="0" max="${heap.length}" value="0" data-testid="sh-seek" aria-label="Steps that have happened">
         <label class="sl-speed"><span></span><input type="range" min="0" max="13" value="3" data-testid="sh-speed" aria-label="Steps a second"></label>
       </div>
-      <div class="sl-now" role="status" aria-live="polite"><span class="sl-count" data-testid="sh-count"></span><span class="sl-sentence" data-testid="sh-sentence"></span></div>
+      <div class="sh-time"${this.cycle ? "" : " hidden"}><canvas role="img" data-testid="sh-time" aria-label="Who is at work: the collector, in steps, and the program between them"></canvas>
+        <div class="sl-legend">${STRETCH_NAMES.map((name, n) => `<span><i style="background:${STRETCHES[n]}"></i>${name}</span>`).join("")}</div></div>
+      <div class="sl-now" role="status" aria-live="polite"><span class="sl-count" data-testid="sh-count"></span><span class="sh-who" data-testid="sh-who" hidden></span><span class="sl-sentence" data-testid="sh-sentence"></span></div>
       <div class="sl-legend" data-testid="sh-legend"></div>
       <div class="sl-pane sh-memory"><h4>Memory <small></small><span class="sh-colours" role="group" aria-label="Colour objects by">${["state", "age", "type"].map((c) => `<button data-colour="${c}" aria-pressed="${c === "state"}">${c}</button>`).join("")}</span></h4><div class="sh-spaces"></div></div>
       <div class="sl-two"><div class="sl-pane sh-graph"><h4>Objects <small></small></h4><div class="sh-draw"></div></div>
@@ -52,6 +59,12 @@ class HeapPanes {
       canvas.addEventListener("mousemove", (event) => this.tell(event, this.objectAt(n, event)));
       canvas.addEventListener("mouseleave", () => this.tell(null, -1));
       return { space, place, canvas };
+    });
+    this.stretches = this.cycle ? heap.stretches() : [];
+    this.$("[data-testid=sh-time]").addEventListener("click", (event) => {
+      const r = event.currentTarget.getBoundingClientRect();
+      this.pause();
+      this.seek(Math.round((heap.length * (event.clientX - r.left)) / r.width));
     });
     root.addEventListener("click", (event) => this.click(event));
     root.addEventListener("keydown", (event) => this.key(event));
@@ -154,22 +167,50 @@ class HeapPanes {
     this.$("[data-testid=sh-count]").textContent = heap.length ? `${number(heap.position)} of ${number(heap.length)}` : "";
     const said = heap.sentence();
     this.$("[data-testid=sh-sentence]").textContent = said || `the heap of ${heap.about.process}`;
+    if (this.cycle) this.drawTime(colours);
     this.legend();
-    this.$(".sh-memory h4 small").textContent = `${heap.about.process}, ${heap.about.collector}` + (heap.phase >= 0 ? `: ${heap.about.phases[heap.phase] || ""}` : "");
+    this.$(".sh-memory h4 small").textContent = `${heap.about.process}, ${heap.about.collector}` + (heap.phase >= 0 ? `: ${heap.phaseText()}` : "");
     for (const one of this.spaces) this.drawSpace(one, colours);
     this.drawTypes();
     this.drawRoots();
     this.drawGraph();
   }
 
+  // Who is at work: a strip of the whole cycle, and the place in it.
+  drawTime(colours) {
+    const heap = this.heap, canvas = this.$("[data-testid=sh-time]"), width = canvas.clientWidth, ratio = window.devicePixelRatio || 1, who = heap.who();
+    const badge = this.$("[data-testid=sh-who]");
+    badge.hidden = !who;
+    badge.textContent = who;
+    badge.style.background = heap.phase >= 0 ? STRETCHES[heap.phase] : "";
+    if (!width) return;
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(18 * ratio);
+    const g = canvas.getContext("2d"), x = (n) => (n / heap.length) * width;
+    g.scale(ratio, ratio);
+    for (const [from, phase, to] of this.stretches) {
+      g.globalAlpha = from < heap.position ? 1 : 0.45;
+      g.fillStyle = STRETCHES[phase] || colours.soft;
+      const tall = phase === 3 ? 7 : 14; // the program's are lower: the strip is read without its colours, too
+      g.fillRect(x(from), 16 - tall, Math.max(1, x(to) - x(from) - 1), tall);
+    }
+    g.globalAlpha = 1;
+    g.fillStyle = colours.ink;
+    g.fillRect(Math.min(width - 2, x(heap.position)), 0, 2, 18);
+  }
+
   legend() {
     const counts = this.heap.counts;
-    const items = STATES.map((text, s) => `<span><i class="sh-${COLOURS[s]}"></i>${text} <b>${number(counts[s])}</b></span>`);
+    const items = (this.cycle ? CYCLE_STATES : STATES).map((text, s) => `<span><i class="sh-${COLOURS[s]}"></i>${text} <b>${number(counts[s])}</b></span>`);
     if (this.colour === "age") items.splice(0, 3, ...AGES.map((c, n) => `<span><i style="background:${c}"></i>${n}${n === AGES.length - 1 ? " or more" : ""} collections survived</span>`));
     if (this.colour === "type") items.splice(0, 3);
     items.push(`<span><i class="sh-mark"></i>the last step's</span>`);
     if (this.heap.free0.length || this.heap.freed.length) items.push(`<span><i class="sh-list"></i>on a free list</span>`);
     if (this.heap.remembered.includes(1)) items.push(`<span><i class="sh-rem"></i>in the remembered set</span>`);
+    if (this.cycle) {
+      const [missed, saved] = this.heap.unfollowed();
+      items.push(`<span><i class="sh-missed"></i>references from black to white <b>${number(missed)}</b>, without the barrier <b>${number(missed + saved)}</b></span>`);
+    }
     const html = items.join("");
     if (html !== this.legendWas) this.$("[data-testid=sh-legend]").innerHTML = this.legendWas = html;
   }
@@ -199,7 +240,7 @@ class HeapPanes {
     const inside = [];
     for (let i = 0; i < heap.count; i++) {
       const at = heap.where[i];
-      if (at >= start && at < end) {
+      if (at >= start && at < end && heap.state[i] !== LATER) {
         if (heap.state[i] !== GONE) { used += heap.size[i]; objects++; }
         inside.push(i);
       }
@@ -228,24 +269,28 @@ class HeapPanes {
     this.pieces(l, start, end - start, (x, y, w) => { g.globalAlpha = 0.35; g.fillRect(x, y + 2, w, tall); });
     g.globalAlpha = 1;
     g.strokeStyle = colours.soft;
-    const hatch = (at, size) => this.pieces(l, at, size, (x, y, w) => { g.strokeRect(x + 1.5, y + 4.5, Math.max(1, w - 3), tall - 5); });
+    const hatch = (at, size) => {
+      if (this.cycle) g.globalAlpha = 0.35; // boxes are black objects there
+      this.pieces(l, at, size, (x, y, w) => { g.strokeRect(x + 1.5, y + 4.5, Math.max(1, w - 3), tall - 5); });
+      g.globalAlpha = 1;
+    };
     for (let k = 0; k < heap.free0.length; k += 2) if (heap.free0[k] >= start && heap.free0[k] < end) hatch(heap.free0[k], heap.free0[k + 1]);
     for (const gone of [true, false]) {
+      if (!gone) for (const [at, size] of heap.freed) if (at >= start && at < end) { g.strokeStyle = colours.soft; g.lineWidth = 1; hatch(at, size); }
       for (const i of inside) {
         if ((heap.state[i] === GONE) !== gone) continue;
         g.globalAlpha = gone ? 0.28 : 1;
         g.fillStyle = this.fill(i, colours);
         this.pieces(l, heap.where[i], heap.size[i], (x, y, w) => {
           g.fillRect(x + 0.5, y + 2, Math.max(0.8, w - 1), tall);
-          if (!gone && heap.state[i] === WHITE && this.colour === "state" && w > 3) { g.strokeStyle = colours.soft; g.lineWidth = 1; g.strokeRect(x + 1, y + 2.5, w - 2, tall - 1); }
+          if (!gone && (heap.state[i] === WHITE || this.cycle) && this.colour === "state" && w > 3) { g.strokeStyle = colours.soft; g.lineWidth = 1; g.strokeRect(x + 1, y + 2.5, w - 2, tall - 1); }
           if (heap.remembered[i] && w > 2) { g.fillStyle = "#CC79A7"; g.fillRect(x + 0.5, y + tall - 1, Math.max(2, w - 1), 3); g.fillStyle = this.fill(i, colours); }
         });
       }
     }
     g.globalAlpha = 1;
-    for (const [at, size] of heap.freed) if (at >= start && at < end) { g.strokeStyle = colours.soft; hatch(at, size); }
     for (const [i, colour, thick] of [[heap.touched, colours.touched, 2], [this.selected, colours.ink, 2]]) {
-      if (i < 0 || heap.where[i] < start || heap.where[i] >= end) continue;
+      if (i < 0 || heap.state[i] === LATER || heap.where[i] < start || heap.where[i] >= end) continue;
       g.strokeStyle = colour;
       g.lineWidth = thick;
       this.pieces(l, heap.where[i], heap.size[i], (x, y, w) => g.strokeRect(x + 0.5, y + 1, Math.max(3, w - 1), tall + 2));
@@ -281,7 +326,7 @@ class HeapPanes {
       }
     }
     for (const [i, colour] of [[heap.touched, colours.touched], [this.selected, colours.ink]]) {
-      if (i < 0 || heap.where[i] < start || heap.where[i] >= end) continue;
+      if (i < 0 || heap.state[i] === LATER || heap.where[i] < start || heap.where[i] >= end) continue;
       const p = Math.floor(heap.where[i] / PAGE_WORDS) - l.first;
       g.strokeStyle = colour;
       g.lineWidth = 2;
@@ -297,8 +342,8 @@ class HeapPanes {
     const to = l.many ? from + PAGE_WORDS : from + 1;
     let best = -1;
     for (let i = 0; i < heap.count; i++) {
-      if (heap.where[i] < to && heap.where[i] + heap.size[i] > from && (best < 0 || heap.state[best] === GONE)) best = i;
-      if (l.many && best >= 0) break;
+      if (heap.state[i] !== LATER && heap.where[i] < to && heap.where[i] + heap.size[i] > from && (best < 0 || heap.state[best] === GONE)) best = i;
+      if (l.many && best >= 0 && heap.state[best] !== GONE) break;
     }
     return best;
   }
@@ -314,13 +359,15 @@ class HeapPanes {
   }
 
   describe(i) {
-    const heap = this.heap, out = heap.outStart[i + 1] - heap.outStart[i], into = heap.inStart[i + 1] - heap.inStart[i];
-    return `${heap.name(i)}, ${number(8 * heap.size[i])} bytes, ${STATES[heap.state[i]]}; refers to ${out}, referred to by ${into}` + (heap.age[i] ? `; survived ${heap.age[i]}` : "");
+    const heap = this.heap, out = heap.out[i].length, into = heap.into[i].length, states = this.cycle ? CYCLE_STATES : STATES;
+    if (heap.state[i] === LATER) return `${heap.name(i)}, not made yet`;
+    return `${heap.name(i)}, ${number(8 * heap.size[i])} bytes, ${states[heap.state[i]]}; refers to ${out}, referred to by ${into}` + (heap.age[i] ? `; survived ${heap.age[i]}` : "");
   }
 
   drawTypes() {
     const heap = this.heap, types = new Map();
     for (let i = 0; i < heap.count; i++) {
+      if (heap.state[i] === LATER) continue;
       let row = types.get(heap.type[i]);
       if (!row) types.set(heap.type[i], (row = { bytes: [0, 0, 0, 0], objects: 0 }));
       row.bytes[heap.state[i]] += 8 * heap.size[i];
@@ -336,19 +383,22 @@ class HeapPanes {
   drawRoots() {
     const heap = this.heap, roots = heap.about.roots, chips = this.$(".sh-chips");
     if (!chips.children.length && roots.length) {
-      for (const [name, kind, target] of roots) {
+      for (const [name, kind] of roots) {
         const chip = document.createElement("button");
         chip.className = "sh-chip";
-        chip.dataset.object = target;
         chip.textContent = name;
         chip.title = kind;
         chips.appendChild(chip);
       }
     }
-    const seen = heap.rootsSeen;
     [...chips.children].forEach((chip, n) => {
-      chip.classList.toggle("sh-seen", n < seen);
-      chip.classList.toggle("sh-chosen", Number(chip.dataset.object) === this.selected);
+      const target = heap.held[n];
+      if (target >= 0) chip.dataset.object = target;
+      else delete chip.dataset.object;
+      chip.classList.toggle("sh-none", target < 0);
+      chip.title = roots[n][1] + (target >= 0 ? `: ${heap.name(target)}` : ": nothing in this heap now");
+      chip.classList.toggle("sh-seen", heap.rootsSeen[n] === 1 && target >= 0);
+      chip.classList.toggle("sh-chosen", target >= 0 && target === this.selected);
     });
     const more = heap.about.rootCount - roots.length;
     this.$(".sh-roots h4 small").textContent = `${number(heap.about.rootCount)}${more > 0 ? `; the first ${number(roots.length)} are shown` : ""}`;
@@ -358,19 +408,18 @@ class HeapPanes {
   columns() {
     const heap = this.heap, around = heap.count > GRAPH_MOST;
     if (around && this.selected < 0) return null;
-    const depth = new Map(), key = around ? `a${this.selected}` : "all";
+    const depth = new Map(), key = around ? `a${this.selected} ${heap.alters ? heap.position : ""}` : "all";
     if (this.columnsKey === key) return this.columnsWas;
-    let front = around ? [this.selected] : [...new Set(heap.about.roots.map((r) => r[2]))];
+    let front = around ? [this.selected] : this.everHeld();
     for (const i of front) depth.set(i, 0);
     for (let d = 1; front.length && depth.size < (around ? AROUND_MOST : Infinity) && (!around || d < 4); d++) {
       const next = [];
-      for (const i of front) for (let e = heap.outStart[i]; e < heap.outStart[i + 1]; e++) {
-        const j = heap.out[e];
+      for (const i of front) for (const j of (around ? heap.out : heap.everOut)[i]) {
         if (!depth.has(j) && (!around || depth.size < AROUND_MOST)) { depth.set(j, d); next.push(j); }
       }
       front = next;
     }
-    if (around) for (let e = heap.inStart[this.selected]; e < heap.inStart[this.selected + 1] && depth.size < AROUND_MOST; e++) if (!depth.has(heap.into[e])) depth.set(heap.into[e], -1);
+    if (around) for (const j of heap.into[this.selected]) if (depth.size < AROUND_MOST && !depth.has(j)) depth.set(j, -1);
     const rows = new Map();
     for (const [i, d] of depth) { if (!rows.has(d)) rows.set(d, []); rows.get(d).push(i); }
     const ordered = [...rows.keys()].sort((a, b) => a - b).map((d) => rows.get(d));
@@ -378,6 +427,17 @@ class HeapPanes {
     if (!around) for (let i = 0; i < heap.count; i++) if (!depth.has(i)) lost.push(i);
     this.columnsKey = key;
     return (this.columnsWas = { ordered, lost, around });
+  }
+
+  // What roots refer to at any time.
+  everHeld() {
+    const heap = this.heap, found = new Set(heap.about.roots.map((root) => root[2]));
+    if (heap.alters) { // an address may be one object's after another
+      const copy = new HeapModel(heap.about, this.data);
+      while (copy.position < copy.length) { copy.forward(); for (const i of copy.held) found.add(i); }
+    }
+    found.delete(-1);
+    return [...found];
   }
 
   drawGraph() {
@@ -389,35 +449,43 @@ class HeapPanes {
     }
     small.textContent = found.around ? `around ${heap.name(this.selected)}` : "by distance from the roots";
     const at = new Map(), width = Math.max(260, place.clientWidth - 8), most = Math.max(...found.ordered.map((c) => c.length), 1);
-    const gap = Math.max(24, Math.min(30, 300 / most)), step = Math.max(28, Math.min(90, (width - 40) / Math.max(1, found.ordered.length - 1)));
+    const speaks = Object.keys(heap.said).length > 0 && heap.first <= SPEAK_MOST, lostWide = speaks ? 72 : 24, lostTall = speaks ? 40 : 24;
+    const gap = speaks ? 40 : Math.max(24, Math.min(30, 300 / most)), step = Math.max(28, Math.min(90, (width - 40) / Math.max(1, found.ordered.length - 1)));
     const tall = most * gap;
     found.ordered.forEach((column, c) => {
       if (c) { // where what refers to it stands, so that lines cross less
         const weight = new Map(column.map((i) => {
           let sum = 0, n = 0;
-          for (let e = heap.inStart[i]; e < heap.inStart[i + 1]; e++) if (at.has(heap.into[e])) { sum += at.get(heap.into[e])[1]; n++; }
+          for (const j of heap.everInto[i]) if (at.has(j)) { sum += at.get(j)[1]; n++; }
           return [i, n ? sum / n : 1e9];
         }));
         column.sort((a, b) => weight.get(a) - weight.get(b) || a - b);
       }
-      column.forEach((i, n) => at.set(i, [20 + c * step, 14 + ((n + 0.5) * tall) / column.length]));
+      column.forEach((i, n) => at.set(i, [(speaks ? 34 : 20) + c * step, 14 + ((n + 0.5) * tall) / column.length]));
     });
-    const wide = 40 + Math.max(0, found.ordered.length - 1) * step, perRow = Math.max(1, Math.floor((Math.max(wide, width) - 24) / 24)), lostTop = tall + 44;
-    found.lost.forEach((i, n) => at.set(i, [20 + (n % perRow) * 24, lostTop + Math.floor(n / perRow) * 24]));
-    const height = found.lost.length ? lostTop + Math.ceil(found.lost.length / perRow) * 24 : tall + 28;
+    const wide = (speaks ? 80 : 40) + Math.max(0, found.ordered.length - 1) * step, perRow = Math.max(1, Math.floor((Math.max(wide, width) - 24) / lostWide)), lostTop = tall + 44;
+    found.lost.forEach((i, n) => at.set(i, [(speaks ? 34 : 20) + (n % perRow) * lostWide, lostTop + Math.floor(n / perRow) * lostTall]));
+    const height = found.lost.length ? lostTop + Math.ceil(found.lost.length / perRow) * lostTall : tall + 28;
     const lines = [];
-    for (const [i, [x, y]] of at) for (let e = heap.outStart[i]; e < heap.outStart[i + 1]; e++) {
-      const end = at.get(heap.out[e]);
-      if (!end) continue;
-      const [u, v] = end, far = Math.hypot(u - x, v - y) || 1, own = i === heap.out[e];
-      const hot = i === this.selected || heap.out[e] === this.selected;
+    for (const [i, [x, y]] of at) if (heap.state[i] !== LATER) for (const j of heap.out[i]) {
+      const end = at.get(j);
+      if (!end || heap.state[j] === LATER || (heap.alters && !heap.exists(i))) continue;
+      const [u, v] = end, far = Math.hypot(u - x, v - y) || 1, own = i === j;
+      const hot = i === this.selected || j === this.selected, missed = this.cycle && (heap.missed(i, j) || heap.saved(i, j));
       if (own) lines.push(`<path class="sh-edge" d="M${x - 4} ${y - 7}c-8 -14 16 -14 8 0"/>`);
-      else lines.push(`<line class="sh-edge${hot ? " sh-hot" : ""}" x1="${x + (8 * (u - x)) / far}" y1="${y + (8 * (v - y)) / far}" x2="${u - (10 * (u - x)) / far}" y2="${v - (10 * (v - y)) / far}" marker-end="url(#${this.arrow()})"/>`);
+      else lines.push(`<line class="sh-edge${hot ? " sh-hot" : ""}${missed ? " sh-lost" : ""}" x1="${x + (8 * (u - x)) / far}" y1="${y + (8 * (v - y)) / far}" x2="${u - (10 * (u - x)) / far}" y2="${v - (10 * (v - y)) / far}" marker-end="url(#${this.arrow()})"/>`);
     }
-    const rooted = new Set(heap.about.roots.map((r) => r[2]));
-    const nodes = [...at].map(([i, [x, y]]) => `<g data-object="${i}" class="sh-node${heap.state[i] === GONE ? " sh-nodegone" : ""}"><title>${this.escape(this.describe(i))}</title>${rooted.has(i) ? `<rect x="${x - 10}" y="${y - 10}" width="20" height="20" rx="4" class="sh-rooted"/>` : ""}<circle cx="${x}" cy="${y}" r="7" class="sh-${COLOURS[heap.state[i]]}${i === heap.touched ? " sh-touch" : ""}${i === this.selected ? " sh-chosen" : ""}"${this.colour !== "state" && heap.state[i] !== GONE ? ` style="fill:${this.fill(i, {})}"` : ""}/></g>`);
+    const rooted = new Set(heap.held);
+    const nodes = [...at].filter(([i]) => heap.state[i] !== LATER).map(([i, [x, y]]) => `<g data-object="${i}" class="sh-node${heap.state[i] === GONE ? " sh-nodegone" : ""}"><title>${this.escape(this.describe(i))}</title>${rooted.has(i) ? `<rect x="${x - 10}" y="${y - 10}" width="20" height="20" rx="4" class="sh-rooted"/>` : ""}<circle cx="${x}" cy="${y}" r="7" class="sh-${COLOURS[heap.state[i]]}${i === heap.touched ? " sh-touch" : ""}${i === this.selected ? " sh-chosen" : ""}"${this.colour !== "state" && heap.state[i] !== GONE ? ` style="fill:${this.fill(i, {})}"` : ""}/>${speaks ? this.label(i, x, y) : ""}</g>`);
     const note = found.lost.length ? `<text class="sl-label" x="10" y="${lostTop - 18}">no root leads to</text>` : "";
-    place.innerHTML = `<svg style="width:${Math.max(wide, Math.min(width, wide))}px;min-width:100%;height:${height}px" viewBox="0 0 ${Math.max(wide, width)} ${height}" preserveAspectRatio="xMinYMin meet"><defs><marker id="${this.arrow()}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6" markerHeight="6" orient="auto"><path d="M0 0L8 4L0 8z" class="sh-arrow"/></marker></defs>${lines.join("")}${note}${nodes.join("")}</svg>`;
+    place.innerHTML = `<svg style="width:${Math.max(wide, Math.min(width, wide))}px;min-width:100%;height:${height}px" viewBox="0 0 ${Math.max(wide, width)} ${height}" preserveAspectRatio="xMinYMin meet"><defs><marker id="${this.arrow()}" viewBox="0 0 8 8" refX="7" refY="4" markerUnits="userSpaceOnUse" markerWidth="7" markerHeight="7" orient="auto"><path d="M0 0L8 4L0 8z" class="sh-arrow"/></marker></defs>${lines.join("")}${note}${nodes.join("")}</svg>`;
+  }
+
+  // What an object says, below it.
+  label(i, x, y) {
+    const said = this.heap.said[i];
+    if (!said) return "";
+    return `<text class="sh-said" text-anchor="middle" x="${x}" y="${y + 21}">${this.escape(said.length > 11 ? said.slice(0, 10) + "…" : said)}</text>`;
   }
 
   arrow() { return (this.marker ||= `sh-arrow-${Math.random().toString(36).slice(2)}`); }
@@ -436,7 +504,7 @@ function render({ model, el }) {
     model.save_changes();
     quiet = false;
   };
-  const view = new HeapPanes(root, new HeapModel(model.get("about"), model.get("data")), (view) => {
+  const view = new HeapPanes(root, new HeapModel(model.get("about"), model.get("data")), model.get("data"), (view) => {
     clearTimeout(rest);
     if (!view.playing || performance.now() - saved > 100) save(view);
     else rest = setTimeout(() => save(view), 120);
