@@ -140,9 +140,14 @@ def test_notebook_runs(path):
         films = re.findall(r"<HeapFilm of writer: \d+ steps, (\d+) objects reached, (\d+) moved, [\d,]+ gone, (\w+)>", text)
         assert [collector for _, _, collector in films] == ["semispace", "marksweep", "compact", "generational"]
         assert films[0][0] == films[0][1] == "33" and films[1][1] == "0"
-        numbers = dict(re.findall(r"^ +(concurrent +(?:a step|all at once)|semispace +all at once) +(.*)$", text, re.MULTILINE))
-        longest = {" ".join(name.split()): int(row.replace(",", "").split()[2]) for name, row in numbers.items()}
-        assert longest["concurrent a step"] < longest["semispace all at once"] < longest["concurrent all at once"], "as the text says"
+        assert re.search(r"<HeapFilm of writer: \d+ steps, \d+ objects reached, 0 moved, \d+ gone, [1-9]\d* made meanwhile, concurrent>", text)
+        assert re.search(r"<HeapFilm of the kernel: \d+ steps, 7 objects reached, 0 moved, 7 gone, marksweep>", text), "one desk's are alive, one desk's are gone"
+        rows = re.findall(r"^ +(requests|graph) +(\w+) +(a step|all at once) +[\d,]+ +[\d,]+ +([\d,]+) +([\d,]+)$", text, re.MULTILINE)
+        longest, work = ({tuple(row[:3]): int(row[column].replace(",", "")) for row in rows} for column in (3, 4))
+        server, step = ("requests", "semispace", "all at once"), ("requests", "concurrent", "a step")
+        assert len(rows) == 7 and ("requests", "concurrent", "all at once") not in longest, "for the server all is done in steps, as the text says"
+        assert 2 * longest[step] < longest[server] and work[step] > work[server]
+        assert longest["graph", "concurrent", "all at once"] > 10 * longest["graph", "concurrent", "a step"]
         own = [int(row.split()[0]) for row in re.findall(r"^ +[\d,]+ +only when full +(.*)$", text, re.MULTILINE)]
         assert len(own) == 4 and own[1] > own[2] > own[3] == 0, "a trigger decides"
         assert len(plots(node)) == 11
