@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -31,6 +32,14 @@ def need_browser() -> str:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def processes_end():
+    """Let the processes that a module's experiments were spread over end with it."""
+    yield
+    if "singlab.experiments.spread" in sys.modules:
+        sys.modules["singlab.experiments.spread"].close()
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ The server is started as ``singlab lab`` starts it. No request may leave this co
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
@@ -81,6 +82,16 @@ def server(tmp_path_factory, request):
         process.terminate()
         process.wait(20)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def kernels_end(server):
+    """Let the kernels of the notebooks that a test has opened end with it: each has half a gigabyte."""
+    yield
+    with urllib.request.urlopen(f"{server}/api/kernels?token=classroom", timeout=20) as answer:
+        kernels = json.load(answer)
+    for kernel in kernels:
+        urllib.request.urlopen(urllib.request.Request(f"{server}/api/kernels/{kernel['id']}?token=classroom", method="DELETE"), timeout=30).close()
 
 
 def menu(page, *path: str) -> None:

@@ -181,8 +181,8 @@ ABI = _table(
     ("Paged Memory", "get_room", ("bytes", "top", "limit", "stack"), ("status", "top", "limit"), True,
      "Room for an object of this process, from top up to limit, in place of what the caller had. Its heap may be collected for that: objects move, "
      "and words that stack maps name are changed. Status 1: there is none; 2: another thread is at no point yet, ask again; 3: the heap is damaged."),
-    ("Paged Memory", "remember", ("object",), ("status",), False,
-     "The write barrier: something is about to be stored into this object of the caller's, whose header says that its collector wants to know."),
+    ("Paged Memory", "remember", ("object", "value"), ("status",), False,
+     "The write barrier: a reference is about to be stored into this object of the caller's, whose header says that its collector wants to know."),
     ("Linked Stacks", "allocate_stack_segment", ("need", "return"), ("status",), False,
      "Go on on a new segment with room for so many bytes, on behalf of a function that returns to an address. The words come in t1 and t2, the "
      "status in t1; a0 to a6 stay as they are, a7 is t6. Where there is no segment the caller is put on the kernel's own, to end there.", "stack"),

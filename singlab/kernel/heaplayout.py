@@ -107,6 +107,7 @@ Z_LARGEST = 984  #: bytes of the largest free run that was filed since the last 
 Z_TOLD = 992  #: calls of the write barrier up to the last collection
 Z_SLICE = 1000  #: of an array that is looked at in slices: where the next one begins (the kernel's address), 0 = there is none, and its end
 Z_SLICE_END = 1008
+Z_WAITED = 1016  #: how often in a row a thread has waited for others to come to points
 
 EXTENT_BYTES = 64
 X_MAGIC = 0

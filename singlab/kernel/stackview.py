@@ -36,7 +36,8 @@ _RA, _SP, _TP, _T2 = 1, 2, 4, 7
 #: scause of a call from user mode.
 _CALL_FROM_USER = 8
 #: addi sp, sp, -16 and 16; sd ra, 0(sp); jal ra; addi t6, a7, 0.
-_PUSH_16, _POP_16, _KEEP_RA, _CALL, _KEEP_A7 = 0xFF01_0113, 0x0101_0113, 0x0011_3023, 0x0EF, 0x0008_8F93
+_PUSH, _POP, _KEEPS, _CALL, _KEEP_A7 = 0xFE01_0113, 0x0201_0113, (0x0011_3023, 0x00A1_3423, 0x00B1_3823), 0x0EF, 0x0008_8F93
+_KEPT = 32  #: bytes that the rare way of a write barrier keeps, in three registers
 #: Bytes of the code that unlinks, and the instruction that returns.
 UNLINK_BYTES = 20
 _RETURN = 0x0000_8067
@@ -134,14 +135,14 @@ class Functions:
         self.starts = [about.start for about in self.known]
 
     def look_for_barriers(self, words: np.ndarray) -> None:
-        """Find the rare ways of write barriers, which keep two registers below their function's frame, and what they all call."""
-        for place in np.flatnonzero(words == _PUSH_16):
-            part = words[place : place + 8]
-            pops = np.flatnonzero(part == _POP_16)
-            if len(pops) and part[1] == _KEEP_RA:
+        """Find the rare ways of write barriers, which keep three registers below their function's frame, and what they all call."""
+        for place in np.flatnonzero(words == _PUSH):
+            part = words[place : place + 12]
+            pops = np.flatnonzero(part == _POP)
+            if len(pops) and tuple(part[1:4]) == _KEEPS:
                 last = int(place + pops[0])
                 self.stubs.append((4 * int(place), 4 * last))
-                call = last - 3
+                call = last - 4
                 target = call + (_distance(int(words[call])) >> 2)
                 if words[call] & 0xFFF == _CALL and not any(about.start == 4 * target for about in self.known):
                     self.note_of_barrier(words, target)
@@ -166,7 +167,7 @@ class Functions:
         """Return how many bytes a write barrier keeps below the frame of the function that stands at a byte, and whether the return address is there."""
         for first, last in self.stubs:
             if first < offset <= last:
-                return 16, offset > first + 4
+                return _KEPT, offset > first + 4
         return 0, False
 
     def at(self, offset: int) -> CodeFrame | None:

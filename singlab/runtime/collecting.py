@@ -5,8 +5,9 @@ where zeroed room for an object lies without any collection, 0 if there is none,
 ``NAME_collect(m, heap)`` collects, returns 0 if it could not even begin, and leaves its numbers in Z_ROOTS to Z_FREED. A
 collector is added in :func:`heap_room` and :func:`heap_collect`.
 
-A process whose threads are not all at points grows instead; only if there is no memory for that does the one that asks wait,
-as if it had yielded.
+A process whose threads are not all at points grows instead, to twice the limit of its heap; from there on the one that asks waits,
+as if it had yielded. When it has waited PATIENCE times the heap grows all the same: a thread may be at no point for as long
+as it likes, even until the waiting one has done something. Only if there is no memory does the one that asks wait for good.
 """
 
 from singlab.kernel.abi import ABI_NUMBER
@@ -43,9 +44,11 @@ from singlab.kernel.heaplayout import (
     Z_LIMIT,
     Z_LIVE,
     Z_MOST,
+    Z_PHASE,
     Z_STACK,
     Z_TAG,
     Z_TROUBLE,
+    Z_WAITED,
 )
 from singlab.kernel.layout import (
     ENDED,
@@ -68,7 +71,7 @@ from singlab.kernel.layout import (
 from singlab.runtime.adaptive import adaptive_collect
 from singlab.runtime.booking import book_begin, book_end, book_work
 from singlab.runtime.compact import compact_collect
-from singlab.runtime.concurrent import concurrent_collect, concurrent_step, concurrent_work, step_due, wait_again
+from singlab.runtime.concurrent import IDLE, SWEEPING, concurrent_collect, concurrent_step, concurrent_work, shade_stored, step_due
 from singlab.runtime.generational import generational_collect, remember_old
 from singlab.runtime.marksweep import marksweep_collect
 from singlab.runtime.semispace import semispace_collect
@@ -79,6 +82,7 @@ REFUSED = 28
 CHUNK_PAGES = 4  # what a process without a collector is given at once
 LARGEST_OBJECT = 0x1000040
 E_BAD_ARGUMENT = 5
+PATIENCE = 64
 ABI_REMEMBER = ABI_NUMBER["remember"]
 ALONE = 1  # upper half of the header of an object whose collector wants to know of stores
 
@@ -148,6 +152,38 @@ def room_found(m, heap, size, limit):
     return room
 
 
+def room_beside(m, heap, size):
+    """Return room for an object while threads of the process are at no points; 1 = the one that asks is to wait."""
+    most = ld64(m, heap + Z_MOST)
+    waited = ld64(m, heap + Z_WAITED)
+    if (waited < PATIENCE) and (ld64(m, heap + Z_LIMIT) < most >> 1):
+        most = ld64(m, heap + Z_LIMIT) << 1
+    room = room_found(m, heap, size, most)
+    if room == 0:
+        st64(m, heap + Z_WAITED, waited + 1)
+        return 1
+    st64(m, heap + Z_WAITED, 0)
+    return room
+
+
+def room_meanwhile(m, heap, size, limit):
+    """Return room for an object in a heap that is collected in steps and has reached its limit: swept for now, or beyond the limit; 0 = none."""
+    if threads_stopped(m, heap) == 0:
+        return 0
+    if ld64(m, heap + Z_PHASE) == IDLE:
+        collection(m, heap, CAUSE_STEP)
+    room = 0
+    while (room == 0) and (ld64(m, heap + Z_PHASE) == SWEEPING) and (ld64(m, heap + Z_TROUBLE) == 0):
+        collection(m, heap, CAUSE_STEP)
+        room = room_found(m, heap, size, limit)
+    if (room == 0) and (ld64(m, heap + Z_TROUBLE) == 0):
+        most = ld64(m, heap + Z_MOST)
+        if (limit << 1) + size < most:
+            most = (limit << 1) + size
+        room = room_found(m, heap, size, most)
+    return room
+
+
 def room_made(m, heap, size):
     """Return room for an object, with a collection if need be; 0 = none, 1 = none as long as other threads run on."""
     forced = ld64(m, G_COLLECT_EVERY)
@@ -167,10 +203,11 @@ def room_made(m, heap, size):
         limit = ld64(m, bound)
         if wanted != 1:
             room = room_found(m, heap, size, limit)
+        if (room == 0) and (ld64(m, heap + Z_COLLECTOR) == COLLECT_CONCURRENT):
+            room = room_meanwhile(m, heap, size, limit)
     if room == 0:
         if threads_stopped(m, heap) == 0:
-            room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
-            return room + (room == 0)
+            return room_beside(m, heap, size)
         cause = CAUSE_LIMIT
         if forced != 0:
             cause = CAUSE_FORCED
@@ -182,7 +219,8 @@ def room_made(m, heap, size):
         room = room_found(m, heap, size, ld64(m, heap + Z_LIMIT))
         if room == 0:
             room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
-        if (room == 0) and ((cause == CAUSE_FORCED) or (ld64(m, heap + Z_COLLECTOR) == COLLECT_GENERATIONAL)):  # that may not have been all
+        collector = ld64(m, heap + Z_COLLECTOR)
+        if (room == 0) and ((cause == CAUSE_FORCED) or (collector == COLLECT_GENERATIONAL) or (collector == COLLECT_CONCURRENT)):  # that may not have been all
             collection(m, heap, CAUSE_MEMORY)
             room = room_found(m, heap, size, ld64(m, heap + Z_MOST))
     return room
@@ -256,8 +294,8 @@ def abi_get_room(m, size, top, limit, stack):
     return 0
 
 
-def abi_remember(m, word):
-    """The write barrier: something is about to be stored into an object of the calling process, whose collector wants to know."""
+def abi_remember(m, word, value):
+    """The write barrier: a reference is about to be stored into an object of the calling process, whose collector wants to know."""
     process = ld64(m, ld64(m, G_CURRENT) + T_PROCESS)
     heap = ld64(m, process + P_OBJECT_HEAP)
     if heap != 0:
@@ -270,6 +308,6 @@ def abi_remember(m, word):
                 if collector == COLLECT_GENERATIONAL:
                     return remember_old(m, heap, word, at, header)
                 if collector == COLLECT_CONCURRENT:
-                    return wait_again(m, heap, word, at, header)
+                    return shade_stored(m, heap, at, header, value)
     emit(m, REFUSED, ABI_REMEMBER, E_BAD_ARGUMENT)
     return E_BAD_ARGUMENT

@@ -1,19 +1,21 @@
 """Concurrent mark-sweep: the work of a collection is cut into steps, one whenever a thread asks for room, so no pause is long.
 
 Marking goes on while the program runs and changes what has been looked at. So the compiler's write barrier tells of each
-store into an object that is marked and waits no more, and the object waits again; roots have no barrier and are looked at
-again whenever nothing waits. Marking is over when, with all threads at points, the roots name nothing new. Then the free
-lists are made afresh, a piece of the heap in each step. Objects that are made meanwhile lie where sweeping has been already, or
-in extents it does not come to.
+reference that is about to be stored into an object that is marked and waits no more, and what it names is marked: nothing is
+looked at twice. Roots have no barrier and are looked at again whenever nothing waits. Marking is over when a step that has
+looked at the roots comes to the end of what they name: a program that makes objects always holds a new one, so there is no
+waiting for roots that name nothing new. Then the free lists are made afresh, a piece of the heap in each step. Objects that are
+made meanwhile lie where sweeping has been already, or in extents it does not come to.
 
-A step looks at so many words (WORK), an array in slices and an object that is none as a whole; one in which roots are looked at
-takes these besides, and dead pages go back so many at a time. An array that is changed while it is looked at waits again, and is looked at from its
-beginning. Where the program makes objects faster than steps can follow, or memory is short, the rest is done at once.
+A step looks at so many words (WORK), an array in slices and an object that is none as a whole; one in which roots are looked
+at takes these besides, and dead pages go back so many at a time. A room is smaller during a cycle, so that steps keep up with a
+program that keeps all it makes. Who asks for room when the heap has reached its limit sweeps on until there is some; during
+marking the heap may grow to twice its limit. Where that is not enough, or memory is short, the rest is done at once.
 
 What it leaves out: a thread of its own for the collector; slices of a stack: all roots are looked at in one step.
 
-Sources: Steele, "Multiprocessing compactifying garbage collection", CACM 1975 (the barrier); Baker, "List processing in real
-time", CACM 1978 (steps at allocations).
+Sources: Dijkstra et al., "On-the-fly garbage collection: an exercise in cooperation", CACM 1978 (the barrier); Baker, "List
+processing in real time", CACM 1978 (steps at allocations).
 """
 
 from singlab.kernel.core.freeruns import run_file, runs_forget
@@ -48,13 +50,13 @@ from singlab.kernel.heaplayout import (
     Z_TROUBLE,
 )
 from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, RAM_BASE
-from singlab.runtime.marksweep import ELEMENTS, LENGTH, shade_fields, shade_roots, shade_words
+from singlab.runtime.marksweep import ELEMENTS, LENGTH, shade, shade_fields, shade_roots, shade_words
 from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_of, size_of
 from singlab.runtime.stackwalk import threads_empty
 
 TYPE = 0xFFFFFFFF
 NEXT_SHIFT = 33
-WORK = 1000
+WORK = 500
 SOONEST = 16384  # bytes made since the last cycle before there is another
 IDLE = 0
 MARKING = 1
@@ -63,12 +65,12 @@ FOREVER = 0xFFFFFFFFFFFFFFFF
 
 
 def step_due(m, heap, wanted):
-    """Return whether there is a step to do; the first of a cycle if a policy wants it (1), not if it does not (0)."""
+    """Return whether there is a step to do; the first of a cycle if a policy wants it (1), not if it does not (0), else halfway to the limit."""
     if ld64(m, heap + Z_PHASE) != IDLE:
         return 1
     if wanted < OPEN:
         return wanted
-    start = ld64(m, heap + Z_LIMIT) >> 2
+    start = (ld64(m, heap + Z_LIMIT) - ld64(m, heap + Z_LIVE)) >> 1
     if start < SOONEST:
         start = SOONEST
     return ld64(m, heap + Z_GIVEN) >= start
@@ -98,7 +100,7 @@ def slice_on(m, heap, tag, work):
 
 
 def mark_some(m, heap, tag, work):
-    """Look at the references of what waits, about so many words."""
+    """Look at the references of what waits, about so many words; returns how many are left to be done."""
     pages = ld64(m, G_PAGES)
     window = ld64(m, G_WINDOW)
     if ld64(m, heap + Z_SLICE) != 0:
@@ -132,7 +134,12 @@ def mark_some(m, heap, tag, work):
             cost = work
         work -= cost
         place = ld64(m, heap + Z_GRAY)
-    return 0
+    return work
+
+
+def nothing_waits(m, heap):
+    """Return whether all that is marked has been looked at."""
+    return (ld64(m, heap + Z_GRAY) == LAST) and (ld64(m, heap + Z_SLICE) == 0)
 
 
 def sweep_begin(m, heap):
@@ -242,10 +249,11 @@ def concurrent_work(m, heap, work):
     elif phase == SWEEPING:
         sweep_some(m, heap, work)
     else:
-        mark_some(m, heap, tag, work)
-        if (ld64(m, heap + Z_GRAY) == LAST) and (ld64(m, heap + Z_SLICE) == 0):
+        left = mark_some(m, heap, tag, work)
+        if nothing_waits(m, heap) != 0:
             st64(m, heap + Z_ROOTS, shade_roots(m, heap, tag))
-            if ld64(m, heap + Z_GRAY) == LAST:
+            mark_some(m, heap, tag, left)
+            if (nothing_waits(m, heap) != 0) and (ld64(m, heap + Z_TROUBLE) == 0):
                 sweep_begin(m, heap)
     return 1
 
@@ -256,22 +264,17 @@ def concurrent_step(m, heap):
 
 
 def concurrent_collect(m, heap):
-    """Do what is left of a cycle at once, and a whole one: what died during the first is found by the second."""
-    cycles = 1 + (ld64(m, heap + Z_PHASE) != IDLE)
-    while cycles != 0:
-        cycles -= 1
+    """Do what is left of a cycle at once, or a whole one; what died during the first is found by the next."""
+    concurrent_work(m, heap, FOREVER)
+    while (ld64(m, heap + Z_PHASE) != IDLE) and (ld64(m, heap + Z_TROUBLE) == 0):
         concurrent_work(m, heap, FOREVER)
-        while (ld64(m, heap + Z_PHASE) != IDLE) and (ld64(m, heap + Z_TROUBLE) == 0):
-            concurrent_work(m, heap, FOREVER)
     st64(m, heap + Z_MOVED, 0)
     return 1
 
 
-def wait_again(m, heap, word, at, header):
-    """The write barrier: a marked object that waits no more is about to be changed."""
-    link = LAST
+def shade_stored(m, heap, at, header, value):
+    """The write barrier: a reference is about to be stored into an object that is marked and waits no more, so what it names is marked too."""
     if ld64(m, heap + Z_PHASE) == MARKING:
-        link = ld64(m, heap + Z_GRAY)
-        st64(m, heap + Z_GRAY, (word - RAM_BASE) >> 3)
-    st64(m, at, header & TYPE | MARK | link << NEXT_SHIFT)  # else it need not be told again before it is swept
+        return shade(m, heap, ld64(m, heap + Z_TAG), ld64(m, G_PAGES), ld64(m, G_WINDOW), value)
+    st64(m, at, header & TYPE | MARK | LAST << NEXT_SHIFT)  # it need not be told again before it is swept
     return 0

@@ -115,11 +115,13 @@ def grow(out: Emitter) -> Item:
 #: The write barrier's slow way, and what it keeps: all that a call of the kernel may change, but a0.
 REMEMBER = ".remember"
 _REMEMBER_KEEPS = (RA, 5, 6, 7, *range(11, 18), *range(28, 32))
+#: What a function keeps where it calls that.
+_STUB_KEEPS, STUB_FRAME = (RA, A0, A1), 32
 REMEMBER_FRAME = 8 * len(_REMEMBER_KEEPS) + 8 * (len(_REMEMBER_KEEPS) % 2)
 
 
 def remember(out: Emitter) -> None:
-    """Emit what the write barrier calls: the object in a0 is an old one that is not remembered. It changes a0 alone."""
+    """Emit what the write barrier calls: what is in a1 is about to be stored into the object in a0. It changes a0 alone."""
     out.label(REMEMBER)
     out.ins("addi", SP, SP, -REMEMBER_FRAME)
     for place, reg in enumerate(_REMEMBER_KEEPS):
@@ -137,29 +139,33 @@ class HeapCode:
     def barrier(self, target: Reg, value: Reg) -> None:
         """Before a reference is stored into an object: where its collector wants to know, it is told.
 
-        An object says so by the upper half of its header, which is 1; a young one's is 0.
+        An object says so by the upper half of its header, which is 1; a young one's is 0. Nobody wants to know of None.
         """
-        if not self.module.barrier or not isinstance(value.type, Reference):
+        if not self.module.barrier or not isinstance(value.type, Reference) or self.constants.get(value) == 0:
             return
         at, told, done = self.read(target, A0), self.module.fresh(), self.module.fresh()
         self.out.ins("lw", T0, at, HEADER + 4)
         self.out.ins("addi", T1, 0, 1)
         self.out.branch("beq", T0, T1, told)
         self.out.label(done)
-        self.module.stubs.append((told, at, done))
+        self.module.stubs.append((told, at, value, done))
 
     def heap_end(self) -> None:
         """Emit the rare ways of the function's write barriers, and note where it ends and how it keeps its caller's registers."""
-        for label, at, done in self.module.stubs:
+        for label, at, value, done in self.module.stubs:
             self.out.label(label)
-            self.out.ins("addi", SP, SP, -16)
-            self.out.ins("sd", RA, SP, 0)
-            self.out.ins("sd", A0, SP, 8)
-            self.move(A0, at)
+            self.out.ins("addi", SP, SP, -STUB_FRAME)
+            for place, reg in enumerate(_STUB_KEEPS):
+                self.out.ins("sd", reg, SP, 8 * place)
+            if value in self.place.registers:
+                self.parallel([(A0, at), (A1, self.place.registers[value])])
+            else:
+                self.move(A0, at)
+                self.out.ins("ld", A1, SP, STUB_FRAME + 8 * self.place.slots[value])
             self.out.jump(REMEMBER, link=RA)
-            self.out.ins("ld", RA, SP, 0)
-            self.out.ins("ld", A0, SP, 8)
-            self.out.ins("addi", SP, SP, 16)
+            for place, reg in enumerate(_STUB_KEEPS):
+                self.out.ins("ld", reg, SP, 8 * place)
+            self.out.ins("addi", SP, SP, STUB_FRAME)
             self.out.jump(done)
         self.module.stubs.clear()
         self.out.label(f"{self.function.name}:end")

@@ -10,9 +10,9 @@ from singlab.kernel.manifest import CodeFrame
 from singlab.sing.codegen import A0, RA, FunctionCode
 from singlab.sing.emitter import Code, Emitter
 from singlab.sing.expand import expanded
-from singlab.sing.heapcode import GROW, GROW_FRAME, LIMIT, REMEMBER, REMEMBER_FRAME, TOP, grow, makes_objects, remember
+from singlab.sing.heapcode import GROW, GROW_FRAME, LIMIT, REMEMBER, REMEMBER_FRAME, STUB_FRAME, TOP, grow, makes_objects, remember
 from singlab.sing.heaptables import HeapTables
-from singlab.sing.sil import Module, started
+from singlab.sing.sil import Module, Reg, started
 from singlab.sing.sil_classes import called
 from singlab.sing.stackcode import UNLINK, unlink
 from singlab.sing.stacktests import Placement, circles, place
@@ -64,7 +64,7 @@ class ModuleCode:
         self.placed = Placement({}, frozenset())
         self.heap = makes_objects(module)
         self.barrier = barrier and self.heap
-        self.stubs: list[tuple[str, int, str]] = []  # of the function that is being generated: where the barrier's rare ways begin, which register, where back to
+        self.stubs: list[tuple[str, int, Reg, str]] = []  # of the function that is being generated: where the barrier's rare ways begin, which register, where back to
         self.tables = HeapTables(module)
 
     def fresh(self) -> str:
@@ -153,7 +153,7 @@ class ModuleCode:
         """Return where functions test for room, or that none does."""
         callees = {name: list(dict.fromkeys(c for b in f.blocks for i in b.instrs for c in called(self.module, i)))
                    for name, f in self.module.functions.items()}  # fmt: skip
-        runtime = max(GROW_FRAME, (16 + REMEMBER_FRAME) * self.barrier) * self.heap  # what a function of objects calls besides
+        runtime = max(GROW_FRAME, (STUB_FRAME + REMEMBER_FRAME) * self.barrier) * self.heap  # what a function of objects calls besides
         frames = {part.function.name: part.frame + runtime for part in parts}
         if not self.start:
             return Placement({}, frozenset())

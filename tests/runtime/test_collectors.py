@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from oracle_objects import run_as_python
 
 from singlab.experiments.collection import pauses as pauses_of
+from singlab.experiments.workloads import workloads
 from singlab.kernel import System
 from singlab.kernel import layout as at
 from singlab.kernel.audit import audit, check
@@ -192,6 +193,28 @@ def test_the_steps_of_a_concurrent_collection_are_short():
     assert longest["step"] < longest["marksweep"] / 5
 
 
+@pytest.mark.skipif(DISABLED, reason="long runs")
+@pytest.mark.parametrize("workload", ["trees", "churn", "cache", "strings", "requests", "compiler"])
+def test_a_cycle_of_steps_ends_before_the_heap_is_full(workload):
+    """Programs that change what has been marked, that hold a new object at every moment, whose live data grows: all is done in steps."""
+    system = System(ram="64M")
+    workloads()[workload].start(system, "teaching", 1, "concurrent")
+    assert system.run().outcome == "finished"
+    table = pauses_of(system)
+    assert (table["cause"] == "step").all() and len(table) > 100
+    assert table["cycles"].max() < 200_000 and table["cycles"].median() < 100_000
+
+
+@pytest.mark.skipif(DISABLED, reason="long runs")
+def test_a_large_object_is_not_waited_for_in_steps():
+    """Arrays of a third of the heap, one soon after the other: the rest of a cycle is done at once, as nothing bounds both heap and pause then."""
+    system = System(ram="64M")
+    workloads()["graph"].start(system, "teaching", 1, "concurrent")
+    assert system.run().outcome == "finished"
+    causes = pauses_of(system)["cause"].value_counts()
+    assert causes["limit"] > 10 and causes["step"] > 20 * causes["limit"]
+
+
 # ---- threads ------------------------------------------------------------------------------------------------------------
 
 THREADS = '''
@@ -241,6 +264,52 @@ def test_the_roots_of_all_threads(collector, every, quantum):
     assert system.run(cycles=200_000_000).outcome == "finished"
     assert process.exit_value == run_as_python(threads_alone(), n)[0], process.end
     assert not every or pauses(system) > n // 3
+    check(system)
+
+
+APART = '''
+@managed
+class Item:
+    value: u64
+    next: "Item | None"
+@function
+def compute(n: u64) -> u64:
+    x: u64 = 1
+    for i in range(n):
+        x = x * 5 % 8191 + i
+    return x
+@function
+def make(n: u64) -> u64:
+    sum: u64 = 0
+    for i in range(n):
+        sum += Item(u64(i), None).value
+    return sum
+@sip
+def p(n: u64, long: u64) -> u64:
+    a = thread(compute, long)
+    mine = make(n)
+    mark(1)
+    return mine + join(a)
+'''
+
+
+@pytest.mark.skipif(DISABLED, reason="long runs")
+@pytest.mark.parametrize("collector", ALL)
+def test_a_thread_that_computes_on_and_on_lets_the_heap_grow_a_little(collector):
+    """It is at no point before it ends: who makes objects waits for it now and then, but not until it ends, and does not have all memory instead."""
+    system = system_of(quantum_us=100)
+    process = system.create(program(APART, collector), n=60_000, long=1_500_000)
+    most = 0
+    while not system.done:
+        system.run(events=50)
+        heap = system.heap(process)
+        most = max(most, heap.bytes if heap else 0)
+    assert process.end.state == "exit", process.end
+    assert 131_072 <= most < 60_000 * 24 / 3, "what it made in all"
+    events = system.trace.events
+    waits, made = events[events["kind"] == Kind.THREAD_YIELD], events[events["kind"] == Kind.MARK]
+    ended = events[(events["kind"] == Kind.THREAD_EXIT)]
+    assert len(waits) > 64 and len(made) == 1 and made["cycle"][0] < ended["cycle"].max()
     check(system)
 
 

@@ -10,7 +10,7 @@ Source: Wilson, "Uniprocessor garbage collection techniques", IWMM 1992, section
 from singlab.kernel.core.memory import words_zero
 from singlab.kernel.core.objectheaps import CHUNK
 from singlab.kernel.core.words import ld64, st64
-from singlab.kernel.heaplayout import RUN_LISTS, X_END, X_TOP, Z_END, Z_EXTENTS, Z_LARGEST, Z_RUNS
+from singlab.kernel.heaplayout import RUN_LISTS, X_END, X_TOP, Z_END, Z_EXTENTS, Z_LARGEST, Z_PHASE, Z_RUNS
 from singlab.kernel.layout import G_COLLECT_EVERY, G_WINDOW
 
 SMALLEST_RUN = 16
@@ -80,9 +80,12 @@ def marksweep_room(m, heap, size):
         return 0
     window = ld64(m, G_WINDOW)
     there = ld64(m, run + window) >> 32 << 3
+    chunk = CHUNK
+    if ld64(m, heap + Z_PHASE) != 0:  # it is collected in steps, one for each room that is given
+        chunk = CHUNK >> 2
     given = size
-    if (given < CHUNK) and (ld64(m, G_COLLECT_EVERY) == 0):
-        given = CHUNK
+    if (given < chunk) and (ld64(m, G_COLLECT_EVERY) == 0):
+        given = chunk
     if given >= there:
         given = there
     else:

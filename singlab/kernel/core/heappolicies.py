@@ -53,7 +53,7 @@ def growth_chosen(m, heap, size, usual):
     """Return how many bytes a heap grows by in which an object of a size has no room."""
     if heap_decided(m, heap, GROWTH) == 0:
         return usual
-    return answered(m, GROWTH, policy_growth(m, heap, size), size, MOST_BYTES, usual)
+    return (answered(m, GROWTH, policy_growth(m, heap, size), size, MOST_BYTES, usual) + PAGE - 1) & ~(PAGE - 1)
 
 
 def nursery_chosen(m, heap, usual):
