@@ -39,7 +39,7 @@ from singlab.kernel.heaplayout import (
 )
 from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, PAGE_TAGS, RAM_BASE
 from singlab.runtime.marksweep import shade_roots, trace_all
-from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_in
+from singlab.runtime.objectforms import bytes_by, bytes_of, inside_by, mask_of, row_in
 from singlab.runtime.stackwalk import root_next, roots_begin
 
 ELEMENTS = 16
@@ -111,7 +111,7 @@ def places_find(m, heap):
 
 
 def moved_to(m, tag, pages, window, word):
-    """Return where the object will be that a word names; other words as they are."""
+    """Return where the object will be that a word names; other words as they are, whatever lies there."""
     page = (word - RAM_BASE) >> PAGE_SHIFT
     if page >= pages:  # None
         return word
@@ -121,21 +121,22 @@ def moved_to(m, tag, pages, window, word):
 
 
 def update_inside(m, tag, pages, window, row, at):
-    """Let all references in an object at an address (the kernel's) name where objects will be."""
+    """Let all references in an object at an address (the kernel's) name where objects will be; returns its size."""
+    about = ld64(m, row)
     mask = mask_of(m, row)
-    place = at
+    place = at + 8
     while mask != 0:
         if mask & 1 != 0:
             st64(m, place, moved_to(m, tag, pages, window, ld64(m, place)))
         mask = mask >> 1
         place += 8
-    if inside_of(m, row) != 0:
+    if inside_by(m, about) != 0:
         place = at + ELEMENTS
         end = place + ld64(m, at + LENGTH) * 8
         while place < end:
             st64(m, place, moved_to(m, tag, pages, window, ld64(m, place)))
             place += 8
-    return 0
+    return bytes_by(m, about, at)
 
 
 def references_update(m, heap, tag):
@@ -156,9 +157,10 @@ def references_update(m, heap, tag):
         while at < end:
             header = ld64(m, at)
             row = row_in(m, types, span, header)
-            if (header & MARK != 0) and (row != 0):
-                update_inside(m, tag, pages, window, row, at)
-            at += size_at(m, heap, row, at, header, end)
+            if (header & MARK != 0) and (row != 0):  # a free run has its size there
+                at += update_inside(m, tag, pages, window, row, at)
+            else:
+                at += size_at(m, heap, row, at, header, end)
         extent = ld64(m, extent + X_NEXT)
     return 0
 
@@ -180,7 +182,7 @@ def objects_move(m, heap):
             if (header & MARK != 0) and (row != 0):
                 to = (header >> PLACE_SHIFT << 3) + RAM_BASE + window
                 if to != at:
-                    bytes_copy(m, at, to, size)
+                    bytes_copy(m, at + 8, to + 8, size - 8)
                     film_step(m, MOVE, at - window, to - window)
                     moved += size
                 st64(m, to, header & TYPE)

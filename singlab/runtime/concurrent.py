@@ -48,10 +48,12 @@ from singlab.kernel.heaplayout import (
     Z_SWEPT,
     Z_TAG,
     Z_TROUBLE,
+    Z_TYPE_COUNT,
+    Z_TYPES,
 )
 from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, RAM_BASE
-from singlab.runtime.marksweep import ELEMENTS, LENGTH, shade, shade_fields, shade_roots, shade_words
-from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_of, size_of
+from singlab.runtime.marksweep import ELEMENTS, LENGTH, shade, shade_roots, shaded
+from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_in, row_of, size_in
 from singlab.runtime.stackwalk import threads_empty
 
 TYPE = 0xFFFFFFFF
@@ -65,12 +67,17 @@ FOREVER = 0xFFFFFFFFFFFFFFFF
 
 
 def step_due(m, heap, wanted):
-    """Return whether there is a step to do; the first of a cycle if a policy wants it (1), not if it does not (0), else halfway to the limit."""
+    """Return whether there is a step to do; the first of a cycle if a policy wants it (1), not if it does not (0), else late enough.
+
+    That is when three quarters of what the last cycle left free have been given away: the cycle needs some of the rest, and each
+    costs the same however much there is to free.
+    """
     if ld64(m, heap + Z_PHASE) != IDLE:
         return 1
     if wanted < OPEN:
         return wanted
-    start = (ld64(m, heap + Z_LIMIT) - ld64(m, heap + Z_LIVE)) >> 1
+    free = ld64(m, heap + Z_LIMIT) - ld64(m, heap + Z_LIVE)
+    start = free - (free >> 2)
     if start < SOONEST:
         start = SOONEST
     return ld64(m, heap + Z_GIVEN) >= start
@@ -86,6 +93,20 @@ def cycle_begin(m, heap, tag):
     return 0
 
 
+def shade_words(m, heap, tag, place, end):
+    """Mark what words between two addresses (the kernel's) refer to."""
+    pages = ld64(m, G_PAGES)
+    window = ld64(m, G_WINDOW)
+    types = ld64(m, heap + Z_TYPES)
+    span = ld64(m, heap + Z_TYPE_COUNT) << 4
+    waiting = ld64(m, heap + Z_GRAY)
+    while place < end:
+        waiting = shaded(m, heap, tag, pages, window, types, span, waiting, ld64(m, place))
+        place += 8
+    st64(m, heap + Z_GRAY, waiting)
+    return 0
+
+
 def slice_on(m, heap, tag, work):
     """Look at more of the array that is looked at in slices, at most so many words; returns how many are left to be done."""
     place = ld64(m, heap + Z_SLICE)
@@ -95,7 +116,7 @@ def slice_on(m, heap, tag, work):
         st64(m, heap + Z_SLICE, end)
     else:
         st64(m, heap + Z_SLICE, 0)
-    shade_words(m, heap, tag, ld64(m, G_PAGES), ld64(m, G_WINDOW), place, end)
+    shade_words(m, heap, tag, place, end)
     return work - ((end - place) >> 3)
 
 
@@ -103,37 +124,45 @@ def mark_some(m, heap, tag, work):
     """Look at the references of what waits, about so many words; returns how many are left to be done."""
     pages = ld64(m, G_PAGES)
     window = ld64(m, G_WINDOW)
+    types = ld64(m, heap + Z_TYPES)
+    span = ld64(m, heap + Z_TYPE_COUNT) << 4
     if ld64(m, heap + Z_SLICE) != 0:
         work = slice_on(m, heap, tag, work)
-    place = ld64(m, heap + Z_GRAY)
-    while (place != LAST) and (work != 0):
-        word = (place << 3) + RAM_BASE
+    waiting = ld64(m, heap + Z_GRAY)
+    while (waiting != LAST) and (work != 0):
+        word = (waiting << 3) + RAM_BASE
         if pages_tagged(m, word, 8, tag) == 0:  # a SIP could have written that
             st64(m, heap + Z_TROUBLE, word)
             return 0
         at = word + window
         header = ld64(m, at)
-        size = size_of(m, heap, tag, word, header)
+        row = row_in(m, types, span, header)
+        size = size_in(m, tag, row, word, at)
         if (header & MARK == 0) or (header >> NEXT_SHIFT == 0) or (size == 0):
             st64(m, heap + Z_TROUBLE, word)
             return 0
-        st64(m, heap + Z_GRAY, header >> NEXT_SHIFT)
+        waiting = header >> NEXT_SHIFT
         st64(m, at, header & TYPE | MARK)
-        row = row_of(m, heap, header)
         cost = 1
         if inside_of(m, row) != 0:
+            st64(m, heap + Z_GRAY, waiting)
             st64(m, heap + Z_SLICE, at + ELEMENTS)
             st64(m, heap + Z_SLICE_END, at + ELEMENTS + ld64(m, at + LENGTH) * 8)
             work = slice_on(m, heap, tag, work)
+            waiting = ld64(m, heap + Z_GRAY)
         else:
             mask = mask_of(m, row)
-            shade_fields(m, heap, tag, pages, window, mask, at)
             if mask != 0:
                 cost = size >> 3
+            while mask != 0:
+                at += 8
+                if mask & 1 != 0:
+                    waiting = shaded(m, heap, tag, pages, window, types, span, waiting, ld64(m, at))
+                mask = mask >> 1
         if cost > work:
             cost = work
         work -= cost
-        place = ld64(m, heap + Z_GRAY)
+    st64(m, heap + Z_GRAY, waiting)
     return work
 
 
@@ -275,6 +304,6 @@ def concurrent_collect(m, heap):
 def shade_stored(m, heap, at, header, value):
     """The write barrier: a reference is about to be stored into an object that is marked and waits no more, so what it names is marked too."""
     if ld64(m, heap + Z_PHASE) == MARKING:
-        return shade(m, heap, ld64(m, heap + Z_TAG), ld64(m, G_PAGES), ld64(m, G_WINDOW), value)
+        return shade(m, heap, ld64(m, heap + Z_TAG), value)
     st64(m, at, header & TYPE | MARK | LAST << NEXT_SHIFT)  # it need not be told again before it is swept
     return 0

@@ -113,8 +113,8 @@ def promote(m, heap, tag, skip, pages, window, word):
     if (size == 0) or (size > ld64(m, ld64(m, to) + X_END) - free):
         st64(m, heap + Z_TROUBLE, word)
         return word
-    bytes_copy(m, at, free + window, size)
     st64(m, free + window, header & TYPE | upper)
+    bytes_copy(m, at + 8, free + window + 8, size - 8)
     st64(m, at, free | MOVED)
     film_step(m, MOVE, word, free)
     st64(m, to + (Z_FREE - Z_TO), free + size)
@@ -125,7 +125,7 @@ def promote_inside(m, heap, tag, skip, pages, window, row, at):
     """Let all references in an object at an address (the kernel's) name where objects are now; returns its size."""
     about = ld64(m, row)
     mask = mask_of(m, row)
-    place = at
+    place = at + 8
     while mask != 0:
         if mask & 1 != 0:
             st64(m, place, promote(m, heap, tag, skip, pages, window, ld64(m, place)))
@@ -146,7 +146,7 @@ def still_young(m, heap, at):
     length = ld64(m, heap + Z_YOUNG_FREE) - start
     row = row_of(m, heap, ld64(m, at))
     mask = mask_of(m, row)
-    place = at
+    place = at + 8
     while mask != 0:
         if mask & 1 != 0:
             if ld64(m, place) - start < length:

@@ -39,7 +39,7 @@ from singlab.kernel.heaplayout import (
     Z_TYPES,
 )
 from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, PAGE_TAGS, RAM_BASE
-from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_in, size_of
+from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_in, size_in
 from singlab.runtime.stackwalk import root_next, roots_begin
 
 ELEMENTS = 16
@@ -50,42 +50,30 @@ NEXT_SHIFT = 33  # in a header: where the next waiting object's place begins
 # ---- marking ---------------------------------------------------------------------------------------------------------
 
 
-def shade(m, heap, tag, pages, window, word):
-    """Mark the object that a word names, if it is not marked, and let it wait; other words are nothing."""
+def shaded(m, heap, tag, pages, window, types, span, waiting, word):
+    """Mark the object that a word names, if it is not marked, and let it wait before ``waiting``; returns who waits first. Other words are nothing."""
     page = (word - RAM_BASE) >> PAGE_SHIFT
     if page >= pages:  # None
-        return 0
+        return waiting
     if ld32(m, PAGE_TAGS + page * 4) != tag:  # constant text
-        return 0
+        return waiting
     at = word + window
     header = ld64(m, at)
     if header & MARK != 0:
-        return 0
-    if size_of(m, heap, tag, word, header) == 0:
+        return waiting
+    if size_in(m, tag, row_in(m, types, span, header), word, at) == 0:
         st64(m, heap + Z_TROUBLE, word)
-        return 0
-    st64(m, at, header & TYPE | MARK | ld64(m, heap + Z_GRAY) << NEXT_SHIFT)
-    st64(m, heap + Z_GRAY, (word - RAM_BASE) >> 3)
+        return waiting
+    st64(m, at, header & TYPE | MARK | waiting << NEXT_SHIFT)
     film_step(m, REACH, word, 0)
-    return 0
+    return (word - RAM_BASE) >> 3
 
 
-def shade_fields(m, heap, tag, pages, window, mask, at):
-    """Mark what the words of an object at an address (the kernel's) refer to that a mask names."""
-    place = at
-    while mask != 0:
-        if mask & 1 != 0:
-            shade(m, heap, tag, pages, window, ld64(m, place))
-        mask = mask >> 1
-        place += 8
-    return 0
-
-
-def shade_words(m, heap, tag, pages, window, place, end):
-    """Mark what words between two addresses (the kernel's) refer to."""
-    while place < end:
-        shade(m, heap, tag, pages, window, ld64(m, place))
-        place += 8
+def shade(m, heap, tag, word):
+    """Mark the object that a word names, if it is not marked, and let it wait."""
+    types = ld64(m, heap + Z_TYPES)
+    span = ld64(m, heap + Z_TYPE_COUNT) << 4
+    st64(m, heap + Z_GRAY, shaded(m, heap, tag, ld64(m, G_PAGES), ld64(m, G_WINDOW), types, span, ld64(m, heap + Z_GRAY), word))
     return 0
 
 
@@ -93,15 +81,19 @@ def shade_roots(m, heap, tag):
     """Mark what roots name; returns how many roots there are."""
     pages = ld64(m, G_PAGES)
     window = ld64(m, G_WINDOW)
+    types = ld64(m, heap + Z_TYPES)
+    span = ld64(m, heap + Z_TYPE_COUNT) << 4
+    waiting = ld64(m, heap + Z_GRAY)
     roots = 0
     film_step(m, PHASE, 0, 0)
     roots_begin(m, heap)
     slot = root_next(m, heap)
     while slot != 0:
         film_step(m, ROOT, slot, 0)
-        shade(m, heap, tag, pages, window, ld64(m, slot))
+        waiting = shaded(m, heap, tag, pages, window, types, span, waiting, ld64(m, slot))
         roots += 1
         slot = root_next(m, heap)
+    st64(m, heap + Z_GRAY, waiting)
     return roots
 
 
@@ -116,16 +108,25 @@ def trace_all(m, heap, tag):
     while waiting != LAST:
         at = (waiting << 3) + RAM_BASE + window
         header = ld64(m, at)
-        st64(m, heap + Z_GRAY, header >> NEXT_SHIFT)
+        waiting = header >> NEXT_SHIFT
         st64(m, at, header & TYPE | MARK)
         row = row_in(m, types, span, header)
         mask = mask_of(m, row)
-        if mask != 0:
-            shade_fields(m, heap, tag, pages, window, mask, at)
-        elif inside_of(m, row) != 0:
-            shade_words(m, heap, tag, pages, window, at + ELEMENTS, at + ELEMENTS + ld64(m, at + LENGTH) * 8)
-        film_step(m, SCAN, (waiting << 3) + RAM_BASE, 0)
-        waiting = ld64(m, heap + Z_GRAY)
+        place = at + 8
+        if mask == 0:
+            if inside_of(m, row) != 0:
+                place = at + ELEMENTS
+                end = place + ld64(m, at + LENGTH) * 8
+                while place < end:
+                    waiting = shaded(m, heap, tag, pages, window, types, span, waiting, ld64(m, place))
+                    place += 8
+        while mask != 0:
+            if mask & 1 != 0:
+                waiting = shaded(m, heap, tag, pages, window, types, span, waiting, ld64(m, place))
+            mask = mask >> 1
+            place += 8
+        film_step(m, SCAN, at - window, 0)
+    st64(m, heap + Z_GRAY, LAST)
     return 0
 
 

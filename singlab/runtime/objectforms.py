@@ -51,21 +51,25 @@ def bytes_of(m, row, at):
     return bytes_by(m, ld64(m, row), at)
 
 
-def size_of(m, heap, tag, word, header):
-    """Return how many bytes the object at an address takes; 0 if it is none that lies in the heap as a whole."""
-    row = row_of(m, heap, header)
+def size_in(m, tag, row, word, at):
+    """Return how many bytes the object of a row takes that an address names (``at`` is the kernel's); 0 if it is none that lies in the heap as a whole."""
     if (row == 0) or (word & 7 != 0):
         return 0
-    size = bytes_of(m, row, word + ld64(m, G_WINDOW))
+    size = bytes_of(m, row, at)
     if (word & (PAGE - 1)) + size > PAGE:
         if (size == 0) or (pages_tagged(m, word, size, tag) == 0):
             return 0
     return size
 
 
+def size_of(m, heap, tag, word, header):
+    """Return how many bytes the object at an address takes; 0 if it is none that lies in the heap as a whole."""
+    return size_in(m, tag, row_of(m, heap, header), word, word + ld64(m, G_WINDOW))
+
+
 def mask_of(m, row):
-    """Return an object's words that are references, a bit each; 0 for arrays."""
-    return ld64(m, row + 8)
+    """Return which of an object's words behind its header are references, a bit each; 0 for arrays."""
+    return ld64(m, row + 8) >> 1
 
 
 def inside_by(m, about):

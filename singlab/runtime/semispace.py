@@ -57,7 +57,8 @@ def evacuate(m, heap, tag, pages, window, word):
     if (size == 0) or (size > ld64(m, ld64(m, heap + Z_TO) + X_END) - free):
         st64(m, heap + Z_TROUBLE, word)
         return word
-    bytes_copy(m, at, free + window, size)
+    st64(m, free + window, header)
+    bytes_copy(m, at + 8, free + window + 8, size - 8)
     st64(m, at, free | MOVED)
     film_step(m, MOVE, word, free)
     st64(m, heap + Z_FREE, free + size)
@@ -68,7 +69,7 @@ def scan_object(m, heap, tag, pages, window, row, at):
     """Let all references in an object at an address (the kernel's) name where objects are now; returns its size."""
     about = ld64(m, row)
     mask = mask_of(m, row)
-    place = at
+    place = at + 8
     while mask != 0:
         if mask & 1 != 0:
             st64(m, place, evacuate(m, heap, tag, pages, window, ld64(m, place)))

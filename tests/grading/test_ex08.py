@@ -59,7 +59,7 @@ def test_somebody_elses_rule_gets_all_points():
     """Copying below a fifth and sweeping above, both before memory is exhausted."""
     report = graded(answer(
         "used = heap_live(heap) + heap_made(heap)\nif heap_live(heap) * 5 < heap_most(heap):\n    return used * 2 + 49152 > heap_most(heap)\n"
-        "return heap_made(heap) > 16384 and used + 16384 > heap_most(heap)",
+        "return heap_made(heap) > 16384 and used + 8192 > heap_most(heap)",
         "if heap_bytes(heap) * 2 <= heap_most(heap):\n    return 2\nreturn 3"))  # fmt: skip
     assert report.points == 16, report
 
