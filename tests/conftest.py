@@ -35,9 +35,11 @@ def need_browser() -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def processes_end():
-    """Let the processes that a module's experiments were spread over end with it."""
+def what_a_module_leaves():
+    """Let the processes that a module's experiments were spread over, and the figures it has drawn, end with it."""
     yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
     if "singlab.experiments.spread" in sys.modules:
         sys.modules["singlab.experiments.spread"].close()
 

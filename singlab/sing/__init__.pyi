@@ -105,6 +105,8 @@ def sip(
     isolation: str = ...,
     imports: list[str] = ...,
     exports: list[str] = ...,
+    provides: list[str | tuple[str, str]] = ...,
+    wants: list[str] = ...,
     extensions: list[tuple[str, str]] = ...,
     collector: str = ...,
     heap_bytes: int = ...,

@@ -18,6 +18,7 @@ from running import SERVER, TALK
 
 import singlab.sing
 from singlab.sing import names
+from singlab.sing.declaration import EXAMPLES
 from singlab.sing.program import blank_magics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,6 +117,12 @@ def test_the_stubs_name_everything_there_is():
     imported = {alias.asname for node in ast.parse((ROOT / "singlab/sing/__init__.pyi").read_text()).body
                 if isinstance(node, ast.ImportFrom) for alias in node.names}  # fmt: skip
     assert set(WORDS) <= imported
+
+
+def test_the_stub_takes_all_that_a_declaration_takes():
+    tree = ast.parse((ROOT / "singlab/sing/__init__.pyi").read_text())
+    taken = [[argument.arg for argument in node.args.kwonlyargs] for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "sip"]
+    assert taken == [[], list(EXAMPLES)]
 
 
 #: The words of the language.
