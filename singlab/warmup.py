@@ -6,11 +6,13 @@ last pass loads both from it. Leaves out the student's programs, which compile i
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 _CHILD = (
     "import importlib, singlab.machine.jit as jit\n"
@@ -19,13 +21,24 @@ _CHILD = (
 )
 #: What compiles side by side: the loop that runs hart and kernel, and the kernel's functions that the host calls.
 _MODULES = ("singlab.kernel.gate", "singlab.kernel.hostcalls")
+#: Where what compiles lies.
+_ROOMS = ("machine", "trace", "kernel", "runtime")
+
+
+def _mark() -> Path:
+    """Return the file that says that these sources have been compiled: for this place and these times, by which numba finds what it has compiled."""
+    from singlab.machine import jit
+
+    files = sorted(file for room in _ROOMS for file in (jit.PACKAGE / room).rglob("*.py"))
+    times = "".join(f"{file}{file.stat().st_mtime_ns}" for file in files)
+    return jit.CACHE / f"warm-{hashlib.sha256(times.encode()).hexdigest()[:16]}"
 
 
 def is_warm() -> bool:
-    """Return whether these sources have been compiled on this computer already."""
-    from singlab.machine.jit import CACHE, DISABLED
+    """Return whether these sources have been compiled on this computer, where they lie, already."""
+    from singlab.machine.jit import DISABLED
 
-    return DISABLED or (CACHE / "warm").exists()
+    return DISABLED or _mark().exists()
 
 
 def warm_up(progress: bool = True) -> float:
@@ -37,8 +50,6 @@ def warm_up(progress: bool = True) -> float:
         If a part does not compile; the message holds the reason.
     """
     start = time.perf_counter()
-    from singlab.machine.jit import CACHE
-
     if not is_warm():
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -49,7 +60,7 @@ def warm_up(progress: bool = True) -> float:
             _compile(lambda name: bar.update(task, advance=1, what=name))
             _load()
             bar.update(task, completed=_count(), what="done")
-        (CACHE / "warm").touch()
+        _mark().touch()
     return time.perf_counter() - start
 
 

@@ -2,7 +2,7 @@
 
 Code that runs without checks in ring 0 can write into the kernel's own tables. Then a list may lead back into itself, or
 out of memory. Kernel code ends at once there (KERNEL_MOST in :mod:`singlab.machine.state` says how it notices); the host's
-own walks are bounded by how many records memory has room for. Both end in :class:`TablesDamaged`: the system is at
+own walks notice that they have been somewhere before. Both end in :class:`TablesDamaged`: the system is at
 its end, and only :meth:`System.restore` of an earlier snapshot helps.
 
 Leaves out damage that nobody comes upon: a number that is wrong and looks like a right one.
@@ -20,8 +20,6 @@ from singlab.machine import state as _s
 if TYPE_CHECKING:
     from singlab.machine import Machine
 
-#: No record that stands in a list is smaller.
-_SMALLEST = 32
 #: What damaged tables make the host's own reading of them raise.
 _NONSENSE = (ValueError, LookupError, ArithmeticError, TypeError, AttributeError, MemoryError, StopIteration)
 
@@ -46,9 +44,11 @@ def look_for_damage(machine: Machine) -> None:
 
 def links(machine: Machine, record: int, link: int) -> Iterator[int]:
     """Go along a list of the kernel's: yield the addresses of records from a first one on (0 = none), linked at an offset."""
-    for _ in range(int(machine.m[_s.RAM_BYTES]) // _SMALLEST):
+    seen = set()
+    while record not in seen:
         if not record:
             return
+        seen.add(record)
         yield record
         try:
             record = machine.load_u64(record + link)

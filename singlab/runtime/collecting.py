@@ -167,7 +167,7 @@ def room_beside(m, heap, size):
 
 
 def room_meanwhile(m, heap, size, limit):
-    """Return room for an object in a heap that is collected in steps and has reached its limit: swept for now, or beyond the limit; 0 = none."""
+    """Return room for an object in a heap that is collected in steps and has reached its limit: by sweeping on, else beyond the limit; 0 = none."""
     if threads_stopped(m, heap) == 0:
         return 0
     if ld64(m, heap + Z_PHASE) == IDLE:
