@@ -29,8 +29,8 @@ from singlab.trace.ring import FILM
 PHASES = {
     "semispace": ("moves what roots refer to", "moves what moved objects refer to", "gives the old space back"),
     "marksweep": ("marks what roots refer to", "marks what marked objects refer to", "sweeps"),
-    "compact": ("marks what roots refer to", "marks what marked objects refer to", "gives each marked object its new place",
-                "lets all references name new places", "moves objects together"),
+    "compact": ("marks what roots refer to", "marks what marked objects refer to", "gives each marked object its new place, which references name",
+                "moves objects together"),
     "generational": ("moves what roots refer to", "moves what remembered objects refer to", "moves what moved objects refer to"),
 }  # fmt: skip
 #: Beyond so many cycles without a collection there is none to wait for.

@@ -1,8 +1,9 @@
 """Caches: which lines are where, and how long an access stalls.
 
 Two first-level caches and a shared second level. A set keeps its lines in order of last use, so the
-first way is the usual hit and the last the victim. A tag word is (line + 1) << 1 | dirty; 0 is empty;
-a level's words lie way by way, so the first ways are one array.
+first way is the usual hit and the last the victim. A tag word is (line + 1) << 1 | dirty; 0 is empty.
+The first level's words lie way by way, so the first ways, which nearly every access hits, are one array. The second
+level's lie set by set: who comes here looks at most ways of one set, which are a line or two of the host's own caches then.
 Data itself is only in RAM: the caches decide time, never values. Written-back lines go through a
 buffer and stall nobody.
 """
@@ -28,10 +29,18 @@ C_L1I_ACC, C_L1I_MISS, C_L1D_ACC, C_L1D_MISS = (
 C_L2_ACC, C_L2_MISS = _s.C_L2_ACCESSES, _s.C_L2_MISSES
 
 
+def set_words(m: np.ndarray, level: str, which: int | np.ndarray) -> np.ndarray:
+    """Return the tag words of a set, or of several, of a level ("L1I", "L1D" or "L2"), the last used way first; shape (..., ways), dtype uint64."""
+    sets, ways, tags = (int(m[getattr(_p, f"P_{level}_{what}")]) for what in ("SETS", "WAYS", "TAGS"))
+    way = np.arange(ways)
+    first = np.asarray(which)[..., None]
+    return m[tags + (first * ways + way if level == "L2" else first + way * sets)]
+
+
 @jit("uint64(uint64[::1], uint64, uint64, uint64, uint64, uint64)")
-def find_in_set(m, first, sets, ways, tag, dirty):
-    """Look for a tag in a set and make it the first; returns 0 if it was there, else the victim's word | 2^63."""
-    last = first + sets * (ways - _1)
+def find_in_set(m, first, step, ways, tag, dirty):
+    """Look for a tag in a set, whose ways are so many words apart, and make it the first; returns 0 if it was there, else the victim's word | 2^63."""
+    last = first + step * (ways - _1)
     at = first
     word = m[at]
     result = _0
@@ -40,11 +49,11 @@ def find_in_set(m, first, sets, ways, tag, dirty):
             result = word | _W(1 << 63)
             word = tag << _1
             break
-        at += sets
+        at += step
         word = m[at]
     while at > first:
-        m[at] = m[at - sets]
-        at -= sets
+        m[at] = m[at - step]
+        at -= step
     m[first] = word | dirty
     return result
 
@@ -53,8 +62,8 @@ def find_in_set(m, first, sets, ways, tag, dirty):
 def l2_access(m, line, dirty):
     """Bring a line into the second level if it is not there; returns the stall of the access."""
     m[C_L2_ACC] += _1
-    first = m[L2_TAGS] + (line & (m[L2_SETS] - _1))
-    if find_in_set(m, first, m[L2_SETS], m[L2_WAYS], line + _1, dirty) == _0:
+    first = m[L2_TAGS] + (line & (m[L2_SETS] - _1)) * m[L2_WAYS]
+    if find_in_set(m, first, _1, m[L2_WAYS], line + _1, dirty) == _0:
         return m[L2_CYCLES]
     m[C_L2_MISS] += _1
     return m[MEMORY_CYCLES]

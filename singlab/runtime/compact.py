@@ -1,12 +1,18 @@
 """Sliding compaction: what can be reached is marked and then moved together, in the order in which it was made.
 
-Four walks, three of them over the whole heap: mark; give each marked object its new place, which its header keeps; let all
+Three walks, two of them over the whole heap: mark; give each marked object its new place, which its header keeps, and let
 references name new places; move. Objects slide towards the first of the heap's extents and never past where they were, so
 no second space is needed, and those made together stay together. What is left over at the end goes back to the kernel.
 
-A header's upper half has the mark and above it the new place, a number of words from the beginning of RAM.
+Most references name older objects, which lie before and have their places already. The others wait: a list of them begins in
+the header of the object they name and goes on through the references themselves, until that object has its place. Objects
+before the first gap stay where they are; their marks are taken off at once, and the last walk begins behind them.
 
-Source: the LISP 2 collector, as in Jones and Lins, "Garbage collection", 1996, section 5.4.
+A header's upper half has the mark, whether there is a new place, and above that the place, or the first reference that
+waits, a number of words from the beginning of RAM.
+
+Source: the LISP 2 collector, as in Jones and Lins, "Garbage collection", 1996, section 5.4; references that wait, in one
+direction only: Jonkers, "A fast garbage compaction algorithm", Information Processing Letters 9 (1), 1979.
 """
 
 from singlab.kernel.core.memory import bytes_copy
@@ -20,6 +26,7 @@ from singlab.kernel.heaplayout import (
     PHASE,
     X_END,
     X_FILLED,
+    X_MOVES,
     X_NEXT,
     X_START,
     X_TOP,
@@ -45,7 +52,10 @@ from singlab.runtime.stackwalk import root_next, roots_begin
 ELEMENTS = 16
 LENGTH = 8
 TYPE = 0xFFFFFFFF
-PLACE_SHIFT = 33
+PLACED = 1 << 33  # in a header whose upper half is a new place; without it that is the first of those that wait for one
+PLACE_SHIFT = 34
+WAITS = 1  # in a reference, whose lowest bits are 0 otherwise: it waits, and what lies above is the next that does
+
 
 
 def extents_turn(m, heap):
@@ -77,116 +87,177 @@ def size_at(m, heap, row, at, header, end):
     return size
 
 
-def places_find(m, heap):
-    """Give each marked object its new place; returns the bytes of all of them."""
+def place_of(m, heap, tag, pages, window, place, word):
+    """Return where the object will be that a word names; other words as they are, whatever lies there.
+
+    If that is not known yet, the place joins the list of those that wait for it, and what belongs there now is returned.
+    """
+    page = (word - RAM_BASE) >> PAGE_SHIFT
+    if page >= pages:  # None
+        return word
+    if ld32(m, PAGE_TAGS + page * 4) != tag:  # constant text
+        return word
+    if word & 7 != 0:
+        st64(m, heap + Z_TROUBLE, word)
+        return word
+    at = word + window
+    header = ld64(m, at)
+    if header & PLACED != 0:
+        return RAM_BASE + (header >> PLACE_SHIFT << 3)
+    if header & MARK == 0:  # it stays
+        return word
+    st64(m, at, header & (TYPE | MARK) | (place - window - RAM_BASE) >> 3 << PLACE_SHIFT)
+    return header >> PLACE_SHIFT << 3 | WAITS
+
+
+def waiting_settle(m, heap, tag, pages, window, waiting, to):
+    """Let all places in a list of waiting ones name an object's new place. What a program wrote is no list: it ends where it leaves the heap, or where nothing waits."""
+    while waiting != 0:
+        if waiting >> PAGE_SHIFT - 3 >= pages:
+            st64(m, heap + Z_TROUBLE, to)
+            return 0
+        if ld32(m, PAGE_TAGS + (waiting >> PAGE_SHIFT - 3) * 4) != tag:
+            st64(m, heap + Z_TROUBLE, to)
+            return 0
+        place = RAM_BASE + (waiting << 3) + window
+        link = ld64(m, place)
+        if link & WAITS == 0:
+            st64(m, heap + Z_TROUBLE, to)
+            return 0
+        st64(m, place, to)
+        waiting = link >> 3
+    return 0
+
+
+def references_update(m, heap, tag, pages, window, about, mask, at):
+    """Let all references in an object at an address (the kernel's) name where objects will be, or wait for that."""
+    place = at + 8
+    if inside_by(m, about) != 0:
+        place = at + ELEMENTS
+        end = place + ld64(m, at + LENGTH) * 8
+        while place < end:
+            word = ld64(m, place)
+            to = place_of(m, heap, tag, pages, window, place, word)
+            if to != word:
+                st64(m, place, to)
+            place += 8
+    while mask != 0:
+        if mask & 1 != 0:
+            word = ld64(m, place)
+            to = place_of(m, heap, tag, pages, window, place, word)
+            if to != word:
+                st64(m, place, to)
+        mask = mask >> 1
+        place += 8
+    return 0
+
+
+def places_find(m, heap, tag):
+    """Give each marked object its new place, and let all references in marked objects name new places; returns the bytes of all marked objects."""
+    pages = ld64(m, G_PAGES)
     window = ld64(m, G_WINDOW)
     types = ld64(m, heap + Z_TYPES)
     span = ld64(m, heap + Z_TYPE_COUNT) << 4
     live = 0
+    known = 0  # the row that was looked at last, and what it says
+    about = 0
+    mask = 0
     extent = ld64(m, heap + Z_EXTENTS)
     to = extent  # the extent that objects go to, the next free byte of it, and its end
     free = ld64(m, to + X_START)
     last = ld64(m, to + X_END)
     while extent != 0:
+        first = 0
         at = ld64(m, extent + X_START) + window
         end = ld64(m, extent + X_TOP) + window
         while at < end:
             header = ld64(m, at)
             row = row_in(m, types, span, header)
-            size = size_at(m, heap, row, at, header, end)
             if (header & MARK != 0) and (row != 0):  # a free run has its size there
+                if row != known:
+                    known = row
+                    about = ld64(m, row)
+                    mask = mask_of(m, row)
+                size = bytes_by(m, about, at)
+                if (size == 0) or (size > end - at):
+                    st64(m, heap + Z_TROUBLE, at - window)
+                    return live
                 while size > last - free:
                     st64(m, to + X_FILLED, free)
                     to = ld64(m, to + X_NEXT)
                     free = ld64(m, to + X_START)
                     last = ld64(m, to + X_END)
-                st64(m, at, header & TYPE | MARK | (free - RAM_BASE) >> 3 << PLACE_SHIFT)
+                if free + window == at:
+                    st64(m, at, header & TYPE)
+                else:
+                    st64(m, at, header & TYPE | MARK | PLACED | (free - RAM_BASE) >> 3 << PLACE_SHIFT)
+                    if first == 0:
+                        first = at
+                if header >> PLACE_SHIFT != 0:
+                    waiting_settle(m, heap, tag, pages, window, header >> PLACE_SHIFT, free)
+                if mask | inside_by(m, about) != 0:
+                    references_update(m, heap, tag, pages, window, about, mask, at)
                 free += size
                 live += size
-            at += size
+                at += size
+            else:
+                at += size_at(m, heap, row, at, header, end)
+        st64(m, extent + X_MOVES, first)
         extent = ld64(m, extent + X_NEXT)
     st64(m, heap + Z_TO, to)
     st64(m, heap + Z_FREE, free)
     return live
 
 
-def moved_to(m, tag, pages, window, word):
-    """Return where the object will be that a word names; other words as they are, whatever lies there."""
-    page = (word - RAM_BASE) >> PAGE_SHIFT
-    if page >= pages:  # None
-        return word
-    if ld32(m, PAGE_TAGS + page * 4) != tag:  # constant text
-        return word
-    return RAM_BASE + (ld64(m, word + window) >> PLACE_SHIFT << 3)
-
-
-def update_inside(m, tag, pages, window, row, at):
-    """Let all references in an object at an address (the kernel's) name where objects will be; returns its size."""
-    about = ld64(m, row)
-    mask = mask_of(m, row)
-    place = at + 8
-    while mask != 0:
-        if mask & 1 != 0:
-            st64(m, place, moved_to(m, tag, pages, window, ld64(m, place)))
-        mask = mask >> 1
-        place += 8
-    if inside_by(m, about) != 0:
-        place = at + ELEMENTS
-        end = place + ld64(m, at + LENGTH) * 8
-        while place < end:
-            st64(m, place, moved_to(m, tag, pages, window, ld64(m, place)))
-            place += 8
-    return bytes_by(m, about, at)
-
-
-def references_update(m, heap, tag):
-    """Let roots and all marked objects name where objects will be."""
+def roots_update(m, heap, tag):
+    """Let roots name where objects will be."""
     pages = ld64(m, G_PAGES)
     window = ld64(m, G_WINDOW)
-    types = ld64(m, heap + Z_TYPES)
-    span = ld64(m, heap + Z_TYPE_COUNT) << 4
     roots_begin(m, heap)
     slot = root_next(m, heap)
     while slot != 0:
-        st64(m, slot, moved_to(m, tag, pages, window, ld64(m, slot)))
+        word = ld64(m, slot)
+        to = place_of(m, heap, tag, pages, window, slot, word)
+        if to & WAITS != 0:
+            st64(m, heap + Z_TROUBLE, word)
+        st64(m, slot, to)
         slot = root_next(m, heap)
-    extent = ld64(m, heap + Z_EXTENTS)
-    while extent != 0:
-        at = ld64(m, extent + X_START) + window
-        end = ld64(m, extent + X_TOP) + window
-        while at < end:
-            header = ld64(m, at)
-            row = row_in(m, types, span, header)
-            if (header & MARK != 0) and (row != 0):  # a free run has its size there
-                at += update_inside(m, tag, pages, window, row, at)
-            else:
-                at += size_at(m, heap, row, at, header, end)
-        extent = ld64(m, extent + X_NEXT)
     return 0
 
 
 def objects_move(m, heap):
-    """Move all marked objects to their new places; returns the bytes of those that were elsewhere."""
+    """Move all objects that have new places to them; returns their bytes."""
     window = ld64(m, G_WINDOW)
     types = ld64(m, heap + Z_TYPES)
     span = ld64(m, heap + Z_TYPE_COUNT) << 4
     moved = 0
+    known = 0
+    about = 0
     extent = ld64(m, heap + Z_EXTENTS)
     while extent != 0:
-        at = ld64(m, extent + X_START) + window
         end = ld64(m, extent + X_TOP) + window
+        at = ld64(m, extent + X_MOVES)
+        if at == 0:
+            at = end
         while at < end:
             header = ld64(m, at)
             row = row_in(m, types, span, header)
-            size = size_at(m, heap, row, at, header, end)
             if (header & MARK != 0) and (row != 0):
+                if row != known:
+                    known = row
+                    about = ld64(m, row)
+                size = bytes_by(m, about, at)
+                if (size == 0) or (size > end - at):
+                    st64(m, heap + Z_TROUBLE, at - window)
+                    return moved
                 to = (header >> PLACE_SHIFT << 3) + RAM_BASE + window
-                if to != at:
-                    bytes_copy(m, at + 8, to + 8, size - 8)
-                    film_step(m, MOVE, at - window, to - window)
-                    moved += size
+                bytes_copy(m, at + 8, to + 8, size - 8)
+                film_step(m, MOVE, at - window, to - window)
                 st64(m, to, header & TYPE)
-            at += size
+                moved += size
+                at += size
+            else:
+                at += size_at(m, heap, row, at, header, end)
         extent = ld64(m, extent + X_NEXT)
     return moved
 
@@ -225,11 +296,11 @@ def compact_collect(m, heap):
     extents_turn(m, heap)
     before = ld64(m, heap + Z_BYTES)
     film_step(m, PHASE, 2, 0)
-    live = places_find(m, heap)
+    live = places_find(m, heap, tag)
+    if ld64(m, heap + Z_TROUBLE) == 0:
+        roots_update(m, heap, tag)
     if ld64(m, heap + Z_TROUBLE) == 0:
         film_step(m, PHASE, 3, 0)
-        references_update(m, heap, tag)
-        film_step(m, PHASE, 4, 0)
         st64(m, heap + Z_MOVED, objects_move(m, heap))
         tops_set(m, heap)
     extents_turn(m, heap)

@@ -82,7 +82,7 @@ def test_the_baseline_comes_to_its_result_in_its_memory():
 
 # What a student may plausibly do, and what the feedback must say.
 WRONG = {
-    "the mean instead of the tail": (answer(TWICE, "if heap_count(heap) % 6 == 5:\n    return 4\nreturn 3"), "On average they are short", "four times"),
+    "the mean instead of the tail": (answer(TWICE, "if heap_count(heap) % 6 == 5:\n    return 4\nreturn 3"), "On average they are short", "three times"),
     "nothing until memory is exhausted, then a sweep": (answer("return 0", "return 3"), "a sweep", "Your trigger did not ask for it"),
     "nothing until memory is exhausted, then a compaction": (answer("return 0", "return 4"), "a compaction", "Your trigger did not ask for it"),
     "nothing until memory is exhausted, then a copy": (answer("return 0", "return 2"), "its heap took", "A copy needs a second space"),

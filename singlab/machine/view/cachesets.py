@@ -11,6 +11,7 @@ import numpy as np
 
 from singlab.machine import profile as _p
 from singlab.machine import state as _s
+from singlab.machine.caches import set_words
 from singlab.machine.view import render as r
 from singlab.machine.view.source import MASK, Symbols, address_of, state_of, symbols_of
 
@@ -194,9 +195,9 @@ def cache(source, name: str = "l1d", set: int | None = None, address: int | str 
         raise ValueError(f"there is no cache {name!r}; choose l1i, l1d or l2")
     name = str(name).lower()
     upper = name.upper()
-    sets, ways, tags = (int(m[getattr(_p, f"P_{upper}_{what}")]) for what in ("SETS", "WAYS", "TAGS"))
+    sets, ways = (int(m[getattr(_p, f"P_{upper}_{what}")]) for what in ("SETS", "WAYS"))
     accesses, misses = (int(m[getattr(_s, f"C_{upper}_{what}")]) for what in ("ACCESSES", "MISSES"))
-    words = np.ascontiguousarray(m[tags : tags + sets * ways].reshape(ways, sets).T)
+    words = set_words(m, upper, np.arange(sets))
     if address is not None:
         set = address_of(source, address) // _p.LINE & sets - 1
     if set is not None and not 0 <= set < sets:

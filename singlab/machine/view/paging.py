@@ -13,7 +13,7 @@ import numpy as np
 
 from singlab.machine import profile as _p
 from singlab.machine import state as _s
-from singlab.machine.caches import l1d
+from singlab.machine.caches import l1d, set_words
 from singlab.machine.pmp import permitted
 from singlab.machine.view import render as r
 from singlab.machine.view.source import (
@@ -139,10 +139,9 @@ class Outcome:
 
 def _cached(m: np.ndarray, address: int) -> str:
     line = address >> 6
-    for name, words in (("L1D", "L1D"), ("L2", "L2")):
-        sets, ways, tags = (int(m[getattr(_p, f"P_{words}_{what}")]) for what in ("SETS", "WAYS", "TAGS"))
-        first = tags + (line & sets - 1)
-        if (line + 1) in [int(word) >> 1 for word in m[first : first + ways * sets : sets]]:
+    for name in ("L1D", "L2"):
+        which = line & int(m[getattr(_p, f"P_{name}_SETS")]) - 1
+        if (line + 1) in [int(word) >> 1 for word in set_words(m, name, which)]:
             return name
     return "memory"
 
