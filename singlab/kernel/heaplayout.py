@@ -115,5 +115,5 @@ X_NEXT = 8
 X_START = 16
 X_END = 24
 X_TOP = 32  #: what lies below has been given to threads
-X_FILLED = 40  #: of a compaction: where its objects will end, and where its first object is that moves (the kernel's address), 0 = nowhere
+X_FILLED = 40  #: of a compaction: where its objects will end; where its first object is that moves (the kernel's address), 0 = there is none
 X_MOVES = 48

@@ -50,7 +50,6 @@ from singlab.runtime.objectforms import bytes_by, bytes_of, inside_by, mask_of, 
 from singlab.runtime.stackwalk import root_next, roots_begin
 
 ELEMENTS = 16
-LENGTH = 8
 TYPE = 0xFFFFFFFF
 PLACED = 1 << 33  # in a header whose upper half is a new place; without it that is the first of those that wait for one
 PLACE_SHIFT = 34
@@ -129,12 +128,12 @@ def waiting_settle(m, heap, tag, pages, window, waiting, to):
     return 0
 
 
-def references_update(m, heap, tag, pages, window, about, mask, at):
-    """Let all references in an object at an address (the kernel's) name where objects will be, or wait for that."""
+def references_update(m, heap, tag, pages, window, about, mask, at, size):
+    """Let all references in an object of so many bytes at an address (the kernel's) name where objects will be, or wait for that."""
     place = at + 8
     if inside_by(m, about) != 0:
         place = at + ELEMENTS
-        end = place + ld64(m, at + LENGTH) * 8
+        end = at + size
         while place < end:
             word = ld64(m, place)
             to = place_of(m, heap, tag, pages, window, place, word)
@@ -159,9 +158,6 @@ def places_find(m, heap, tag):
     types = ld64(m, heap + Z_TYPES)
     span = ld64(m, heap + Z_TYPE_COUNT) << 4
     live = 0
-    known = 0  # the row that was looked at last, and what it says
-    about = 0
-    mask = 0
     extent = ld64(m, heap + Z_EXTENTS)
     to = extent  # the extent that objects go to, the next free byte of it, and its end
     free = ld64(m, to + X_START)
@@ -174,10 +170,8 @@ def places_find(m, heap, tag):
             header = ld64(m, at)
             row = row_in(m, types, span, header)
             if (header & MARK != 0) and (row != 0):  # a free run has its size there
-                if row != known:
-                    known = row
-                    about = ld64(m, row)
-                    mask = mask_of(m, row)
+                about = ld64(m, row)
+                mask = mask_of(m, row)
                 size = bytes_by(m, about, at)
                 if (size == 0) or (size > end - at):
                     st64(m, heap + Z_TROUBLE, at - window)
@@ -196,7 +190,7 @@ def places_find(m, heap, tag):
                 if header >> PLACE_SHIFT != 0:
                     waiting_settle(m, heap, tag, pages, window, header >> PLACE_SHIFT, free)
                 if mask | inside_by(m, about) != 0:
-                    references_update(m, heap, tag, pages, window, about, mask, at)
+                    references_update(m, heap, tag, pages, window, about, mask, at, size)
                 free += size
                 live += size
                 at += size
@@ -231,8 +225,6 @@ def objects_move(m, heap):
     types = ld64(m, heap + Z_TYPES)
     span = ld64(m, heap + Z_TYPE_COUNT) << 4
     moved = 0
-    known = 0
-    about = 0
     extent = ld64(m, heap + Z_EXTENTS)
     while extent != 0:
         end = ld64(m, extent + X_TOP) + window
@@ -243,10 +235,7 @@ def objects_move(m, heap):
             header = ld64(m, at)
             row = row_in(m, types, span, header)
             if (header & MARK != 0) and (row != 0):
-                if row != known:
-                    known = row
-                    about = ld64(m, row)
-                size = bytes_by(m, about, at)
+                size = bytes_of(m, row, at)
                 if (size == 0) or (size > end - at):
                     st64(m, heap + Z_TROUBLE, at - window)
                     return moved

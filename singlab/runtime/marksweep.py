@@ -39,7 +39,7 @@ from singlab.kernel.heaplayout import (
     Z_TYPES,
 )
 from singlab.kernel.layout import G_PAGES, G_WINDOW, PAGE_SHIFT, PAGE_TAGS, RAM_BASE
-from singlab.runtime.objectforms import bytes_by, inside_of, mask_of, row_in, size_in
+from singlab.runtime.objectforms import bytes_of, inside_of, mask_of, row_in, size_in
 from singlab.runtime.stackwalk import root_next, roots_begin
 
 ELEMENTS = 16
@@ -105,8 +105,6 @@ def trace_all(m, heap, tag):
     types = ld64(m, heap + Z_TYPES)
     span = ld64(m, heap + Z_TYPE_COUNT) << 4
     waiting = ld64(m, heap + Z_GRAY)
-    known = 0  # the row that was looked at last, and what it says
-    mask_known = 0
     film_step(m, PHASE, 1, 0)
     while waiting != LAST:
         at = (waiting << 3) + RAM_BASE + window
@@ -114,10 +112,7 @@ def trace_all(m, heap, tag):
         waiting = header >> NEXT_SHIFT
         st64(m, at, header & TYPE | MARK)
         row = row_in(m, types, span, header)
-        if row != known:
-            known = row
-            mask_known = mask_of(m, row)
-        mask = mask_known
+        mask = mask_of(m, row)
         place = at + 8
         if mask == 0:
             if inside_of(m, row) != 0:
@@ -151,8 +146,6 @@ def extent_sweep(m, heap, extent):
     end = ld64(m, extent + X_END) + window
     live = 0
     run = at
-    known = 0
-    about = 0
     while at < end:
         header = ld64(m, at)
         size = header >> 32 << 3
@@ -160,10 +153,7 @@ def extent_sweep(m, heap, extent):
             row = row_in(m, types, span, header)
             size = 0
             if row != 0:
-                if row != known:
-                    known = row
-                    about = ld64(m, row)
-                size = bytes_by(m, about, at)
+                size = bytes_of(m, row, at)
             if (size == 0) or (size > end - at):
                 st64(m, heap + Z_TROUBLE, at - window)
                 return live

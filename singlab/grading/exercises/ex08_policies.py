@@ -38,9 +38,7 @@ ROOMY = (
     Bed("compiler", 700 * _K, 0.65, 0.85, 5, (("functions", 3), ("terms", 600))),
 )
 
-MEAN = (
-    "On average they are short{numbers}; but whoever waits, waits for the long ones, and an average does not show them."
-)
+MEAN = "On average they are short{numbers}; but whoever waits, waits for the long ones, and an average does not show them."
 COMPACTED = "The longest was a compaction: it walks over the heap three times, twice over what is dead as well. If there is no room for a copy, a sweep may do."
 SWEPT = (
     "The longest was a sweep over all {heap:,} bytes of the heap, of which {live:,} were alive. Copying costs what is alive and not what is dead: "
@@ -87,7 +85,7 @@ def _worth(life: Life) -> str:
 
 
 def _long(bed: Bed, life: Life, hidden: bool) -> str:
-    """Say what the longest pause was; of a hidden program without its numbers."""
+    """Say what the longest pause was; of a hidden program without how many cycles it took."""
     worst = life.pauses.iloc[int(np.argmax(life.pauses["cycles"].to_numpy()))]
     half = worst["live"] * 4 <= bed.room
     text = {"compact": COMPACTED, "semispace": COPIED, "marksweep": SWEPT if half else SWEPT_FULL}[worst["active"]]
