@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from graphs import GRAPH, program
 
+from singlab.experiments.heappictures import heap_picture
 from singlab.kernel import System
 from singlab.kernel import heaplayout as hp
 from singlab.kernel import layout as at
@@ -105,15 +106,14 @@ def test_a_heap_with_random_words_concerns_its_process_alone(collector, expected
 
 @pytest.mark.parametrize("where", ["theirs", "behind memory"])
 def test_a_forged_list_of_references_that_wait_is_not_followed_out_of_the_heap(where, expected):
-    """What can be a header says that it is marked and that a word elsewhere waits for its new place."""
+    """Headers of objects say that these are marked and that a word elsewhere waits for their new place."""
     for seed in range(4):
         system, process, other = two("compact", random.Random(seed))
-        listed = number(odd_words(system, other)[0]) if where == "theirs" else number(at.RAM_BASE + (8 << 20) + 4096 * seed)
-        for address, word in heap_words(system, process).tolist():
-            if word < 64:
-                system.machine.store_u64(address, word | MARK | listed << 34)
+        listed = number(odd_words(system, other)[0]) if where == "theirs" else (1 << 30) - 1 - seed
+        for address in heap_picture(process).objects["address"].tolist():
+            system.machine.store_u64(address, system.machine.load_u64(address) & 0xFFFF_FFFF | MARK | listed << 34)
         settled(system, process, other, expected)
-        assert process.fault is not None
+        assert process.fault is not None and process.fault.message == "its heap is not what its image says"
 
 
 @pytest.mark.parametrize("collector", ["marksweep", "compact"])
