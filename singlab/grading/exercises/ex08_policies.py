@@ -26,7 +26,7 @@ PRACTICE = (
 )
 TIGHT = (
     Bed("churn", 120 * _K, 0.65, 0.75, 7, (("queues", 40), ("length", 60), ("rounds", 16000))),
-    Bed("cache", 328 * _K, 0.65, 0.85, 5, (("entries", 900), ("keys", 4000), ("requests", 9000))),
+    Bed("cache", 328 * _K, 0.65, 0.90, 5, (("entries", 900), ("keys", 4000), ("requests", 9000))),
     Bed("graph", 240 * _K, 0.65, 0.60, 1, (("nodes", 600), ("mutations", 6000))),
     Bed("trees", 440 * _K, 0.65, 0.60, 9, (("depth", 11), ("rounds", 6))),
 )
