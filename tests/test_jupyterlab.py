@@ -405,7 +405,9 @@ def test_a_console_is_typed_into(server, watched_page):
         page.wait_for_timeout(300)
         page.screenshot(path=SHOTS / "console-lab-dark.png")
         menu(page, "Settings", "Theme", "JupyterLab Light")
+        page.wait_for_function("() => document.body.dataset.jpThemeLight === 'true'")  # a closing menu gives the focus back, to whoever had it
         screen.click()
+        page.get_by_text("Shift+Tab leaves the keyboard").wait_for()
         page.keyboard.type("q")
         page.wait_for_function("node => node.innerText.includes('ended with code 3')", arg=state.element_handle())
         assert page.errors == []
